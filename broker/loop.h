@@ -1,0 +1,49 @@
+/* The four beats: receive all that is ready, step the scheduler, commit every PERSIST in one batch (and answer every RESOLVE), send.
+ * The only place where the pure core meets socket, state, store and clock. While a commit is under way nothing is stepped and
+ * the scheduler's time stands still: a slow state pauses a run and expires no lease.
+ * Thread: one. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "broker/sched/sched.h"
+#include "broker/state/state.h"
+#include "broker/work/router.h"
+#include "common/store/store.h"
+
+struct loop;
+
+/* Called between beats, on the loop's thread. Any may be NULL. */
+struct loop_hooks {
+    void (*published)(void *context, uint32_t run, uint32_t task); /* a task's visible state changed */
+    void (*run_over)(void *context, uint32_t run);
+    void (*beat)(void *context, ms_t now); /* once per beat: progress view, child supervision */
+    void *context;
+};
+
+struct loop_options {
+    struct state *state;   /* borrowed */
+    struct store *store;   /* borrowed */
+    struct router *router; /* borrowed; NULL until there is work (all hits need no socket) */
+    struct loop_hooks hooks;
+    uint64_t seed;
+    uint32_t lease_ms;
+    int wake_fd; /* readable: return from sleep (signals, child exits); −1 none */
+};
+
+struct loop *loop_new(const struct loop_options *options);
+void loop_free(struct loop *loop);
+struct sched *loop_sched(struct loop *loop);
+void loop_set_router(struct loop *loop, struct router *router);
+/* Steps the scheduler with an event of our own (SUBMIT, RESTORE, CANCEL). */
+void loop_step(struct loop *loop, struct sched_event *event);
+/* Adds run documents to the next commit (copied). */
+void loop_put_run(struct loop *loop, const char *id, const uint8_t *document, size_t bytes);
+/* One round: sleeps at most `max_ms` when nothing is ready. Errors: E_FENCED, E_CORRUPT, E_BUG-like ones that end the broker. */
+MUST_USE enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err);
+/* Is anything persisted but not yet committed, or unsent? */
+bool loop_is_idle(const struct loop *loop);
+/* The worst beat so far, for the benchmark. */
+struct loop_stats {
+    uint64_t beats, commits, results;
+    int64_t worst_beat_us, step_us, commit_us;
+};
+void loop_stats(const struct loop *loop, struct loop_stats *out);

@@ -1,0 +1,54 @@
+/* The broker's end of the work plane: a ROUTER socket. Frames in become scheduler events; ASSIGN, ACK, REVOKE, KILL go out as batched
+ * frames. It knows connections (routing id ⇄ dense worker number), checks protocol, instance, signature and limits, and
+ * refuses what PROTOCOL.md does not allow. It knows nothing of tasks. Socket options: design §8.
+ * Thread: the loop's. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "broker/sched/sched.h"
+#include "common/base/buf.h"
+#include "proto/err.h"
+
+struct router;
+
+struct router_options {
+    const char *endpoint; /* "ipc:///…/work.sock", "tcp://127.0.0.1:*" */
+    uint64_t epoch;
+    uint32_t lease_ms, credit;
+};
+
+MUST_USE enum status router_open(const struct router_options *options, struct router **out, struct err *err);
+void router_close(struct router *router);
+/* The endpoint it is really bound to (a port that was `*` filled in). */
+const char *router_endpoint(const struct router *router);
+int router_fd(const struct router *router); /* edge-triggered: router_receive until it says empty before sleeping */
+
+/* A RESULTS frame that is held until its results are committed. `handle` is what DONE events and PERSIST/ACK actions carry. */
+struct router_frame {
+    const uint8_t *bytes; /* the whole frame, verbatim */
+    size_t count;
+    uint32_t worker;
+    uint64_t sequence;
+};
+
+/* Receives every waiting frame and calls `on_event` for each event in it, in order. A frame with any malformed entry is refused whole. For
+ * DONE, `record`/`record_bytes` is where the record lies within the frame (frame offset = record − frame bytes). */
+typedef void router_event_fn(void *context, struct sched_event *event, const uint8_t *record, size_t record_bytes);
+MUST_USE enum status router_receive(struct router *router, ms_t now, router_event_fn *on_event, void *context, struct err *err);
+const struct router_frame *router_frame(const struct router *router, uint64_t handle);
+
+/* Queues; router_flush sends whole frames of up to FRAME_TASKS_MAX entries per worker. */
+void router_assign(struct router *router, uint32_t worker, const struct task_msg *task);
+void router_ack(struct router *router, uint64_t handle); /* and forgets the frame */
+void router_revoke(struct router *router, uint32_t worker, const struct attempt *attempt);
+void router_kill(struct router *router, uint32_t worker, const struct attempt *attempt);
+MUST_USE enum status router_flush(struct router *router, struct err *err);
+/* Tells every worker to finish and go (GOODBYE), for an embedded broker that is done. */
+void router_dismiss(struct router *router);
+/* The worker's name as it gave it in HELLO. */
+const char *router_worker_name(const struct router *router, uint32_t worker);
+
+static inline void router_close_auto(struct router **r)
+{
+    if (*r)
+        router_close(*r);
+}

@@ -1,0 +1,28 @@
+/* Ids to dense indices: open addressing with linear probing over 4-byte slots. The map stores indices alone; the ids
+ * live in the caller's array, reached through `id_at`. Ids are uniform already, so their first bytes are
+ * the hash. Load ≤ 2/3. Removal is by backward shift, so there are no tombstones. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <stdint.h>
+
+#include "proto/id.h"
+
+enum { ID_MAP_NONE = UINT32_MAX };
+
+struct id_map {
+    uint32_t *slots; /* index + 1; 0 is empty */
+    uint32_t mask, count;
+    const struct id *(*id_at)(const void *context, uint32_t index);
+    const void *context;
+};
+
+struct id_map id_map_init(const struct id *(*id_at)(const void *context, uint32_t index),
+                          const void *context);
+void id_map_fini(struct id_map *map);
+/* Makes room for `count` ids in all, so that none of the following insertions rehashes. */
+void id_map_reserve(struct id_map *map, uint32_t count);
+/* The index, or ID_MAP_NONE. */
+uint32_t id_map_get(const struct id_map *map, const struct id *id);
+/* The id must not be in the map yet; `id_at(index)` must give it already. */
+void id_map_put(struct id_map *map, const struct id *id, uint32_t index);
+void id_map_remove(struct id_map *map, const struct id *id);

@@ -1,0 +1,41 @@
+/* Settings: flag > environment > default, in one table per program. A setting has a flag (`--name`), an optional short
+ * flag, an environment name, a default and a help sentence; from the table come parsing, `--help` and tab
+ * completion. Unknown flags are E_INVALID with a suggestion. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/buf.h"
+#include "proto/err.h"
+
+enum config_type {
+    CONFIG_TEXT,   /* const char **: `--name VALUE` or `--name=VALUE` */
+    CONFIG_FLAG,   /* bool *: `--name` */
+    CONFIG_COUNT,  /* int64_t * */
+    CONFIG_LIST,   /* struct config_list *: may be given many times */
+    CONFIG_OPTIONAL_TEXT /* const char **: `--name` ("" then) or `--name=VALUE` */
+};
+
+struct config_list {
+    const char **items; /* room for `argc` of them; made by config_parse, freed by the program's end */
+    size_t count;
+};
+
+struct config_option {
+    const char *name; /* without -- */
+    char short_name;  /* 0: none */
+    enum config_type type;
+    const char *environment; /* NULL: none */
+    const char *value_name;  /* "FILE", for help */
+    void *out;               /* holds the default on entry */
+    const char *help;
+};
+
+/* Reads the environment, then the arguments; what is neither flag nor value goes to `arguments` in order. "--" ends
+ * flags. `--help` sets *wants_help. Errors: E_INVALID. */
+MUST_USE enum status config_parse(const struct config_option *options, size_t option_count, int argc,
+                                  char **argv, struct config_list *arguments, bool *wants_help,
+                                  struct err *err);
+/* The options' part of a help text. */
+void config_help(const struct config_option *options, size_t option_count, struct buf *out);

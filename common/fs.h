@@ -1,0 +1,38 @@
+/* Files: whole reads and writes, atomic replacement, temporary folders, copies. The only place that knows rename, reflink
+ * and fsync. Paths are NUL-terminated; errors carry the path and the system's word for what went wrong
+ * (ENOSPC and EDQUOT are E_FULL, ENOENT is E_NOTFOUND, EACCES is E_DENIED, the rest E_IO). */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "proto/err.h"
+
+/* The status for an errno value, with text "PATH: DOING: strerror". */
+enum status fs_error(struct err *err, int error, const char *path, const char *doing);
+/* Appends the file to `out` (whose maximum bounds it). */
+MUST_USE enum status fs_read(const char *path, struct buf *out, struct err *err);
+/* Temporary name beside it and rename: readers see the old or the new, never a part. Not flushed. */
+MUST_USE enum status fs_write(const char *path, const void *data, size_t bytes, struct err *err);
+/* As mkdir -p, mode 0777 less umask. */
+MUST_USE enum status fs_make_dirs(const char *path, struct err *err);
+/* Reflink if the file system can, else copy; `mode` 0444 or 0644, executable bit kept. Fails if `to` exists. */
+MUST_USE enum status fs_copy(const char *from, const char *to, struct err *err);
+/* A new private folder (0700) named PREFIX + random. */
+MUST_USE enum status fs_make_temp_dir(const char *prefix, char *out, size_t out_bytes, struct err *err);
+/* rm -rf that follows no symlink; a missing path is OK. */
+MUST_USE enum status fs_remove_tree(const char *path, struct err *err);
+bool fs_exists(const char *path);
+/* Calls `visit` for each regular file below `root`, sorted by path bytes; `path` is relative. Symlinks, devices, sockets
+ * are an E_INVALID that names them. */
+MUST_USE enum status fs_walk(const char *root,
+                             enum status (*visit)(void *context, const char *path, bool is_executable,
+                                                  uint64_t bytes, struct err *err),
+                             void *context, struct err *err);
+/* fdatasync of a file, or of a folder's entries. */
+MUST_USE enum status fs_flush(const char *path, struct err *err);
+/* Everything written to the file system that holds `path` (syncfs). */
+MUST_USE enum status fs_flush_all(const char *path, struct err *err);
+void fs_close_fd_auto(int *fd); /* AUTO(fs_close_fd) int fd = -1; */

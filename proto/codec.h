@@ -1,0 +1,71 @@
+/* Struct ⇄ MessagePack for the hot path, and the door to msgpack-c for everything that comes from outside in
+ * unknown shape (value_decode). Neither side allocates.
+ *
+ * The writer fills a given buffer, shortest forms only; when it does not fit, `need` goes on counting and
+ * nothing more is written, so one call measures and a second writes. The reader keeps a sticky error: read
+ * every field, check once (mp_reader_finish). Container sizes are checked against the bytes left.
+ * Source: https://github.com/msgpack/msgpack/blob/master/spec.md */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/err.h"
+#include "proto/id.h"
+
+/* An encoded item inside a larger one. */
+struct mp_view {
+    const uint8_t *bytes;
+    size_t count;
+};
+
+struct mp_writer {
+    uint8_t *out;
+    size_t capacity;
+    size_t need; /* bytes written, or that would have been */
+};
+
+static inline struct mp_writer mp_writer(uint8_t *out, size_t capacity)
+{
+    return (struct mp_writer){out, capacity, 0};
+}
+static inline bool mp_writer_is_full(const struct mp_writer *w)
+{
+    return w->need > w->capacity;
+}
+void mp_write_nil(struct mp_writer *w);
+void mp_write_bool(struct mp_writer *w, bool value);
+void mp_write_uint(struct mp_writer *w, uint64_t value);
+void mp_write_int(struct mp_writer *w, int64_t value);
+void mp_write_real(struct mp_writer *w, double value); /* float64; −0 becomes 0 */
+void mp_write_str(struct mp_writer *w, const char *text, size_t bytes);
+void mp_write_text(struct mp_writer *w, const char *text); /* NUL-terminated */
+void mp_write_bin(struct mp_writer *w, const void *data, size_t bytes);
+void mp_write_id(struct mp_writer *w, const struct id *id); /* bin 32 */
+void mp_write_array(struct mp_writer *w, uint32_t count);
+void mp_write_map(struct mp_writer *w, uint32_t pairs);
+void mp_write_raw(struct mp_writer *w, const void *encoded, size_t bytes);
+
+struct mp_reader {
+    const uint8_t *at, *end;
+    bool is_bad;
+};
+
+static inline struct mp_reader mp_reader(const uint8_t *bytes, size_t count)
+{
+    return (struct mp_reader){bytes, bytes + count, false};
+}
+bool mp_read_nil(struct mp_reader *r); /* consumes a nil if one is next */
+bool mp_read_bool(struct mp_reader *r);
+uint64_t mp_read_uint(struct mp_reader *r);
+int64_t mp_read_int(struct mp_reader *r);
+double mp_read_real(struct mp_reader *r);
+const char *mp_read_str(struct mp_reader *r, uint32_t *bytes); /* a view, not NUL-terminated */
+const uint8_t *mp_read_bin(struct mp_reader *r, size_t *bytes);
+void mp_read_id(struct mp_reader *r, struct id *out);
+uint32_t mp_read_array(struct mp_reader *r);
+uint32_t mp_read_map(struct mp_reader *r);
+struct mp_view mp_read_any(struct mp_reader *r); /* steps over one item, depth-limited */
+/* OK when nothing was bad and every byte was consumed; else E_PROTOCOL naming `what`. */
+MUST_USE enum status mp_reader_finish(const struct mp_reader *r, const char *what, struct err *err);

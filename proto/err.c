@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proto/err.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define STATUS_ROW(name, word, retryable) {word, retryable},
+static const struct {
+    const char *word;
+    bool retryable;
+} rows[] = {STATUS_LIST(STATUS_ROW)};
+
+enum status err_setv(struct err *err, enum status code, const char *format, va_list args)
+{
+    if (err) {
+        err->code = code;
+        vsnprintf(err->text, sizeof err->text, format, args);
+    }
+    return code;
+}
+
+enum status err_set(struct err *err, enum status code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    err_setv(err, code, format, args);
+    va_end(args);
+    return code;
+}
+
+enum status err_prefix(struct err *err, const char *format, ...)
+{
+    if (!err)
+        return E_INVALID;
+    char old[ERR_TEXT_BYTES];
+    memcpy(old, err->text, sizeof old);
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
+    if (n >= 0 && (size_t)n < sizeof err->text)
+        snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
+    return err->code;
+}
+
+const char *status_name(enum status code)
+{
+    return (unsigned)code < STATUS_COUNT ? rows[code].word : "unknown";
+}
+
+enum status status_parse(const char *word)
+{
+    for (unsigned i = 0; i < STATUS_COUNT; i++)
+        if (strcmp(rows[i].word, word) == 0)
+            return (enum status)i;
+    return STATUS_COUNT;
+}
+
+bool status_is_retryable(enum status code)
+{
+    return (unsigned)code < STATUS_COUNT && rows[code].retryable;
+}

@@ -1,0 +1,63 @@
+/* Every maximum in the system, each with its reason. A value over its limit is an E_LIMIT error that
+ * names the limit; it is never cut silently. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+enum {
+    /* Names of steps, inputs, outputs, axes, params: they become file names and environment names. */
+    NAME_BYTES_MAX = 64,
+    /* A pipeline file; what people write by hand is a hundred times smaller. */
+    PIPELINE_BYTES_MAX = 4 << 20,
+    /* Nesting of YAML, JSON and MessagePack: parsers recurse, and stacks are 8 MiB. */
+    VALUE_DEPTH_MAX = 64,
+    /* Values in one document, after alias expansion: an alias bomb ends here. */
+    VALUE_COUNT_MAX = 1 << 20,
+    /* Errors reported of one file; the rest is said as a number. */
+    DIAGNOSTICS_MAX = 50,
+    /* Tasks in one run: 32-bit indices, and 250 bytes each is 2.5 GB. */
+    TASKS_MAX = 10000000,
+    /* Dependencies in one run. */
+    EDGES_MAX = 100000000,
+    /* Axes of one matrix, values of one axis. */
+    AXES_MAX = 16,
+    AXIS_VALUES_MAX = 10000000,
+    /* Inputs and outputs that one step may name; a gather of many tasks is one input. */
+    INPUTS_MAX = 256,
+    OUTPUTS_MAX = 64,
+    /* A canonical task specification; gathers of more than GATHER_INLINE_MAX travel as a blob. */
+    SPEC_BYTES_MAX = 1 << 20,
+    GATHER_INLINE_MAX = 1000,
+    /* A record with its inlined values. */
+    RECORD_BYTES_MAX = 2 << 20,
+    /* A JSON output up to this size is inlined into its record. */
+    INLINE_BYTES_MAX = 4096,
+    /* One work plane frame: what a peer may make the other allocate. */
+    FRAME_BYTES_MAX = 16 << 20,
+    /* Tasks or results in one frame; measured: gains end at about 500. */
+    FRAME_TASKS_MAX = 1000,
+    /* Results in one commit: the journal's write and one Redis script stay short. */
+    COMMIT_RECORDS_MAX = 100000,
+    /* Unacknowledged tasks that one worker may hold. */
+    WORKER_CREDIT_MAX = 8192,
+    /* Workers of one broker, slots of one worker. */
+    WORKERS_MAX = 65536,
+    SLOTS_MAX = 1024,
+    /* `retry.limit`; more hides a fault instead of mending it. */
+    RETRY_LIMIT_MAX = 1000,
+    /* Seconds of `timeout` and `backoff`: 30 days. */
+    DURATION_SECONDS_MAX = 30 * 24 * 3600,
+    /* Files in one tree artifact, and bytes of one path in it. */
+    TREE_ENTRIES_MAX = 1000000,
+    TREE_PATH_BYTES_MAX = 1024,
+    /* What is kept of a task's stdout and stderr. */
+    LOG_BYTES_MAX = 16 << 20,
+    /* A CSV's columns, and the bytes of one field. */
+    COLUMNS_MAX = 65536,
+    FIELD_BYTES_MAX = 16 << 20,
+    /* Classes of a classification target: probabilities are rows × classes doubles. */
+    CLASSES_MAX = 10000,
+    /* Defaults of the lease: a worker that is silent for this long has lost its tasks. */
+    LEASE_MS_DEFAULT = 15000,
+    /* Distinct workers or slots that one task may cost their life before it fails for good. */
+    POISON_KILLS_DEFAULT = 3,
+};
