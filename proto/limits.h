@@ -12,6 +12,8 @@ enum {
     VALUE_DEPTH_MAX = 64,
     /* Values in one document, after alias expansion: an alias bomb ends here. */
     VALUE_COUNT_MAX = 1 << 20,
+    /* YAML anchors of one file: they are looked up one by one. */
+    ANCHORS_MAX = 1000,
     /* Errors reported of one file; the rest is said as a number. */
     DIAGNOSTICS_MAX = 50,
     /* Tasks in one run: 32-bit indices, and 250 bytes each is 2.5 GB. */
