@@ -1,5 +1,6 @@
-/* Numbers in rows: what models are given and give back. Row-major float64, no stride tricks; the owner is whoever
- * allocated `values`. A `struct tensor` is a named view for saving and loading weights. */
+/* Numbers in rows: what models are given and give back. Row-major float64, no stride tricks; the
+ * owner is whoever allocated `values`. A `struct tensor` is a named view for saving and loading
+ * weights. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stddef.h>
