@@ -26,15 +26,18 @@ enum {
     /* Inputs and outputs that one step may name; a gather of many tasks is one input. */
     INPUTS_MAX = 256,
     OUTPUTS_MAX = 64,
-    /* A canonical task specification; gathers of more than GATHER_INLINE_MAX travel as a blob. */
-    SPEC_BYTES_MAX = 1 << 20,
-    GATHER_INLINE_MAX = 1000,
-    /* A record with its inlined values. */
-    RECORD_BYTES_MAX = 2 << 20,
+    /* A canonical task specification: two gathers of 100,000 tasks (about 43 bytes each) fit. */
+    SPEC_BYTES_MAX = 10 << 20,
+    /* References of one gather; SPEC_BYTES_MAX ends it earlier when output names are long. */
+    GATHER_INLINE_MAX = 200000,
+    /* Specifications of one run together: a gather that is broadcast is repeated in every one of them. */
+    SPECS_BYTES_MAX = 0x7fffffff,
+    /* A record with its action (as large as a specification) and its inlined values. */
+    RECORD_BYTES_MAX = 12 << 20,
     /* A JSON output up to this size is inlined into its record. */
     INLINE_BYTES_MAX = 4096,
-    /* One work plane frame: what a peer may make the other allocate. */
-    FRAME_BYTES_MAX = 16 << 20,
+    /* One work plane frame: what a peer may make the other allocate. A specification with its resolved inputs fits. */
+    FRAME_BYTES_MAX = 32 << 20,
     /* Tasks or results in one frame; measured: gains end at about 500. */
     FRAME_TASKS_MAX = 1000,
     /* Results in one commit: the journal's write and one Redis script stay short. */
