@@ -26,6 +26,19 @@ void arena_fini(struct arena *arena)
     *arena = (struct arena){.max_bytes = arena->max_bytes};
 }
 
+void arena_clear(struct arena *arena)
+{
+    struct arena_block *last = arena->last;
+    if (!last)
+        return;
+    struct arena older = {.last = last->before};
+    arena_fini(&older);
+    memset(last->bytes, 0, last->used);
+    last->before = NULL;
+    last->used = 0;
+    arena->used_bytes = 0;
+}
+
 void *arena_try(struct arena *arena, size_t bytes)
 {
     bytes = (bytes + 7) & ~(size_t)7;
