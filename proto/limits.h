@@ -51,6 +51,9 @@ enum {
     RETRY_LIMIT_MAX = 1000,
     /* Seconds of `timeout` and `backoff`: 30 days. */
     DURATION_SECONDS_MAX = 30 * 24 * 3600,
+    /* `resources.cpu` in cores, and `priority` to either side: hundredths of the one and sums of the other fit 32 bits. */
+    CPU_MAX = 4096,
+    PRIORITY_MAX = 1000000,
     /* Files in one tree artifact, and bytes of one path in it. */
     TREE_ENTRIES_MAX = 1000000,
     TREE_PATH_BYTES_MAX = 1024,
