@@ -13,6 +13,22 @@ void buf_fini(struct buf *buf)
     *buf = (struct buf){.max = buf->max};
 }
 
+enum status buf_try_reserve(struct buf *buf, size_t bytes, const char *what, struct err *err)
+{
+    if (buf->is_over || bytes > buf->max - buf->count)
+        return err_set(err, E_LIMIT, "%s: more than %zu bytes", what, buf->max);
+    if (bytes <= buf->capacity - buf->count)
+        return OK;
+    size_t capacity = buf->count + bytes, grown = buf->capacity + buf->capacity / 2;
+    if (capacity < grown)
+        capacity = grown;
+    void *memory = buf->bytes;
+    TRY(mem_try_resize(&memory, capacity, 1, what, err));
+    buf->bytes = memory;
+    buf->capacity = capacity;
+    return OK;
+}
+
 uint8_t *buf_reserve(struct buf *buf, size_t bytes)
 {
     if (buf->is_over || bytes > buf->max - buf->count) {

@@ -1,6 +1,7 @@
-/* A growable byte buffer with a maximum fixed at the start: what input can make us allocate is decided
- * where the buffer is made, not where it is filled. `buf_put…` are sticky: after the maximum is passed
- * nothing more is added and buf_check() says so; so a long document is written without a check per call. */
+/* A growable byte buffer with a maximum fixed at the start: what input can make us allocate is
+ * decided where the buffer is made, not where it is filled. `buf_put…` are sticky: after the
+ * maximum is passed nothing more is added and buf_check() says so; so a long document is written
+ * without a check per call. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdbool.h>
@@ -26,6 +27,10 @@ static inline void buf_clear(struct buf *buf)
     buf->count = 0;
     buf->is_over = false;
 }
+/* Makes room for `bytes` more where their number comes from outside. Errors: E_LIMIT past the
+ * maximum, E_NOMEM; both name `what`, and the buffer is unchanged. */
+MUST_USE enum status buf_try_reserve(struct buf *buf, size_t bytes, const char *what,
+                                     struct err *err);
 /* Room for `bytes` more behind `count`, or NULL past the maximum; add to `count` what was used. */
 uint8_t *buf_reserve(struct buf *buf, size_t bytes);
 void buf_put(struct buf *buf, const void *data, size_t bytes);

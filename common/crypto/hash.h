@@ -1,6 +1,7 @@
-/* BLAKE2b-256, whole and streamed: every identity of the system. `person` is one of the PERSON_… strings of
- * proto/task_spec.h, or NULL for a blob id (what `b2sum -l 256` prints). The door to libsodium's hashing.
- * Source: RFC 7693; Aumasson et al., "BLAKE2: simpler, smaller, fast as MD5" (personalisation, §2.8). */
+/* BLAKE2b-256, whole and streamed: every identity of the system. `person` is one of the PERSON_…
+ * strings of proto/task_spec.h, or NULL for a blob id (what `b2sum -l 256` prints). The door to
+ * libsodium's hashing. Source: RFC 7693; Aumasson et al., "BLAKE2: simpler, smaller, fast as MD5"
+ * (personalisation, §2.8). */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stddef.h>

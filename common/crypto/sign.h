@@ -1,5 +1,5 @@
-/* Ed25519: who made a RESULTS frame. A key pair is a program's one identity. Keys live in locked memory (sodium_malloc).
- * Source: RFC 8032. */
+/* Ed25519: who made a RESULTS frame. A key pair is a program's one identity. Keys live in locked
+ * memory (sodium_malloc). Source: RFC 8032. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdint.h>
