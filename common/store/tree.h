@@ -23,6 +23,10 @@ struct tree; /* a parsed manifest */
 
 /* Puts every file below `folder`, then the manifest. */
 MUST_USE enum status tree_put(struct store *store, const char *folder, struct artifact *out, struct err *err);
+/* Puts the manifest alone, of files whose blobs are in the store already; sorts `entries`. Errors: E_INVALID a path that a
+ * manifest can't hold, or one that is there twice. */
+MUST_USE enum status tree_put_entries(struct store *store, struct tree_entry *entries, size_t count,
+                                      struct artifact *out, struct err *err);
 /* Fetches the manifest, checks it against the tree id, fetches every blob into the new folder `path`. */
 MUST_USE enum status tree_get(struct store *store, const struct id *tree, const char *path, struct err *err);
 /* The manifest alone. */
