@@ -1,10 +1,13 @@
-/* Struct ⇄ MessagePack for the hot path, and the door to msgpack-c for everything that comes from outside in
- * unknown shape (value_decode). Neither side allocates.
+/* Struct ⇄ MessagePack: our own writer and reader, since msgpack-c allocates containers by the size
+ * that a peer claims. Neither side allocates.
  *
- * The writer fills a given buffer, shortest forms only; when it does not fit, `need` goes on counting and
- * nothing more is written, so one call measures and a second writes. The reader keeps a sticky error: read
- * every field, check once (mp_reader_finish). Container sizes are checked against the bytes left.
- * Source: https://github.com/msgpack/msgpack/blob/master/spec.md */
+ * The writer fills a given buffer, shortest forms only; when it does not fit, `need` goes on
+ * counting and nothing more is written, so one call measures and a second writes. The reader keeps
+ * a sticky error: read every field, check once (mp_reader_finish). Container sizes are checked
+ * against the bytes left. A reader takes every valid form of a frame; with `is_canonical` set it
+ * takes only the one that has an identity (design: §2): shortest forms, no float32, no −0, NaN or
+ * infinity, and what mp_read_any steps over has its keys sorted. Source:
+ * https://github.com/msgpack/msgpack/blob/master/spec.md */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdbool.h>
@@ -50,12 +53,26 @@ void mp_write_raw(struct mp_writer *w, const void *encoded, size_t bytes);
 struct mp_reader {
     const uint8_t *at, *end;
     bool is_bad;
+    bool is_canonical;
 };
+
+/* What comes next. MP_END: nothing; MP_BAD: what is never ours (extensions, 0xc1). */
+enum mp_type { MP_END, MP_BAD, MP_NIL, MP_BOOL, MP_INT, MP_REAL, MP_STR, MP_BIN, MP_ARRAY, MP_MAP };
 
 static inline struct mp_reader mp_reader(const uint8_t *bytes, size_t count)
 {
-    return (struct mp_reader){bytes, bytes + count, false};
+    return (struct mp_reader){bytes, bytes + count, false, false};
 }
+static inline struct mp_reader mp_reader_canonical(const uint8_t *bytes, size_t count)
+{
+    return (struct mp_reader){bytes, bytes + count, false, true};
+}
+/* Of the next item, which is not consumed. */
+enum mp_type mp_peek(const struct mp_reader *r);
+/* Are the bytes well-formed UTF-8 (RFC 3629)? */
+bool mp_is_utf8(const char *text, size_t bytes);
+/* Orders strings as canonical maps order their keys: by bytes, a prefix first. */
+int mp_compare(const char *a, size_t a_bytes, const char *b, size_t b_bytes);
 bool mp_read_nil(struct mp_reader *r); /* consumes a nil if one is next */
 bool mp_read_bool(struct mp_reader *r);
 uint64_t mp_read_uint(struct mp_reader *r);
@@ -66,6 +83,7 @@ const uint8_t *mp_read_bin(struct mp_reader *r, size_t *bytes);
 void mp_read_id(struct mp_reader *r, struct id *out);
 uint32_t mp_read_array(struct mp_reader *r);
 uint32_t mp_read_map(struct mp_reader *r);
-struct mp_view mp_read_any(struct mp_reader *r); /* steps over one item, depth-limited */
+/* Steps over one item of at most VALUE_DEPTH_MAX levels. */
+struct mp_view mp_read_any(struct mp_reader *r);
 /* OK when nothing was bad and every byte was consumed; else E_PROTOCOL naming `what`. */
 MUST_USE enum status mp_reader_finish(const struct mp_reader *r, const char *what, struct err *err);

@@ -1,13 +1,13 @@
-/* The one error type of both programs. Every function that can fail returns `enum status` and fills a
- * `struct err` (which may be NULL). The codes are frozen: they travel in RESULTS frames and HTTP errors,
- * so a new one goes to the end and none is ever renumbered. */
+/* The one error type of both programs. Every function that can fail returns `enum status` and fills
+ * a `struct err` (which may be NULL). The codes are frozen: they travel in RESULTS frames and HTTP
+ * errors, so a new one goes to the end and none is ever renumbered. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-#define MUST_USE __attribute__((warn_unused_result))
+#define MUST_USE     __attribute__((warn_unused_result))
 #define PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 /* `AUTO(file_close) FILE *f` closes f at the end of the scope; DEFINE_AUTO makes the hook. */
@@ -76,9 +76,11 @@ struct err {
     char text[ERR_TEXT_BYTES];
 };
 
-/* Sets code and text and returns the code, so that `return err_set(err, E_INVALID, …)` reads well. */
+/* Sets code and text and returns the code, so that `return err_set(err, E_INVALID, …)` reads well.
+ */
 enum status err_set(struct err *err, enum status code, const char *format, ...) PRINTF(3, 4);
-enum status err_setv(struct err *err, enum status code, const char *format, va_list args) PRINTF(3, 0);
+enum status err_setv(struct err *err, enum status code, const char *format, va_list args)
+    PRINTF(3, 0);
 /* Puts "…: " before the text of an error that is passed on; returns its code. */
 enum status err_prefix(struct err *err, const char *format, ...) PRINTF(2, 3);
 /* The word of a code ("not_found"), and back; an unknown word is STATUS_COUNT. */

@@ -1,10 +1,11 @@
-/* Every maximum in the system, each with its reason. A value over its limit is an E_LIMIT error that
- * names the limit; it is never cut silently. */
+/* Every maximum in the system, each with its reason. A value over its limit is an E_LIMIT error
+ * that names the limit; it is never cut silently. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 enum {
-    /* Names of steps, inputs, outputs, axes, params: they become file names and environment names. */
+    /* Names of steps, inputs, outputs, axes, params: they become file names and environment names.
+     */
     NAME_BYTES_MAX = 64,
     /* A pipeline file; what people write by hand is a hundred times smaller. */
     PIPELINE_BYTES_MAX = 4 << 20,
@@ -30,13 +31,15 @@ enum {
     SPEC_BYTES_MAX = 10 << 20,
     /* References of one gather; SPEC_BYTES_MAX ends it earlier when output names are long. */
     GATHER_INLINE_MAX = 200000,
-    /* Specifications of one run together: a gather that is broadcast is repeated in every one of them. */
+    /* Specifications of one run together: a gather that is broadcast is repeated in every one of
+       them. */
     SPECS_BYTES_MAX = 0x7fffffff,
     /* A record with its action (as large as a specification) and its inlined values. */
     RECORD_BYTES_MAX = 12 << 20,
     /* A JSON output up to this size is inlined into its record. */
     INLINE_BYTES_MAX = 4096,
-    /* One work plane frame: what a peer may make the other allocate. A specification with its resolved inputs fits. */
+    /* One work plane frame: what a peer may make the other allocate. A specification with its
+       resolved inputs fits. */
     FRAME_BYTES_MAX = 32 << 20,
     /* Tasks or results in one frame; measured: gains end at about 500. */
     FRAME_TASKS_MAX = 1000,
@@ -51,7 +54,8 @@ enum {
     RETRY_LIMIT_MAX = 1000,
     /* Seconds of `timeout` and `backoff`: 30 days. */
     DURATION_SECONDS_MAX = 30 * 24 * 3600,
-    /* `resources.cpu` in cores, and `priority` to either side: hundredths of the one and sums of the other fit 32 bits. */
+    /* `resources.cpu` in cores, and `priority` to either side: hundredths of the one and sums of
+       the other fit 32 bits. */
     CPU_MAX = 4096,
     PRIORITY_MAX = 1000000,
     /* Files in one tree artifact, and bytes of one path in it. */

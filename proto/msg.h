@@ -1,8 +1,10 @@
-/* The work plane's messages as plain structs (design: §8; PROTOCOL.md is the full text). One MessagePack
- * array per ZeroMQ frame: [type, …]. Everything a decoded message points at is a view into its frame.
+/* The work plane's messages as plain structs (design: §8; PROTOCOL.md is the full text). One
+ * MessagePack array per ZeroMQ frame: [type, …]. Everything a decoded message points at is a view
+ * into its frame.
  *
- * Batches (TASKS, RESULTS, ACK, REVOKE, …) are read item by item with a cursor and written item by item
- * with a writer, so that neither side needs an array of them. Decoders are sticky: read all, check once. */
+ * Batches (TASKS, RESULTS, ACK, REVOKE, …) are read item by item with a cursor and written item by
+ * item with a writer, so that neither side needs an array of them. Decoders are sticky: read all,
+ * check once. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "proto/codec.h"
@@ -41,12 +43,12 @@ struct hello {
     uint32_t protocol;
     const char *name; /* for people; NAME_BYTES_MAX */
     uint32_t name_bytes;
-    uint8_t instance[INSTANCE_BYTES];      /* random per process start */
-    uint8_t public_key[PUBLIC_KEY_BYTES];  /* Ed25519: signs its RESULTS frames */
+    uint8_t instance[INSTANCE_BYTES];     /* random per process start */
+    uint8_t public_key[PUBLIC_KEY_BYTES]; /* Ed25519: signs its RESULTS frames */
     uint32_t slots;
     uint32_t cpu_hundredths; /* offered */
     uint64_t memory_bytes;
-    uint64_t epoch; /* the highest broker epoch it has seen */
+    uint64_t epoch;         /* the highest broker epoch it has seen */
     struct mp_view kinds;   /* array of "name@version" or "name.variant@version" */
     struct mp_view labels;  /* map string → string */
     struct mp_view running; /* array of attempts it still holds: [task, number] */
@@ -73,7 +75,7 @@ struct task_msg {
     size_t inputs_bytes;
     uint32_t input_count;
     int32_t priority;
-    uint32_t timeout_ms; /* 0: none */
+    uint32_t timeout_ms;   /* 0: none */
     uint64_t memory_bytes; /* limit; 0: none */
 };
 
@@ -86,13 +88,13 @@ struct result_msg {
     const char *text;
     uint32_t text_bytes;
     bool has_log;
-    struct artifact log;       /* of a failure */
-    const uint8_t *lost;       /* E_LOST: encoded array of artifact ids that were missing or corrupt */
+    struct artifact log; /* of a failure */
+    const uint8_t *lost; /* E_LOST: encoded array of artifact ids that were missing or corrupt */
     uint32_t lost_count;
 };
 
 struct results_msg {
-    uint64_t sequence; /* per instance, from 0: what ACK names */
+    uint64_t sequence;        /* per instance, from 0: what ACK names */
     const uint8_t *signature; /* SIGNATURE_BYTES, Ed25519 over BLAKE2b(PERSON_FRAME) of the body */
     const uint8_t *body;      /* an encoded array of result entries */
     size_t body_bytes;
@@ -107,21 +109,27 @@ struct progress_msg {
 /* The type of a frame, or MSG_TYPE_COUNT when it is not one of ours. */
 enum msg_type msg_type(const uint8_t *frame, size_t bytes);
 
-MUST_USE enum status msg_decode_hello(const uint8_t *frame, size_t bytes, struct hello *out, struct err *err);
-MUST_USE enum status msg_decode_welcome(const uint8_t *frame, size_t bytes, struct welcome *out, struct err *err);
-MUST_USE enum status msg_decode_refused(const uint8_t *frame, size_t bytes, struct refused *out, struct err *err);
-MUST_USE enum status msg_decode_results(const uint8_t *frame, size_t bytes, struct results_msg *out, struct err *err);
-MUST_USE enum status msg_decode_progress(const uint8_t *frame, size_t bytes, struct progress_msg *out, struct err *err);
+MUST_USE enum status msg_decode_hello(const uint8_t *frame, size_t bytes, struct hello *out,
+                                      struct err *err);
+MUST_USE enum status msg_decode_welcome(const uint8_t *frame, size_t bytes, struct welcome *out,
+                                        struct err *err);
+MUST_USE enum status msg_decode_refused(const uint8_t *frame, size_t bytes, struct refused *out,
+                                        struct err *err);
+MUST_USE enum status msg_decode_results(const uint8_t *frame, size_t bytes, struct results_msg *out,
+                                        struct err *err);
+MUST_USE enum status msg_decode_progress(const uint8_t *frame, size_t bytes,
+                                         struct progress_msg *out, struct err *err);
 
-/* Batches. `msg_batch_begin` checks the head and returns the count; each `msg_next_*` reads one entry;
- * after the last, `mp_reader_finish` must be OK, or the whole frame is refused before anything counts.
- * A RESULTS body begins without a type: use msg_body_begin. */
+/* Batches. `msg_batch_begin` checks the head and returns the count; each `msg_next_*` reads one
+ * entry; after the last, `mp_reader_finish` must be OK, or the whole frame is refused before
+ * anything counts. A RESULTS body begins without a type: use msg_body_begin. */
 uint32_t msg_batch_begin(struct mp_reader *reader, enum msg_type type);
 uint32_t msg_body_begin(struct mp_reader *reader);
 void msg_next_task(struct mp_reader *reader, struct task_msg *out);
 void msg_next_result(struct mp_reader *reader, struct result_msg *out);
-void msg_next_attempt(struct mp_reader *reader, struct attempt *out); /* STARTED REVOKE KILL REVOKED GOODBYE HEARTBEAT */
-uint64_t msg_next_sequence(struct mp_reader *reader);                 /* ACK */
+void msg_next_attempt(struct mp_reader *reader,
+                      struct attempt *out); /* STARTED REVOKE KILL REVOKED GOODBYE HEARTBEAT */
+uint64_t msg_next_sequence(struct mp_reader *reader); /* ACK */
 void mp_read_artifact(struct mp_reader *reader, struct artifact *out);
 
 void msg_write_hello(struct mp_writer *writer, const struct hello *hello);

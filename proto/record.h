@@ -1,11 +1,13 @@
 /* What a finished task was (design: §2): one canonical MessagePack map,
  *
  *   {"action": {…}, "attempt": 1, "log": id?, "outputs": {NAME: [id, bytes, is_tree], …},
- *    "timings": [queued_ms?, begun (µs since the epoch), took (µs)], "values": {NAME: JSON value, …}?, "worker": "name"}
+ *    "timings": [queued_ms?, begun (µs since the epoch), took (µs)], "values": {NAME: JSON value,
+ * …}?, "worker": "name"}
  *
- * "action" is the action's document itself (proto/task_spec.h), so a record never names a task id and
- * lineage needs nothing else. "outputs" and "values" are left out when empty. "values" holds JSON outputs of up to
- * INLINE_BYTES_MAX, parsed, so that `select` and `metrics` tables need no read. The reader is a view. */
+ * "action" is the action's document itself (proto/task_spec.h), so a record never names a task id
+ * and lineage needs nothing else. "outputs" and "values" are left out when empty. "values" holds
+ * JSON outputs of up to INLINE_BYTES_MAX, parsed, so that `select` and `metrics` tables need no
+ * read. The reader is a view. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "proto/err.h"
@@ -25,7 +27,7 @@ struct record {
     struct artifact log;
     uint32_t output_count;
     const uint8_t *outputs; /* encoded; iterate with record_next_output() */
-    int64_t begun_us;       /* since the epoch, by the worker's clock; for people, never for decisions */
+    int64_t begun_us; /* since the epoch, by the worker's clock; for people, never for decisions */
     int64_t took_us;
     const uint8_t *values; /* encoded map, or NULL */
     size_t values_bytes;
@@ -37,5 +39,5 @@ MUST_USE enum status record_parse(const uint8_t *bytes, size_t count, struct rec
                                   struct err *err);
 bool record_next_output(const struct record *record, size_t *cursor, struct record_output *out);
 /* Writes a record; `outputs` must be sorted by name. Returns bytes needed, as value_encode does. */
-size_t record_encode(const struct record *record, const struct record_output *outputs,
-                     uint8_t *out, size_t out_bytes);
+size_t record_encode(const struct record *record, const struct record_output *outputs, uint8_t *out,
+                     size_t out_bytes);

@@ -1,20 +1,21 @@
-/* Parameters as data. Each kind, model and preprocess operation has one file `schema/NAME.def`: a list
- * of
+/* Parameters as data. Each kind, model and preprocess operation has one file `schema/NAME.def`: a
+ * list of
  *
  *     PARAM(type, name, default, range, source, help)
  *
  * lines. From it the preprocessor makes the C struct that handlers read (`struct NAME_params`), the
- * table below, and through the table: the validator, the canonical form, the text of `worker describe`
- * and the reference in the docs. Both programs see the same table, so they can't disagree.
+ * table below, and through the table: the validator, the canonical form, the text of `worker
+ * describe` and the reference in the docs. Both programs see the same table, so they can't
+ * disagree.
  *
  *   type    BOOL INT REAL STRING ENUM STRINGS OBJECT LIST ANY      (see enum param_type)
  *   default the value, or REQUIRED, or NONE (optional; then the struct's has_NAME is false)
  *   range   ANY_VALUE | RANGE(low, high) | ABOVE(low) (open) | CHOICES("a", "b") | OF(schema)
- *   source  where the name and the default come from ("scikit-learn 1.x LogisticRegression.C"), or unit
- *   help    one sentence
+ *   source  where the name and the default come from ("scikit-learn 1.x LogisticRegression.C"), or
+ * unit help    one sentence
  *
- * Defaults of a kind version are frozen by a test: a parameter equal to its default is left out of the
- * canonical form, so adding one never changes an old task id, and changing one always would. */
+ * Defaults of a kind version are frozen by a test: a parameter equal to its default is left out of
+ * the canonical form, so adding one never changes an old task id, and changing one always would. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "proto/err.h"
@@ -28,8 +29,8 @@ enum param_type {
     PARAM_ENUM,    /* int: index into choices */
     PARAM_STRINGS, /* const struct value *: a list of strings; a single string is a list of one */
     PARAM_OBJECT,  /* const struct value *: a mapping that another schema checks */
-    PARAM_LIST,    /* const struct value *: a list of single-key mappings {schema name: its params} */
-    PARAM_ANY      /* const struct value *: anything (exec's command, sleep's index) */
+    PARAM_LIST, /* const struct value *: a list of single-key mappings {schema name: its params} */
+    PARAM_ANY   /* const struct value *: anything (exec's command, sleep's index) */
 };
 
 enum param_default { PARAM_REQUIRED, PARAM_NONE, PARAM_VALUE };
@@ -48,9 +49,9 @@ struct param {
     } value;
     double low, high; /* −inf … inf where unbounded */
     bool low_is_open;
-    const char *const *choices;           /* ENUM: NULL-terminated */
-    const struct schema *const *schemas;  /* OBJECT: one; LIST: the accepted ones; NULL-terminated */
-    size_t offset, has_offset;            /* into the params struct */
+    const char *const *choices;          /* ENUM: NULL-terminated */
+    const struct schema *const *schemas; /* OBJECT: one; LIST: the accepted ones; NULL-terminated */
+    size_t offset, has_offset;           /* into the params struct */
     const char *source, *help;
 };
 
@@ -63,23 +64,25 @@ struct schema {
 };
 
 /* Where complaints go: called once per problem with the offending value's place. All problems of a
- * document are reported, not the first alone. `text` says value, what was expected, and "did you mean". */
+ * document are reported, not the first alone. `text` says value, what was expected, and "did you
+ * mean". */
 struct schema_report {
     void (*problem)(void *context, const struct value *at, const char *text);
     void *context;
 };
 
-/* A kind may take parameters of several schemas at once (train: its own and its model's): a key must
- * belong to exactly one of `schemas` (NULL-terminated). Checks `params` (a VALUE_MAP, or VALUE_NIL for none)
- * and builds the canonical map in `memory`: defaults left out, integers made real where the schema
- * says so, enum case checked, keys sorted. `out` is what value_encode() and schema_decode() take. Returns E_INVALID if
- * anything was reported. */
+/* A kind may take parameters of several schemas at once (train: its own and its model's): a key
+ * must belong to exactly one of `schemas` (NULL-terminated). Checks `params` (a VALUE_MAP, or
+ * VALUE_NIL for none) and builds the canonical map in `memory`: defaults left out, integers made
+ * real where the schema says so, enum case checked, keys sorted. `out` is what value_encode() and
+ * schema_decode() take. Returns E_INVALID if anything was reported. */
 MUST_USE enum status schema_canonical(const struct schema *const *schemas,
                                       const struct value *params, struct value_memory memory,
                                       const struct schema_report *report, struct value *out);
 
-/* Fills the params struct of `schema` from a canonical map, defaults included; keys of other schemas are
- * ignored. The struct borrows from `params`. Errors: E_INVALID, for input that skipped the broker. */
+/* Fills the params struct of `schema` from a canonical map, defaults included; keys of other
+ * schemas are ignored. The struct borrows from `params`. Errors: E_INVALID, for input that skipped
+ * the broker. */
 MUST_USE enum status schema_decode(const struct schema *schema, const struct value *params,
                                    void *out, struct err *err);
 

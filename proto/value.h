@@ -1,13 +1,13 @@
-/* One tree for every document: YAML, JSON and MessagePack all parse into it, schemas validate it, and
- * it encodes to canonical MessagePack and to JSON. Plain data: nodes and strings live in memory that the
- * parser's caller owns (an arena, usually), so nothing here is freed one by one.
+/* One tree for every document: YAML, JSON and MessagePack all parse into it, schemas validate it,
+ * and it encodes to canonical MessagePack and to JSON. Plain data: nodes and strings live in memory
+ * that the parser's caller owns (an arena, usually), so nothing here is freed one by one.
  *
- * A node remembers the line and column it was read from (1-based; 0: not from a text), so that any later
- * complaint can name the place.
+ * A node remembers the line and column it was read from (1-based; 0: not from a text), so that any
+ * later complaint can name the place.
  *
- * A map's `items` hold key, value, key, value, …; keys are VALUE_STRING. `count` counts pairs. Parsers
- * reject duplicate keys. Strings are UTF-8, NUL-terminated behind `bytes`, and may contain NUL only if
- * they came as MessagePack. */
+ * A map's `items` hold key, value, key, value, …; keys are VALUE_STRING. `count` counts pairs.
+ * Parsers reject duplicate keys. Strings are UTF-8, NUL-terminated behind `bytes`, and may contain
+ * NUL only if they came as MessagePack. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdbool.h>
@@ -60,14 +60,18 @@ bool value_is_text(const struct value *value, const char *text);
 /* Equal trees: maps in any order; 1 and 1.0 differ. Places don't count. */
 bool value_equal(const struct value *a, const struct value *b);
 
-/* Canonical MessagePack (design: §2): shortest integers, every real a float64, −0 written as 0, map keys
- * sorted by bytes, strings as str. `out` NULL measures. Returns the bytes needed, which may be more
- * than `out_bytes` (then nothing usable was written); 0 for a tree that has no canonical form (NaN or
- * infinity, deeper than VALUE_DEPTH_MAX, duplicate keys). */
+/* Sorts a map's pairs by key, in place. False when a key comes twice. Errors of types are the
+ * caller's. */
+bool value_sort_map(struct value *map);
+
+/* Canonical MessagePack (design: §2): shortest integers, every real a float64, −0 written as 0, map
+ * keys sorted by bytes, strings as str. `out` NULL measures. Returns the bytes needed, which may be
+ * more than `out_bytes` (then nothing usable was written); 0 for a tree that has no canonical form
+ * (NaN or infinity, deeper than VALUE_DEPTH_MAX, duplicate keys). */
 size_t value_encode(const struct value *value, uint8_t *out, size_t out_bytes);
-/* Strict: depth and count limits, no NaN, string keys, no trailing bytes, containers checked against the
- * bytes left before anything is allocated. Text is copied into `memory`.
- * Errors: E_PROTOCOL malformed, E_LIMIT, E_NOMEM. */
+/* Strict: depth and count limits, no NaN, string keys, no trailing bytes, containers checked
+ * against the bytes left before anything is allocated. Text is copied into `memory`. Errors:
+ * E_PROTOCOL malformed, E_LIMIT, E_NOMEM. */
 MUST_USE enum status value_decode(const uint8_t *bytes, size_t count, struct value_memory memory,
                                   struct value *out, struct err *err);
 

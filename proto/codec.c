@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proto/codec.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "proto/limits.h"
+
+/* ---- writer ---- */
+
+/* Room for `bytes` more, or NULL; counts them either way. */
+static uint8_t *room(struct mp_writer *w, size_t bytes)
+{
+    size_t at = w->need;
+    w->need += bytes;
+    return w->need <= w->capacity ? w->out + at : NULL;
+}
+
+static void put_big_endian(uint8_t *p, uint64_t value, unsigned bytes)
+{
+    while (bytes--)
+        *p++ = (uint8_t)(value >> (8 * bytes));
+}
+
+/* A tag byte and `bytes` of value behind it. */
+static void put(struct mp_writer *w, uint8_t tag, uint64_t value, unsigned bytes)
+{
+    uint8_t *p = room(w, 1 + (size_t)bytes);
+    if (!p)
+        return;
+    *p = tag;
+    put_big_endian(p + 1, value, bytes);
+}
+
+void mp_write_nil(struct mp_writer *w)
+{
+    put(w, 0xc0, 0, 0);
+}
+
+void mp_write_bool(struct mp_writer *w, bool value)
+{
+    put(w, value ? 0xc3 : 0xc2, 0, 0);
+}
+
+void mp_write_uint(struct mp_writer *w, uint64_t value)
+{
+    if (value < 0x80)
+        put(w, (uint8_t)value, 0, 0);
+    else if (value <= UINT8_MAX)
+        put(w, 0xcc, value, 1);
+    else if (value <= UINT16_MAX)
+        put(w, 0xcd, value, 2);
+    else if (value <= UINT32_MAX)
+        put(w, 0xce, value, 4);
+    else
+        put(w, 0xcf, value, 8);
+}
+
+void mp_write_int(struct mp_writer *w, int64_t value)
+{
+    if (value >= 0)
+        mp_write_uint(w, (uint64_t)value);
+    else if (value >= -32)
+        put(w, (uint8_t)value, 0, 0);
+    else if (value >= INT8_MIN)
+        put(w, 0xd0, (uint64_t)value, 1);
+    else if (value >= INT16_MIN)
+        put(w, 0xd1, (uint64_t)value, 2);
+    else if (value >= INT32_MIN)
+        put(w, 0xd2, (uint64_t)value, 4);
+    else
+        put(w, 0xd3, (uint64_t)value, 8);
+}
+
+void mp_write_real(struct mp_writer *w, double value)
+{
+    uint64_t bits;
+    if (value == 0)
+        value = 0; /* −0 has the same identity as 0 */
+    memcpy(&bits, &value, sizeof bits);
+    put(w, 0xcb, bits, 8);
+}
+
+static void put_bytes(struct mp_writer *w, const void *data, size_t bytes)
+{
+    uint8_t *p = room(w, bytes);
+    if (p && bytes)
+        memcpy(p, data, bytes);
+}
+
+void mp_write_str(struct mp_writer *w, const char *text, size_t bytes)
+{
+    if (bytes < 32)
+        put(w, (uint8_t)(0xa0 | bytes), 0, 0);
+    else if (bytes <= UINT8_MAX)
+        put(w, 0xd9, bytes, 1);
+    else if (bytes <= UINT16_MAX)
+        put(w, 0xda, bytes, 2);
+    else
+        put(w, 0xdb, bytes, 4);
+    put_bytes(w, text, bytes);
+}
+
+void mp_write_text(struct mp_writer *w, const char *text)
+{
+    mp_write_str(w, text, strlen(text));
+}
+
+void mp_write_bin(struct mp_writer *w, const void *data, size_t bytes)
+{
+    if (bytes <= UINT8_MAX)
+        put(w, 0xc4, bytes, 1);
+    else if (bytes <= UINT16_MAX)
+        put(w, 0xc5, bytes, 2);
+    else
+        put(w, 0xc6, bytes, 4);
+    put_bytes(w, data, bytes);
+}
+
+void mp_write_id(struct mp_writer *w, const struct id *id)
+{
+    uint8_t *p = room(w, 2 + ID_BYTES);
+    if (!p)
+        return;
+    p[0] = 0xc4;
+    p[1] = ID_BYTES;
+    memcpy(p + 2, id->bytes, ID_BYTES);
+}
+
+void mp_write_array(struct mp_writer *w, uint32_t count)
+{
+    if (count < 16)
+        put(w, (uint8_t)(0x90 | count), 0, 0);
+    else if (count <= UINT16_MAX)
+        put(w, 0xdc, count, 2);
+    else
+        put(w, 0xdd, count, 4);
+}
+
+void mp_write_map(struct mp_writer *w, uint32_t pairs)
+{
+    if (pairs < 16)
+        put(w, (uint8_t)(0x80 | pairs), 0, 0);
+    else if (pairs <= UINT16_MAX)
+        put(w, 0xde, pairs, 2);
+    else
+        put(w, 0xdf, pairs, 4);
+}
+
+void mp_write_raw(struct mp_writer *w, const void *encoded, size_t bytes)
+{
+    put_bytes(w, encoded, bytes);
+}
+
+/* ---- reader ---- */
+
+static size_t left(const struct mp_reader *r)
+{
+    return (size_t)(r->end - r->at);
+}
+
+/* Marks the reader bad for good; what it returns reads as zero. */
+static uint64_t bad(struct mp_reader *r)
+{
+    r->is_bad = true;
+    r->at = r->end;
+    return 0;
+}
+
+static uint64_t get_big_endian(struct mp_reader *r, unsigned bytes)
+{
+    if (left(r) < bytes)
+        return bad(r);
+    uint64_t value = 0;
+    while (bytes--)
+        value = value << 8 | *r->at++;
+    return value;
+}
+
+/* A length or unsigned number of 1 << `log` bytes that must not fit the form below it: `least`. */
+static uint64_t get_sized(struct mp_reader *r, unsigned log, uint64_t least)
+{
+    uint64_t value = get_big_endian(r, 1u << log);
+    if (r->is_canonical && value < least)
+        return bad(r);
+    return value;
+}
+
+/* The least number that needs a form of 1 << log bytes, where the form below ends at `first`. */
+static uint64_t least_of(unsigned log, uint64_t first)
+{
+    return log == 0 ? first : (uint64_t)1 << (4u << log);
+}
+
+enum mp_type mp_peek(const struct mp_reader *r)
+{
+    if (r->at == r->end)
+        return MP_END;
+    uint8_t tag = *r->at;
+    if (tag < 0x80 || tag >= 0xe0 || (tag >= 0xcc && tag <= 0xd3))
+        return MP_INT;
+    if (tag < 0x90 || tag == 0xde || tag == 0xdf)
+        return MP_MAP;
+    if (tag < 0xa0 || tag == 0xdc || tag == 0xdd)
+        return MP_ARRAY;
+    if (tag < 0xc0 || (tag >= 0xd9 && tag <= 0xdb))
+        return MP_STR;
+    if (tag == 0xc0)
+        return MP_NIL;
+    if (tag == 0xc2 || tag == 0xc3)
+        return MP_BOOL;
+    if (tag >= 0xc4 && tag <= 0xc6)
+        return MP_BIN;
+    return tag == 0xca || tag == 0xcb ? MP_REAL : MP_BAD;
+}
+
+bool mp_read_nil(struct mp_reader *r)
+{
+    if (mp_peek(r) != MP_NIL)
+        return false;
+    r->at++;
+    return true;
+}
+
+bool mp_read_bool(struct mp_reader *r)
+{
+    uint8_t tag = (uint8_t)get_big_endian(r, 1);
+    if (tag != 0xc2 && tag != 0xc3)
+        bad(r);
+    return tag == 0xc3;
+}
+
+uint64_t mp_read_uint(struct mp_reader *r)
+{
+    uint8_t tag = (uint8_t)get_big_endian(r, 1);
+    if (tag < 0x80)
+        return tag;
+    if (tag < 0xcc || tag > 0xcf)
+        return bad(r);
+    return get_sized(r, tag - 0xccu, least_of(tag - 0xccu, 0x80));
+}
+
+/* A number in a signed form, 0xd0 … 0xd3: sign-extended; canonical ones are negative and need the
+ * form. */
+static int64_t get_signed(struct mp_reader *r, unsigned log)
+{
+    static const int64_t above[] = {-32, INT8_MIN, INT16_MIN, INT32_MIN};
+    uint64_t raw = get_big_endian(r, 1u << log);
+    unsigned unused = 64 - (8u << log);
+    int64_t value = (int64_t)(raw << unused) >> unused;
+    if (r->is_canonical && value >= above[log])
+        return (int64_t)bad(r);
+    return value;
+}
+
+int64_t mp_read_int(struct mp_reader *r)
+{
+    if (r->at == r->end)
+        return (int64_t)bad(r);
+    uint8_t tag = *r->at;
+    if (tag < 0xe0 && (tag < 0xd0 || tag > 0xd3)) {
+        uint64_t value = mp_read_uint(r);
+        return value > INT64_MAX ? (int64_t)bad(r) : (int64_t)value;
+    }
+    r->at++;
+    return tag >= 0xe0 ? (int8_t)tag : get_signed(r, tag - 0xd0u);
+}
+
+double mp_read_real(struct mp_reader *r)
+{
+    uint8_t tag = (uint8_t)get_big_endian(r, 1);
+    if (tag == 0xca && !r->is_canonical) {
+        uint32_t bits = (uint32_t)get_big_endian(r, 4);
+        float narrow;
+        memcpy(&narrow, &bits, sizeof narrow);
+        return (double)narrow;
+    }
+    if (tag != 0xcb)
+        return (double)bad(r);
+    uint64_t bits = get_big_endian(r, 8);
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    if (r->is_canonical && (!isfinite(value) || (value == 0 && bits != 0)))
+        return (double)bad(r);
+    return value;
+}
+
+const char *mp_read_str(struct mp_reader *r, uint32_t *bytes)
+{
+    *bytes = 0;
+    uint8_t tag = (uint8_t)get_big_endian(r, 1);
+    uint64_t count = 0;
+    if (tag >= 0xa0 && tag < 0xc0)
+        count = tag & 31u;
+    else if (tag >= 0xd9 && tag <= 0xdb)
+        count = get_sized(r, tag - 0xd9u, least_of(tag - 0xd9u, 32));
+    else
+        bad(r);
+    if (r->is_bad || count > left(r)) {
+        bad(r);
+        return (const char *)r->end;
+    }
+    const char *text = (const char *)r->at;
+    r->at += count;
+    *bytes = (uint32_t)count;
+    return text;
+}
+
+const uint8_t *mp_read_bin(struct mp_reader *r, size_t *bytes)
+{
+    *bytes = 0;
+    uint8_t tag = (uint8_t)get_big_endian(r, 1);
+    uint64_t count = 0;
+    if (tag >= 0xc4 && tag <= 0xc6)
+        count = get_sized(r, tag - 0xc4u, least_of(tag - 0xc4u, 0));
+    else
+        bad(r);
+    if (r->is_bad || count > left(r)) {
+        bad(r);
+        return r->end;
+    }
+    const uint8_t *data = r->at;
+    r->at += count;
+    *bytes = count;
+    return data;
+}
+
+void mp_read_id(struct mp_reader *r, struct id *out)
+{
+    size_t bytes;
+    const uint8_t *data = mp_read_bin(r, &bytes);
+    if (bytes == ID_BYTES) {
+        memcpy(out->bytes, data, ID_BYTES);
+        return;
+    }
+    bad(r);
+    memset(out, 0, sizeof *out);
+}
+
+/* Every item takes at least a byte, so a count beyond the bytes left is a lie. */
+static uint32_t get_count(struct mp_reader *r, uint8_t fixed, uint8_t sized, unsigned item_bytes)
+{
+    uint8_t tag = (uint8_t)get_big_endian(r, 1);
+    uint64_t count = 0;
+    if ((tag & 0xf0) == fixed)
+        count = tag & 15u;
+    else if (tag == sized || tag == sized + 1)
+        count = get_sized(r, tag - sized + 1u, least_of(tag == sized ? 0 : 2, 16));
+    else
+        bad(r);
+    return count > left(r) / item_bytes ? (uint32_t)bad(r) : (uint32_t)count;
+}
+
+uint32_t mp_read_array(struct mp_reader *r)
+{
+    return get_count(r, 0x90, 0xdc, 1);
+}
+
+uint32_t mp_read_map(struct mp_reader *r)
+{
+    return get_count(r, 0x80, 0xde, 2);
+}
+
+static void skip_string(struct mp_reader *r)
+{
+    uint32_t bytes;
+    const char *text = mp_read_str(r, &bytes);
+    if (r->is_canonical && !mp_is_utf8(text, bytes))
+        bad(r);
+}
+
+static void skip(struct mp_reader *r, unsigned depth);
+
+static void skip_map(struct mp_reader *r, unsigned depth)
+{
+    const char *last = NULL;
+    uint32_t last_bytes = 0;
+    for (uint32_t n = mp_read_map(r); n > 0 && !r->is_bad; n--) {
+        if (!r->is_canonical) {
+            skip(r, depth);
+            skip(r, depth);
+            continue;
+        }
+        uint32_t bytes;
+        const char *key = mp_read_str(r, &bytes);
+        if (!mp_is_utf8(key, bytes) || (last && mp_compare(last, last_bytes, key, bytes) >= 0))
+            bad(r);
+        last = key;
+        last_bytes = bytes;
+        skip(r, depth);
+    }
+}
+
+static void skip(struct mp_reader *r, unsigned depth)
+{
+    size_t bytes;
+    if (depth == 0) {
+        bad(r);
+        return;
+    }
+    switch (mp_peek(r)) {
+    case MP_NIL: r->at++; break;
+    case MP_BOOL: r->at++; break;
+    case MP_INT:
+        if (*r->at == 0xcf && !r->is_canonical)
+            mp_read_uint(r); /* above INT64_MAX: fine in a frame, never in a document */
+        else
+            mp_read_int(r);
+        break;
+    case MP_REAL: mp_read_real(r); break;
+    case MP_STR: skip_string(r); break;
+    case MP_BIN: mp_read_bin(r, &bytes); break;
+    case MP_MAP: skip_map(r, depth - 1); break;
+    case MP_ARRAY:
+        for (uint32_t n = mp_read_array(r); n > 0 && !r->is_bad; n--)
+            skip(r, depth - 1);
+        break;
+    case MP_END:
+    case MP_BAD: bad(r); break;
+    }
+}
+
+struct mp_view mp_read_any(struct mp_reader *r)
+{
+    const uint8_t *begin = r->at;
+    skip(r, VALUE_DEPTH_MAX + 1);
+    if (r->is_bad)
+        return (struct mp_view){r->end, 0};
+    return (struct mp_view){begin, (size_t)(r->at - begin)};
+}
+
+enum status mp_reader_finish(const struct mp_reader *r, const char *what, struct err *err)
+{
+    if (r->is_bad)
+        return err_set(err, E_PROTOCOL, "%s: malformed MessagePack", what);
+    if (r->at != r->end)
+        return err_set(err, E_PROTOCOL, "%s: %zu bytes behind its end", what, left(r));
+    return OK;
+}
+
+/* ---- text ---- */
+
+int mp_compare(const char *a, size_t a_bytes, const char *b, size_t b_bytes)
+{
+    size_t shorter = a_bytes < b_bytes ? a_bytes : b_bytes;
+    int order = shorter ? memcmp(a, b, shorter) : 0;
+    return order ? order : (a_bytes > b_bytes) - (a_bytes < b_bytes);
+}
+
+/* The continuation bytes that a lead byte asks for, and the bounds of the first of them, which
+ * exclude overlong forms, surrogates and what is above U+10FFFF. 4: not a lead byte. */
+static unsigned utf8_tail(uint8_t lead, uint8_t *low, uint8_t *high)
+{
+    *low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+    *high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+    if (lead < 0x80)
+        return 0;
+    if (lead < 0xc2 || lead > 0xf4)
+        return 4;
+    return lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
+}
+
+bool mp_is_utf8(const char *text, size_t bytes)
+{
+    const uint8_t *p = (const uint8_t *)text, *end = p + bytes;
+    while (p < end) {
+        uint8_t low, high;
+        unsigned tail = utf8_tail(*p++, &low, &high);
+        if (tail == 4 || (size_t)(end - p) < tail)
+            return false;
+        for (; tail > 0; tail--, low = 0x80, high = 0xbf)
+            if (*p < low || *p++ > high)
+                return false;
+    }
+    return true;
+}
