@@ -291,6 +291,26 @@ enum status table_take_rows(const struct table *from, const uint32_t *rows, size
     return OK;
 }
 
+static void keep_values(void *values_p, const uint32_t *rows, size_t count)
+{
+    uint64_t *values = values_p;
+    for (size_t i = 0; values && i < count; i++)
+        values[i] = values[rows[i]];
+}
+
+void table_keep_rows(struct table *table, const uint32_t *rows, size_t count)
+{
+    for (size_t i = 0; i < table->column_count; i++) {
+        keep_values(table->columns[i].cells, rows, count);
+        keep_values(table->columns[i].integers, rows, count);
+        keep_values(table->columns[i].reals, rows, count);
+    }
+    keep_values(table->row_ids, rows, count);
+    for (size_t i = 0; i < count; i++)
+        table->lines[i] = table->lines[rows[i]];
+    table->rows = count;
+}
+
 static int compare_integers(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;

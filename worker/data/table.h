@@ -68,6 +68,8 @@ MUST_USE enum status table_read(const char *name, struct buf *text,
 /* The rows `rows[0 … count)`, in that order. */
 MUST_USE enum status table_take_rows(const struct table *from, const uint32_t *rows, size_t count,
                                      struct table **out, struct err *err);
+/* Keeps only these rows, which ascend. */
+void table_keep_rows(struct table *table, const uint32_t *rows, size_t count);
 /* Row ids become the integers of column `name`, which stays in the table. Errors: E_INVALID no
  * integers, missing, or doubled. */
 MUST_USE enum status table_use_ids(struct table *table, const char *name, struct err *err);
