@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/text/json.h"
 
+#include <float.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -132,7 +133,8 @@ void json_write_real(double real, struct buf *out)
         return;
     }
     char text[40];
-    for (int digits = 15; digits <= 17; digits++) {
+    /* 15 digits always survive, but for the smallest reals, which have fewer bits. */
+    for (int digits = fabs(real) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, real);
         if (strtod(text, NULL) == real)
             break;

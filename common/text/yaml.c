@@ -228,7 +228,8 @@ static enum status read_key(struct reader *r, struct weight *weight)
         return fail(r, E_INVALID, &key, "a key can't have an anchor");
     TRY(read_scalar(r, &key));
     if (key.type != VALUE_STRING)
-        return fail(r, E_INVALID, &key, "a key must be a string, not a %s; quote it: \"%.64s\"",
+        return fail(r, E_INVALID, &key,
+                    "a key must be a string, and this reads as %s; quote it: \"%.64s\"",
                     value_type_name(key.type), (const char *)r->event.data.scalar.value);
     TRY(charge(r, &key, 1));
     weight->count++;
