@@ -41,7 +41,7 @@ void fs_close_fd_auto(int *fd)
     *fd = -1;
 }
 
-static enum status read_open_file(int fd, const char *path, struct buf *out, struct err *err)
+static enum status read_to_end(int fd, const char *path, struct buf *out, struct err *err)
 {
     struct stat info;
     if (fstat(fd, &info) != 0)
@@ -70,16 +70,21 @@ static enum status read_open_file(int fd, const char *path, struct buf *out, str
     }
 }
 
+enum status fs_read_fd(int fd, const char *path, struct buf *out, struct err *err)
+{
+    size_t before = out->count;
+    enum status status = read_to_end(fd, path, out, err);
+    if (status != OK)
+        out->count = before;
+    return status;
+}
+
 enum status fs_read(const char *path, struct buf *out, struct err *err)
 {
     AUTO(fs_close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return fs_error(err, errno, path, "cannot open");
-    size_t before = out->count;
-    enum status status = read_open_file(fd, path, out, err);
-    if (status != OK)
-        out->count = before;
-    return status;
+    return fs_read_fd(fd, path, out, err);
 }
 
 enum status fs_write_all(int fd, const void *data, size_t bytes, const char *path, struct err *err)

@@ -13,8 +13,10 @@
 
 /* The status for an errno value, with text "PATH: DOING: strerror". */
 enum status fs_error(struct err *err, int error, const char *path, const char *doing);
-/* Appends the file to `out` (whose maximum bounds it). */
+/* Appends the file to `out`. Errors: E_LIMIT past its maximum, E_NOMEM. */
 MUST_USE enum status fs_read(const char *path, struct buf *out, struct err *err);
+/* The rest of an open file; `path` is for messages. On failure `out` is as before. */
+MUST_USE enum status fs_read_fd(int fd, const char *path, struct buf *out, struct err *err);
 /* Temporary name beside it and rename: readers see the old or the new, never a part. Not flushed.
  */
 MUST_USE enum status fs_write(const char *path, const void *data, size_t bytes, struct err *err);

@@ -1,29 +1,52 @@
-/* What a store back end implements; seen by common/store/ alone. Each back end is one file that exports one
- * `const struct store_backend`, listed in store.c's table. */
+/* What a store back end implements; seen by common/store/ alone. Each back end is one file that
+ * exports one `const struct store_backend`, listed in store.c's table.
+ *
+ * A back end moves bytes and does not judge them: store.c hashes what comes back, asks a second
+ * time
+ * (`is_second`: past every cache), and quarantines. So all of them, and the faults injected into
+ * them, are verified by the same code. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "common/store/store.h"
 
+/* Blobs by their id, manifests of trees by their tree id. */
+enum store_space { STORE_BLOBS, STORE_TREES };
+
 struct store_backend {
-    const char *scheme; /* "file", "mem", "fault+file", … */
+    const char *scheme; /* what the URL begins with: "mem:" */
     enum status (*open)(const char *url, struct store **out, struct err *err);
     void (*close)(struct store *store);
-    enum status (*put_file)(struct store *, const char *path, struct id *, uint64_t *bytes, struct err *);
-    enum status (*put)(struct store *, const void *data, size_t bytes, struct id *, struct err *);
-    enum status (*get_file)(struct store *, const struct id *, const char *path, struct err *);
-    enum status (*get)(struct store *, const struct id *, struct buf *out, struct err *);
-    enum status (*has)(struct store *, const struct id *ids, size_t count, bool *has, struct err *);
-    enum status (*list)(struct store *, enum status (*visit)(void *, const struct id *, uint64_t, struct err *),
-                        void *context, struct err *);
-    enum status (*remove)(struct store *, const struct id *, struct err *);
-    enum status (*quarantine)(struct store *, const struct id *, struct err *);
-    enum status (*flush)(struct store *, struct err *);
+    /* Hashes the file while it copies it. */
+    enum status (*put_file)(struct store *store, const char *path, struct id *id, uint64_t *bytes,
+                            struct err *err);
+    /* `id` is that of the bytes. */
+    enum status (*put)(struct store *store, enum store_space space, const struct id *id,
+                       const void *data, size_t bytes, struct err *err);
+    /* Makes the new file `path` and tells the id of the bytes it got. What a failure leaves there,
+     * store.c removes. */
+    enum status (*get_file)(struct store *store, const struct id *id, bool is_second,
+                            const char *path, struct id *seen, struct err *err);
+    enum status (*get)(struct store *store, enum store_space space, const struct id *id,
+                       bool is_second, struct buf *out, struct err *err);
+    enum status (*has)(struct store *store, const struct id *ids, size_t count, bool *has,
+                       struct err *err);
+    enum status (*list)(struct store *store,
+                        enum status (*visit)(void *, const struct id *, uint64_t, struct err *),
+                        void *context, struct err *err);
+    enum status (*remove)(struct store *store, const struct id *id, struct err *err);
+    enum status (*quarantine)(struct store *store, enum store_space space, const struct id *id,
+                              struct err *err);
+    enum status (*flush)(struct store *store, struct err *err);
 };
 
-/* Every back end's struct begins with this. */
+/* Every back end's struct begins with this; store.c fills it after `open` and frees the url. */
 struct store {
     const struct store_backend *backend;
     char *url;
 };
 
 extern const struct store_backend store_dir, store_mem, store_fault;
+
+/* "blob 0123… is not in URL". */
+enum status store_absent(const struct store *store, enum store_space space, const struct id *id,
+                         struct err *err);

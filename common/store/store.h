@@ -1,10 +1,11 @@
-/* Where artifacts live: content-addressed blobs, one contract for every back end (a folder, memory, S3; `fault` wraps any
- * of them and fails on demand). Keys are `blobs/ab/cd…` and so on; exclusivity is never asked of a store, since the
- * same key always holds the same bytes.
+/* Where artifacts live: content-addressed blobs, one contract for every back end (a folder, memory,
+ * S3; `fault` wraps any of them and fails on demand). Keys are `blobs/ab/cd…` and so on;
+ * exclusivity is never asked of a store, since the same key always holds the same bytes.
  *
- * Durability: after store_put the blob survives kill -9 of any process; after store_flush also power loss. A torn
- * blob fails its hash when read and is made again: every read re-hashes. What does not match its id is moved to
- * `quarantine/` after a second read past any cache, and reported as E_CORRUPT.
+ * Durability: after store_put the blob survives kill -9 of any process; after store_flush also
+ * power loss. A torn blob fails its hash when read and is made again: every read re-hashes. What
+ * does not match its id is moved to `quarantine/` after a second read past any cache, and reported
+ * as E_CORRUPT.
  *
  * A store is used by one thread at a time. */
 // SPDX-License-Identifier: Apache-2.0
@@ -19,21 +20,26 @@
 
 struct store;
 
-/* `url`: a folder ("/x", "./x", "file:///x"), "mem:", later "s3://bucket/prefix". Creates the folder.
- * Errors: E_INVALID an unknown scheme; E_IO, E_DENIED. */
+/* `url`: a folder ("/x", "./x", "file:///x", created when absent), "mem:" (empty, private to this
+ * handle), or for tests "fault+URL?…" (store_fault.c). Errors: E_INVALID an unknown scheme; E_IO,
+ * E_DENIED. */
 MUST_USE enum status store_open(const char *url, struct store **out, struct err *err);
 void store_close(struct store *store);
 
-/* Idempotent; hashes while it copies. `*id` and `*bytes` are results. */
+/* Idempotent; a blob that is there already costs its hash alone. `*id` and `*bytes` are results.
+ * Errors: E_FULL; E_CONFLICT the file changed meanwhile; E_INVALID not a regular file; E_NOTFOUND,
+ * E_DENIED, E_IO. Nothing is left half-written. */
 MUST_USE enum status store_put_file(struct store *store, const char *path, struct id *id,
                                     uint64_t *bytes, struct err *err);
 MUST_USE enum status store_put(struct store *store, const void *data, size_t bytes, struct id *id,
                                struct err *err);
-/* Copies to the new file `path` while hashing; on any failure `path` does not exist. Errors: E_NOTFOUND absent;
- * E_CORRUPT bytes did not match (quarantined); E_FULL, E_IO. */
+/* Makes the new file `path`, at once and whole (a temporary name beside it, then a rename): neither
+ * a failure nor kill -9 leaves a part there. Errors: E_NOTFOUND absent; E_CORRUPT bytes did not
+ * match (quarantined); E_CONFLICT `path` exists; E_FULL, E_IO. */
 MUST_USE enum status store_get_file(struct store *store, const struct id *id, const char *path,
                                     struct err *err);
-/* Appends to `out`, verified. */
+/* Appends to `out`, verified; on failure `out` is as before. Errors: as above; E_LIMIT past `out`'s
+ * maximum. */
 MUST_USE enum status store_get(struct store *store, const struct id *id, struct buf *out,
                                struct err *err);
 /* Batched: has[i] for ids[i], presence and not bytes. */
@@ -50,6 +56,12 @@ MUST_USE enum status store_remove(struct store *store, const struct id *id, stru
 MUST_USE enum status store_quarantine(struct store *store, const struct id *id, struct err *err);
 /* All puts so far survive power loss when it returns. */
 MUST_USE enum status store_flush(struct store *store, struct err *err);
+/* Manifests of trees live beside the blobs, under their tree id; common/store/tree.h is what uses
+ * them. */
+MUST_USE enum status store_put_manifest(struct store *store, const void *data, size_t bytes,
+                                        struct id *id, struct err *err);
+MUST_USE enum status store_get_manifest(struct store *store, const struct id *id, struct buf *out,
+                                        struct err *err);
 const char *store_url(const struct store *store);
 
 static inline void store_close_auto(struct store **store)

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/store/store.h"
+
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/mem.h"
+#include "common/crypto/hash.h"
+#include "common/fs.h"
+#include "common/store/backend.h"
+#include "proto/task_spec.h"
+
+static const struct store_backend *const backends[] = {&store_dir, &store_mem, &store_fault};
+
+/* "abc:" at the start of `url`: its length with the colon, or 0. A folder with a colon in its name
+ * is "./a:b". */
+static size_t scheme_bytes(const char *url)
+{
+    size_t bytes = strspn(url, "abcdefghijklmnopqrstuvwxyz0123456789+.-");
+    return bytes && url[bytes] == ':' ? bytes + 1 : 0;
+}
+
+static const struct store_backend *find_backend(const char *url)
+{
+    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
+        if (strncmp(url, backends[i]->scheme, strlen(backends[i]->scheme)) == 0)
+            return backends[i];
+    return scheme_bytes(url) ? NULL : &store_dir;
+}
+
+enum status store_open(const char *url, struct store **out, struct err *err)
+{
+    *out = NULL;
+    const struct store_backend *backend = find_backend(url);
+    if (!backend)
+        return err_set(
+            err, E_INVALID,
+            "%s: no store is called \"%.*s\"; give a folder (\"./%s\" for a folder of this "
+            "name), file://… or mem:",
+            url, (int)scheme_bytes(url), url, url);
+    TRY(backend->open(url, out, err));
+    (*out)->backend = backend;
+    (*out)->url = mem_copy_text(url, strlen(url));
+    return OK;
+}
+
+void store_close(struct store *store)
+{
+    mem_free(store->url);
+    store->backend->close(store);
+}
+
+const char *store_url(const struct store *store)
+{
+    return store->url;
+}
+
+static const char *word(enum store_space space)
+{
+    return space == STORE_BLOBS ? "blob" : "tree";
+}
+
+enum status store_absent(const struct store *store, enum store_space space, const struct id *id,
+                         struct err *err)
+{
+    char hex[ID_HEX_BYTES];
+    return err_set(err, E_NOTFOUND, "%s %s is not in the store %s", word(space), id_hex(id, hex),
+                   store->url);
+}
+
+static void id_of(enum store_space space, const void *data, size_t bytes, struct id *out)
+{
+    hash_bytes(space == STORE_BLOBS ? NULL : PERSON_TREE, data, bytes, out);
+}
+
+static enum status put(struct store *store, enum store_space space, const void *data, size_t bytes,
+                       struct id *id, struct err *err)
+{
+    id_of(space, data, bytes, id);
+    return store->backend->put(store, space, id, data, bytes, err);
+}
+
+enum status store_put_file(struct store *store, const char *path, struct id *id, uint64_t *bytes,
+                           struct err *err)
+{
+    return store->backend->put_file(store, path, id, bytes, err);
+}
+
+enum status store_put(struct store *store, const void *data, size_t bytes, struct id *id,
+                      struct err *err)
+{
+    return put(store, STORE_BLOBS, data, bytes, id, err);
+}
+
+enum status store_put_manifest(struct store *store, const void *data, size_t bytes, struct id *id,
+                               struct err *err)
+{
+    return put(store, STORE_TREES, data, bytes, id, err);
+}
+
+/* The bytes were wrong twice. Should moving them fail as well, the first finding is the one to
+ * tell. */
+static enum status report_corrupt(struct store *store, enum store_space space, const struct id *id,
+                                  struct err *err)
+{
+    char hex[ID_HEX_BYTES];
+    struct err why = {.text = ""};
+    bool moved = store->backend->quarantine(store, space, id, &why) == OK;
+    return err_set(
+        err, E_CORRUPT, "%s %s in the store %s does not match its id; %s%s", word(space),
+        id_hex(id, hex), store->url,
+        moved ? "it was moved to quarantine/" : "moving it to quarantine/ failed: ", why.text);
+}
+
+static enum status get_once(struct store *store, enum store_space space, const struct id *id,
+                            bool is_second, struct buf *out, bool *is_good, struct err *err)
+{
+    size_t before = out->count;
+    enum status status = store->backend->get(store, space, id, is_second, out, err);
+    *is_good = false;
+    if (status == OK) {
+        struct id seen;
+        id_of(space, out->bytes + before, out->count - before, &seen);
+        *is_good = id_equal(&seen, id);
+    }
+    if (!*is_good)
+        out->count = before;
+    return status;
+}
+
+static enum status get(struct store *store, enum store_space space, const struct id *id,
+                       struct buf *out, struct err *err)
+{
+    TRY(buf_try_reserve(out, 1, "blob", err)); /* so that an empty blob has an address too */
+    bool is_good;
+    TRY(get_once(store, space, id, false, out, &is_good, err));
+    if (!is_good)
+        TRY(get_once(store, space, id, true, out, &is_good, err));
+    return is_good ? OK : report_corrupt(store, space, id, err);
+}
+
+enum status store_get(struct store *store, const struct id *id, struct buf *out, struct err *err)
+{
+    return get(store, STORE_BLOBS, id, out, err);
+}
+
+enum status store_get_manifest(struct store *store, const struct id *id, struct buf *out,
+                               struct err *err)
+{
+    return get(store, STORE_TREES, id, out, err);
+}
+
+/* Leaves a verified file at `temp`, or nothing. */
+static enum status fetch(struct store *store, const struct id *id, const char *temp,
+                         struct err *err)
+{
+    for (int is_second = 0; is_second < 2; is_second++) {
+        struct id seen;
+        enum status status = store->backend->get_file(store, id, is_second, temp, &seen, err);
+        if (status == OK && id_equal(&seen, id))
+            return OK;
+        unlink(temp);
+        if (status != OK)
+            return status;
+    }
+    return report_corrupt(store, STORE_BLOBS, id, err);
+}
+
+enum status store_get_file(struct store *store, const struct id *id, const char *path,
+                           struct err *err)
+{
+    char temp[PATH_MAX];
+    TRY(fs_temp_name(path, temp, sizeof temp, err));
+    TRY(fetch(store, id, temp, err));
+    enum status status = fs_rename_new(temp, path, err);
+    if (status != OK)
+        unlink(temp);
+    return status;
+}
+
+enum status store_has(struct store *store, const struct id *ids, size_t count, bool *has,
+                      struct err *err)
+{
+    return store->backend->has(store, ids, count, has, err);
+}
+
+enum status store_list(struct store *store,
+                       enum status (*visit)(void *context, const struct id *id, uint64_t bytes,
+                                            struct err *err),
+                       void *context, struct err *err)
+{
+    return store->backend->list(store, visit, context, err);
+}
+
+enum status store_remove(struct store *store, const struct id *id, struct err *err)
+{
+    return store->backend->remove(store, id, err);
+}
+
+enum status store_quarantine(struct store *store, const struct id *id, struct err *err)
+{
+    return store->backend->quarantine(store, STORE_BLOBS, id, err);
+}
+
+enum status store_flush(struct store *store, struct err *err)
+{
+    return store->backend->flush(store, err);
+}

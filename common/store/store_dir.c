@@ -1,0 +1,444 @@
+/* A folder as a store:
+ *
+ *   blobs/ab/cdef…   the bytes of blob abcdef…, read-only
+ *   trees/ab/cdef…   manifests of trees
+ *   quarantine/…     what did not match its id, by its full id
+ *   tmp/…            what is being written; renamed into place when whole
+ *
+ * All names are relative to one descriptor, so it does not matter where the program goes to
+ * afterwards. */
+// SPDX-License-Identifier: Apache-2.0
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/mem.h"
+#include "common/crypto/hash.h"
+#include "common/crypto/sign.h"
+#include "common/fs.h"
+#include "common/store/backend.h"
+
+enum {
+    KEY_BYTES = 96,
+    PIECE_BYTES = 256 << 10,          /* stays in the second-level cache between read and hash */
+    REFLINK_BYTES_MIN = 64 << 10,     /* smaller files are copied faster than shared */
+    TEMP_SECONDS_MAX = 7 * 24 * 3600, /* older temporary files were left by a killed program */
+};
+
+struct dir {
+    struct store base;
+    int root;
+    uint8_t *piece;
+    uint64_t temp_prefix, temp_count;
+};
+
+static struct dir *dir_of(struct store *store)
+{
+    return (struct dir *)store;
+}
+
+static const char *key_of(enum store_space space, const struct id *id, char key[KEY_BYTES])
+{
+    char hex[ID_HEX_BYTES];
+    id_hex(id, hex);
+    snprintf(key, KEY_BYTES, "%s/%.2s/%s", space == STORE_BLOBS ? "blobs" : "trees", hex, hex + 2);
+    return key;
+}
+
+/* An error about `key` inside the store. */
+static enum status key_error(const struct dir *dir, int error, const char *key, const char *doing,
+                             struct err *err)
+{
+    enum status status = fs_error(err, error, key, doing);
+    if (dir->base.url) /* not while it is being opened */
+        err_prefix(err, "store %s", dir->base.url);
+    return status;
+}
+
+static enum status make_folder(const struct dir *dir, const char *name, struct err *err)
+{
+    if (mkdirat(dir->root, name, 0777) == 0 || errno == EEXIST)
+        return OK;
+    return key_error(dir, errno, name, "cannot create folder", err);
+}
+
+/* What killed programs left in tmp/ goes when a store is opened. What can't be removed stays: it
+ * only takes room. */
+static void sweep_temp(const struct dir *dir)
+{
+    int fd = openat(dir->root, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    if (!folder) {
+        fs_close_fd_auto(&fd);
+        return;
+    }
+    struct stat info;
+    for (const struct dirent *entry; (entry = readdir(folder));)
+        if (fstatat(fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
+            info.st_mtime < time(NULL) - TEMP_SECONDS_MAX)
+            unlinkat(fd, entry->d_name, 0);
+    closedir(folder);
+}
+
+static void dir_close(struct store *store)
+{
+    struct dir *dir = dir_of(store);
+    fs_close_fd_auto(&dir->root);
+    mem_free(dir->piece);
+    mem_free(dir);
+}
+
+static enum status dir_open(const char *url, struct store **out, struct err *err)
+{
+    const char *path = strncmp(url, store_dir.scheme, 7) == 0 ? url + 7 : url;
+    TRY(fs_make_dirs(path, err));
+    int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return fs_error(err, errno, path, "cannot open the store");
+    struct dir *dir = mem_alloc(sizeof *dir);
+    *dir = (struct dir){.root = root};
+    random_bytes(&dir->temp_prefix, sizeof dir->temp_prefix);
+    static const char *const folders[] = {"blobs", "trees", "tmp"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        enum status status = make_folder(dir, folders[i], err);
+        if (status != OK) {
+            dir_close(&dir->base);
+            err_prefix(err, "%s", path);
+            return status;
+        }
+    }
+    sweep_temp(dir);
+    *out = &dir->base;
+    return OK;
+}
+
+static uint8_t *piece_of(struct dir *dir)
+{
+    if (!dir->piece)
+        dir->piece = mem_alloc(PIECE_BYTES);
+    return dir->piece;
+}
+
+/* ---- writing ---- */
+
+static int open_temp(struct dir *dir, char name[KEY_BYTES])
+{
+    snprintf(name, KEY_BYTES, "tmp/%016llx-%llu", (unsigned long long)dir->temp_prefix,
+             (unsigned long long)dir->temp_count++);
+    return openat(dir->root, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+}
+
+/* Is the whole blob there? One that a power loss cut short has another size, and is then written
+ * again. */
+static bool is_stored(const struct dir *dir, const char *key, uint64_t bytes)
+{
+    struct stat info;
+    return fstatat(dir->root, key, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
+           (uint64_t)info.st_size == bytes;
+}
+
+static enum status rename_into_place(const struct dir *dir, const char *temp, const char *key,
+                                     struct err *err)
+{
+    if (renameat(dir->root, temp, dir->root, key) == 0)
+        return OK;
+    if (errno == ENOENT) { /* the first blob of this fan-out folder */
+        char folder[KEY_BYTES];
+        snprintf(folder, sizeof folder, "%.8s", key);
+        TRY(make_folder(dir, folder, err));
+        if (renameat(dir->root, temp, dir->root, key) == 0)
+            return OK;
+    }
+    return key_error(dir, errno, key, "cannot write", err);
+}
+
+/* Where a blob's bytes come from: memory, or an open file that must not change between hashing and
+ * copying. */
+struct origin {
+    const void *data; /* NULL: the file */
+    size_t bytes;
+    int fd;
+    const char *path;
+    struct stat before; /* the file when it was opened */
+};
+
+static enum status write_temp(struct dir *dir, const struct origin *origin, char temp[KEY_BYTES],
+                              struct err *err)
+{
+    AUTO(fs_close_fd) int fd = open_temp(dir, temp);
+    if (fd < 0)
+        return fs_error(err, errno, temp, "cannot create");
+    if (origin->data)
+        return fs_write_all(fd, origin->data, origin->bytes, temp, err);
+    return fs_copy_fd(origin->fd, fd, temp, err);
+}
+
+static bool is_same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static enum status check_unchanged(const struct origin *origin, struct err *err)
+{
+    const struct stat *before = &origin->before;
+    struct stat now;
+    if (origin->data)
+        return OK;
+    if (fstat(origin->fd, &now) != 0)
+        return fs_error(err, errno, origin->path, "cannot read");
+    if (now.st_size == before->st_size && is_same_time(&now.st_mtim, &before->st_mtim) &&
+        is_same_time(&now.st_ctim, &before->st_ctim))
+        return OK;
+    return err_set(err, E_CONFLICT, "%s: changed while it was read", origin->path);
+}
+
+static enum status write_blob(struct dir *dir, const struct origin *origin, const char *key,
+                              struct err *err)
+{
+    char temp[KEY_BYTES];
+    enum status status = write_temp(dir, origin, temp, err);
+    if (status != OK)
+        err_prefix(err, "store %s", dir->base.url);
+    if (status == OK)
+        status = check_unchanged(origin, err);
+    if (status == OK)
+        status = rename_into_place(dir, temp, key, err);
+    if (status != OK)
+        unlinkat(dir->root, temp, 0);
+    return status;
+}
+
+static enum status dir_put(struct store *store, enum store_space space, const struct id *id,
+                           const void *data, size_t bytes, struct err *err)
+{
+    struct dir *dir = dir_of(store);
+    char key[KEY_BYTES];
+    if (is_stored(dir, key_of(space, id, key), bytes))
+        return OK;
+    const struct origin memory = {.data = bytes ? data : "", .bytes = bytes};
+    return write_blob(dir, &memory, key, err);
+}
+
+/* Fills the piece as far as the file goes. */
+static enum status read_piece(int fd, uint8_t *piece, size_t *count, const char *path,
+                              struct err *err)
+{
+    *count = 0;
+    while (*count < PIECE_BYTES) {
+        ssize_t got = read(fd, piece + *count, PIECE_BYTES - *count);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fs_error(err, errno, path, "cannot read");
+        if (got == 0)
+            break;
+        *count += (size_t)got;
+    }
+    return OK;
+}
+
+/* Hashes the file to its end; with `to` ≥ 0 writes it there, too. */
+static enum status hash_file(struct dir *dir, int fd, int to, const char *path, struct id *id,
+                             uint64_t *bytes, struct err *err)
+{
+    uint8_t *piece = piece_of(dir);
+    struct hasher hasher;
+    hash_init(&hasher, NULL);
+    *bytes = 0;
+    for (size_t count = PIECE_BYTES; count == PIECE_BYTES; *bytes += count) {
+        TRY(read_piece(fd, piece, &count, path, err));
+        hash_update(&hasher, piece, count);
+        if (to >= 0)
+            TRY(fs_write_all(to, piece, count, path, err));
+    }
+    hash_final(&hasher, id);
+    return OK;
+}
+
+static enum status put_open_file(struct dir *dir, int fd, const char *path, struct id *id,
+                                 uint64_t *bytes, struct err *err)
+{
+    struct origin file = {.fd = fd, .path = path};
+    if (fstat(fd, &file.before) != 0)
+        return fs_error(err, errno, path, "cannot read");
+    if (!S_ISREG(file.before.st_mode))
+        return err_set(err, E_INVALID, "%s: not a regular file", path);
+    TRY(hash_file(dir, fd, -1, path, id, bytes, err));
+    char key[KEY_BYTES];
+    if (is_stored(dir, key_of(STORE_BLOBS, id, key), *bytes))
+        return OK;
+    if (*bytes < PIECE_BYTES) { /* all of it is in the piece still */
+        const struct origin memory = {.data = dir->piece, .bytes = (size_t)*bytes};
+        return write_blob(dir, &memory, key, err);
+    }
+    if (lseek(fd, 0, SEEK_SET) != 0)
+        return fs_error(err, errno, path, "cannot read");
+    return write_blob(dir, &file, key, err);
+}
+
+static enum status dir_put_file(struct store *store, const char *path, struct id *id,
+                                uint64_t *bytes, struct err *err)
+{
+    AUTO(fs_close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return fs_error(err, errno, path, "cannot open");
+    return put_open_file(dir_of(store), fd, path, id, bytes, err);
+}
+
+/* ---- reading ---- */
+
+static enum status open_blob(struct dir *dir, enum store_space space, const struct id *id,
+                             bool is_second, int *fd, struct err *err)
+{
+    char key[KEY_BYTES];
+    *fd = openat(dir->root, key_of(space, id, key), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (*fd < 0 && errno == ENOENT)
+        return store_absent(&dir->base, space, id, err);
+    if (*fd < 0)
+        return key_error(dir, errno, key, "cannot open", err);
+    if (is_second) /* drops the cached pages, so that this time the device is asked */
+        posix_fadvise(*fd, 0, 0, POSIX_FADV_DONTNEED);
+    else
+        posix_fadvise(*fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    return OK;
+}
+
+static enum status dir_get(struct store *store, enum store_space space, const struct id *id,
+                           bool is_second, struct buf *out, struct err *err)
+{
+    struct dir *dir = dir_of(store);
+    AUTO(fs_close_fd) int fd = -1;
+    TRY(open_blob(dir, space, id, is_second, &fd, err));
+    char key[KEY_BYTES];
+    enum status status = fs_read_fd(fd, key_of(space, id, key), out, err);
+    if (status != OK)
+        err_prefix(err, "store %s", store->url);
+    return status;
+}
+
+static enum status dir_get_file(struct store *store, const struct id *id, bool is_second,
+                                const char *path, struct id *seen, struct err *err)
+{
+    struct dir *dir = dir_of(store);
+    AUTO(fs_close_fd) int fd = -1;
+    TRY(open_blob(dir, STORE_BLOBS, id, is_second, &fd, err));
+    AUTO(fs_close_fd) int to = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (to < 0)
+        return fs_error(err, errno, path, "cannot create");
+    struct stat info;
+    bool is_shared = fstat(fd, &info) == 0 && info.st_size >= REFLINK_BYTES_MIN && !is_second &&
+                     ioctl(to, FICLONE, fd) == 0;
+    uint64_t bytes;
+    return hash_file(dir, is_shared ? to : fd, is_shared ? -1 : to, path, seen, &bytes, err);
+}
+
+static enum status dir_has(struct store *store, const struct id *ids, size_t count, bool *has,
+                           struct err *err)
+{
+    struct dir *dir = dir_of(store);
+    char key[KEY_BYTES];
+    for (size_t i = 0; i < count; i++) {
+        has[i] = faccessat(dir->root, key_of(STORE_BLOBS, &ids[i], key), F_OK, 0) == 0;
+        if (!has[i] && errno != ENOENT)
+            return key_error(dir, errno, key, "cannot look", err);
+    }
+    return OK;
+}
+
+/* ---- keeping house ---- */
+
+static void close_folder_auto(DIR **folder)
+{
+    if (*folder)
+        closedir(*folder);
+}
+
+static enum status list_fan_out(struct dir *dir, const char *two_digits,
+                                enum status (*visit)(void *, const struct id *, uint64_t,
+                                                     struct err *),
+                                void *context, struct err *err)
+{
+    char name[KEY_BYTES], hex[KEY_BYTES];
+    snprintf(name, sizeof name, "blobs/%.2s", two_digits);
+    int fd = openat(dir->root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO(close_folder) DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    if (!folder) {
+        enum status status = key_error(dir, errno, name, "cannot list", err);
+        fs_close_fd_auto(&fd);
+        return status;
+    }
+    for (const struct dirent *entry; (entry = readdir(folder));) {
+        struct id id;
+        struct stat info;
+        int bytes = snprintf(hex, sizeof hex, "%.2s%.80s", two_digits, entry->d_name);
+        if (id_parse(hex, (size_t)bytes, &id, NULL) == OK &&
+            fstatat(fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0)
+            TRY(visit(context, &id, (uint64_t)info.st_size, err));
+    }
+    return OK;
+}
+
+static enum status dir_list(struct store *store,
+                            enum status (*visit)(void *, const struct id *, uint64_t, struct err *),
+                            void *context, struct err *err)
+{
+    struct dir *dir = dir_of(store);
+    for (int i = 0; i < 256; i++) {
+        char name[KEY_BYTES];
+        snprintf(name, sizeof name, "blobs/%02x", i);
+        if (faccessat(dir->root, name, F_OK, 0) == 0)
+            TRY(list_fan_out(dir, name + 6, visit, context, err));
+    }
+    return OK;
+}
+
+static enum status dir_remove(struct store *store, const struct id *id, struct err *err)
+{
+    struct dir *dir = dir_of(store);
+    char key[KEY_BYTES];
+    if (unlinkat(dir->root, key_of(STORE_BLOBS, id, key), 0) == 0 || errno == ENOENT)
+        return OK;
+    return key_error(dir, errno, key, "cannot remove", err);
+}
+
+static enum status dir_quarantine(struct store *store, enum store_space space, const struct id *id,
+                                  struct err *err)
+{
+    struct dir *dir = dir_of(store);
+    char key[KEY_BYTES], place[KEY_BYTES], hex[ID_HEX_BYTES];
+    TRY(make_folder(dir, "quarantine", err));
+    snprintf(place, sizeof place, "quarantine/%s", id_hex(id, hex));
+    if (renameat(dir->root, key_of(space, id, key), dir->root, place) == 0 || errno == ENOENT)
+        return OK;
+    return key_error(dir, errno, key, "cannot move to quarantine/", err);
+}
+
+/* All of the file system, since other processes put blobs here, too: what they wrote is to be safe
+ * as well. */
+static enum status dir_flush(struct store *store, struct err *err)
+{
+    const struct dir *dir = dir_of(store);
+    return syncfs(dir->root) == 0 ? OK : key_error(dir, errno, ".", "cannot flush", err);
+}
+
+const struct store_backend store_dir = {
+    .scheme = "file://",
+    .open = dir_open,
+    .close = dir_close,
+    .put_file = dir_put_file,
+    .put = dir_put,
+    .get_file = dir_get_file,
+    .get = dir_get,
+    .has = dir_has,
+    .list = dir_list,
+    .remove = dir_remove,
+    .quarantine = dir_quarantine,
+    .flush = dir_flush,
+};

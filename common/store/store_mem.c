@@ -1,0 +1,188 @@
+/* A store in memory, for tests and dry runs. Each handle has its own. */
+// SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
+#include "common/base/id_map.h"
+#include "common/base/mem.h"
+#include "common/crypto/hash.h"
+#include "common/fs.h"
+#include "common/store/backend.h"
+
+struct item {
+    struct id id;
+    enum store_space space;
+    uint8_t *data;
+    size_t bytes;
+};
+
+struct memory {
+    struct store base;
+    struct item *items; /* dense: a removed one is replaced by the last */
+    uint32_t count, capacity;
+    struct id_map map; /* blob and tree ids can't collide, so one map serves both */
+};
+
+static struct memory *memory_of(struct store *store)
+{
+    return (struct memory *)store;
+}
+
+static const struct id *id_at(const void *context, uint32_t index)
+{
+    return &((const struct memory *)context)->items[index].id;
+}
+
+static enum status mem_open(const char *url, struct store **out, struct err *err)
+{
+    if (strcmp(url, "mem:") != 0)
+        return err_set(err, E_INVALID, "%s: a store in memory has no name; write \"mem:\"", url);
+    struct memory *memory = mem_alloc(sizeof *memory);
+    memory->map = id_map_init(id_at, memory);
+    *out = &memory->base;
+    return OK;
+}
+
+static void mem_close(struct store *store)
+{
+    struct memory *memory = memory_of(store);
+    for (uint32_t i = 0; i < memory->count; i++)
+        mem_free(memory->items[i].data);
+    mem_free(memory->items);
+    id_map_fini(&memory->map);
+    mem_free(memory);
+}
+
+static struct item *find(struct memory *memory, enum store_space space, const struct id *id)
+{
+    uint32_t index = id_map_get(&memory->map, id);
+    if (index == ID_MAP_NONE || memory->items[index].space != space)
+        return NULL;
+    return &memory->items[index];
+}
+
+static enum status mem_put(struct store *store, enum store_space space, const struct id *id,
+                           const void *data, size_t bytes, struct err *err)
+{
+    struct memory *memory = memory_of(store);
+    if (id_map_get(&memory->map, id) != ID_MAP_NONE)
+        return OK;
+    void *copy;
+    TRY(mem_try(bytes, 1, "blob", &copy, err));
+    if (bytes)
+        memcpy(copy, data, bytes);
+    if (memory->count == memory->capacity) {
+        memory->capacity = memory->capacity ? memory->capacity * 2 : 64;
+        memory->items = mem_resize(memory->items, memory->capacity * sizeof *memory->items);
+    }
+    memory->items[memory->count] = (struct item){*id, space, copy, bytes};
+    id_map_put(&memory->map, id, memory->count++);
+    return OK;
+}
+
+static enum status mem_put_file(struct store *store, const char *path, struct id *id,
+                                uint64_t *bytes, struct err *err)
+{
+    AUTO(buf_fini) struct buf content = buf_init(0);
+    TRY(fs_read(path, &content, err));
+    hash_bytes(NULL, content.bytes, content.count, id);
+    *bytes = content.count;
+    return mem_put(store, STORE_BLOBS, id, content.bytes, content.count, err);
+}
+
+static enum status mem_get(struct store *store, enum store_space space, const struct id *id,
+                           bool is_second, struct buf *out, struct err *err)
+{
+    (void)is_second;
+    const struct item *item = find(memory_of(store), space, id);
+    if (!item)
+        return store_absent(store, space, id, err);
+    TRY(buf_try_reserve(out, item->bytes, "blob", err));
+    buf_put(out, item->data, item->bytes);
+    return OK;
+}
+
+static enum status mem_get_file(struct store *store, const struct id *id, bool is_second,
+                                const char *path, struct id *seen, struct err *err)
+{
+    (void)is_second;
+    const struct item *item = find(memory_of(store), STORE_BLOBS, id);
+    if (!item)
+        return store_absent(store, STORE_BLOBS, id, err);
+    hash_bytes(NULL, item->data, item->bytes, seen);
+    return fs_write(path, item->data, item->bytes, err);
+}
+
+static enum status mem_has(struct store *store, const struct id *ids, size_t count, bool *has,
+                           struct err *err)
+{
+    (void)err;
+    for (size_t i = 0; i < count; i++)
+        has[i] = find(memory_of(store), STORE_BLOBS, &ids[i]) != NULL;
+    return OK;
+}
+
+static enum status mem_list(struct store *store,
+                            enum status (*visit)(void *, const struct id *, uint64_t, struct err *),
+                            void *context, struct err *err)
+{
+    const struct memory *memory = memory_of(store);
+    for (uint32_t i = 0; i < memory->count; i++)
+        if (memory->items[i].space == STORE_BLOBS)
+            TRY(visit(context, &memory->items[i].id, memory->items[i].bytes, err));
+    return OK;
+}
+
+static void drop(struct memory *memory, enum store_space space, const struct id *id)
+{
+    struct item *item = find(memory, space, id);
+    if (!item)
+        return;
+    struct item *last = &memory->items[memory->count - 1];
+    mem_free(item->data);
+    id_map_remove(&memory->map, id);
+    if (item != last) {
+        struct id moved = last->id;
+        id_map_remove(&memory->map, &moved);
+        *item = *last;
+        id_map_put(&memory->map, &moved, (uint32_t)(item - memory->items));
+    }
+    memory->count--;
+}
+
+static enum status mem_remove(struct store *store, const struct id *id, struct err *err)
+{
+    (void)err;
+    drop(memory_of(store), STORE_BLOBS, id);
+    return OK;
+}
+
+/* Nobody can look into memory afterwards, so what is put aside is dropped. */
+static enum status mem_quarantine(struct store *store, enum store_space space, const struct id *id,
+                                  struct err *err)
+{
+    (void)err;
+    drop(memory_of(store), space, id);
+    return OK;
+}
+
+static enum status mem_flush(struct store *store, struct err *err)
+{
+    (void)store;
+    (void)err;
+    return OK;
+}
+
+const struct store_backend store_mem = {
+    .scheme = "mem:",
+    .open = mem_open,
+    .close = mem_close,
+    .put_file = mem_put_file,
+    .put = mem_put,
+    .get_file = mem_get_file,
+    .get = mem_get,
+    .has = mem_has,
+    .list = mem_list,
+    .remove = mem_remove,
+    .quarantine = mem_quarantine,
+    .flush = mem_flush,
+};
