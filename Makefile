@@ -6,9 +6,9 @@
 MODE ?= release
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 B ?= build/$(MODE)
+export B MODE CC
 PREFIX ?= /usr/local
 VENV ?= build/venv
-export B
 
 # ---- flags ----
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Wformat=2 -Werror
@@ -35,6 +35,7 @@ UNIT_SRC := $(call sources,tests/unit tests/stories)
 objects = $(patsubst %.c,$(B)/obj/%.o,$(1))
 LIBS := $(B)/libworker.a $(B)/libbroker.a $(B)/libcommon.a
 UNIT := $(patsubst %.c,$(B)/%,$(filter %.c,$(foreach f,$(UNIT_SRC),$(if $(findstring /test_,$(f)),$(f)))))
+BENCH := $(patsubst %.c,$(B)/%,$(call sources,tests/bench))
 UNIT_SUPPORT := $(call objects,$(foreach f,$(UNIT_SRC),$(if $(findstring /test_,$(f)),,$(f))))
 
 .PHONY: all programs
@@ -82,7 +83,75 @@ $(B)/tests/%: tests/%.c $(UNIT_SUPPORT) $(LIBS)
 	@$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -MF $@.d -o $@ $< $(UNIT_SUPPORT) -Wl,--start-group $(LIBS) -Wl,--end-group \
 	  -lcmocka -lczmq -lzmq -llmdb -lxgboost -llbfgs -lsleef $(COMMON_LIBS)
 
-.PHONY: unit
+.PHONY: unit stories tidy test system bench sanitized iris install uninstall format clean help setup-build setup-test
+## iris: install what is missing, build, train and compare eight models on the iris flowers
+iris: setup-build
+	@$(MAKE) --no-print-directory all
+	$(B)/broker --pipeline configs/iris.yaml
+
+## test: install what is missing, then every test: tidy, unit, stories, golden, system
+test: setup-build setup-test
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory tidy
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory system
+
 ## unit: C unit tests and scheduler stories (cmocka)
 unit: $(UNIT)
-	@fail=0; for t in $(UNIT); do echo "TEST $${t#$(B)/}"; $$t || fail=1; done; exit $$fail
+	@fail=0; for t in $(UNIT); do echo "TEST $${t#$(B)/}"; $$t 2>&1 || fail=1; done; exit $$fail
+
+## stories: the scheduler's stories alone
+stories: $(filter $(B)/tests/stories/%,$(UNIT))
+	@fail=0; for t in $^; do $$t || fail=1; done; exit $$fail
+
+## system: golden vectors and the real programs against scikit-learn, XGBoost and faults (pytest)
+system: programs $(VENV)/ready
+	@BIN=$(abspath $(B)) $(VENV)/bin/python -m pytest -q tests/golden tests/system
+
+## sanitized: unit tests and the iris run under MODE's sanitizer
+sanitized: setup-build setup-test
+	@$(MAKE) --no-print-directory all unit
+	@BIN=$(abspath $(B)) $(MAKE) --no-print-directory $(VENV)/ready
+	@BIN=$(abspath $(B)) $(VENV)/bin/python -m pytest -q tests/system/test_iris.py
+
+## bench: what it costs, beside its budget and a peer (release build)
+bench: programs $(BENCH) $(VENV)/ready
+	@BIN=$(abspath $(B)) BENCH="$(abspath $(B))/tests/bench" $(VENV)/bin/python tests/bench/bench.py
+
+## tidy: format, layers, doors, lengths, banned functions, headers that compile alone
+tidy:
+	@tests/tidy/tidy.sh
+
+## format: let clang-format have its way
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format-14 -i
+
+## install: both programs to PREFIX/bin (default /usr/local)
+install: programs
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(B)/broker $(B)/worker $(DESTDIR)$(PREFIX)/bin
+## uninstall: take them away again
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/broker $(DESTDIR)$(PREFIX)/bin/worker
+
+## clean: remove build/
+clean:
+	rm -rf build
+
+## help: this list
+help:
+	@sed -n 's/^## //p' Makefile | awk -F': ' '{printf "  %-10s %s\n", $$1, substr($$0, length($$1) + 3)}'
+
+# Asks for packages at most once per change of the list.
+setup-build: build/.setup-build
+setup-test: build/.setup-test
+build/.setup-%: docker/packages.txt docker/setup.sh
+	@mkdir -p build
+	@docker/setup.sh $*
+	@touch $@
+
+$(VENV)/ready: tests/requirements.txt
+	@echo "VENV $(VENV)"
+	@python3 -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@

@@ -63,7 +63,6 @@ struct app_step_progress {
     const char *name;
     uint32_t total, hit, succeeded, running, failed, upstream_failed, unneeded, cancelled;
     ms_t first_started_at, last_finished_at; /* MS_NEVER: none yet */
-    double fraction; /* of running tasks' own progress, summed */
 };
 uint32_t app_step_count(const struct app *app);
 void app_step_progress(const struct app *app, uint32_t step, struct app_step_progress *out);

@@ -9,8 +9,10 @@
  * disagree.
  *
  *   type    BOOL INT REAL STRING ENUM STRINGS OBJECT LIST ANY      (see enum param_type)
- *   default the value, or REQUIRED, or NONE (optional; then the struct's has_NAME is false)
- *   range   ANY_VALUE | RANGE(low, high) | ABOVE(low) (open) | CHOICES("a", "b") | OF(schema)
+ *   default DEFAULT(value), or REQUIRED, or NONE (optional; then the struct's has_NAME is false)
+ *   range   ANY_VALUE | RANGE(low, high) | ABOVE(low) (open) | BETWEEN(low, high) (both open) |
+ *           FROM_ABOVE(low, high) (low open) | FROM_BELOW(low, high) (high open) |
+ *           CHOICES("a", "b") | OF(&schema_a, …)
  *   source  where the name and the default come from ("scikit-learn 1.x LogisticRegression.C"), or
  * unit help    one sentence
  *
@@ -48,7 +50,7 @@ struct param {
         const char *text; /* STRING; ENUM: the choice's name */
     } value;
     double low, high; /* −inf … inf where unbounded */
-    bool low_is_open;
+    bool low_is_open, high_is_open;
     const char *const *choices;          /* ENUM: NULL-terminated */
     const struct schema *const *schemas; /* OBJECT: one; LIST: the accepted ones; NULL-terminated */
     size_t offset, has_offset;           /* into the params struct */
@@ -56,7 +58,7 @@ struct param {
 };
 
 struct schema {
-    const char *name, *help;
+    const char *name, *title, *help; /* the title is what people write: "scale" for op_scale */
     const struct param *params;
     size_t param_count, struct_bytes;
     /* Beyond single parameters: may be NULL. `params` is the decoded struct. */
@@ -70,6 +72,10 @@ struct schema_report {
     void (*problem)(void *context, const struct value *at, const char *text);
     void *context;
 };
+
+/* How an item of a LIST may be written: `title` alone where nothing is required; `title: {params}` where every key is
+ * one of the schema's parameters; else `title: value`, which is the value of the schema's first parameter
+ * (`- drop: [a, b]`, `- rename: {old: new}`). Canonical is {title: {params}}. */
 
 /* A kind may take parameters of several schemas at once (train: its own and its model's): a key
  * must belong to exactly one of `schemas` (NULL-terminated). Checks `params` (a VALUE_MAP, or

@@ -1,0 +1,87 @@
+/* What a run here would need, checked one by one, each with how to mend it. */
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "broker/app/local.h"
+#include "common/base/doc.h"
+#include "common/fs.h"
+#include "common/program.h"
+
+enum { FILES_WANTED = 1024 };
+static const uint64_t disk_wanted_bytes = 1u << 30;
+
+struct doctor {
+    struct app *app;
+    struct arena *arena;
+    struct value *out;
+};
+
+static void put_check(struct doctor *d, const char *check, bool ok, struct value found, const char *mend)
+{
+    struct value *entry = doc_add(d->arena, d->out, doc_map());
+    doc_put(d->arena, entry, "check", value_string(check));
+    doc_put(d->arena, entry, "ok", value_bool(ok));
+    doc_put(d->arena, entry, "found", found);
+    doc_put(d->arena, entry, "mend", ok ? value_nil() : value_string(mend));
+}
+
+static void check_worker(struct doctor *d)
+{
+    char path[4096];
+    struct err err = {0};
+    bool ok = program_sibling("worker", "PENSTOCK_WORKER", path, sizeof path, &err) == OK && access(path, X_OK) == 0;
+    put_check(d, "worker", ok, doc_format(d->arena, "%s", ok ? path : err.text[0] ? err.text : path),
+              "build it (make), or name it with PENSTOCK_WORKER");
+}
+
+static void check_home(struct doctor *d)
+{
+    const char *home = d->app->home, *parent = fs_exists(home) ? home : ".";
+    bool ok = access(parent, W_OK) == 0;
+    put_check(d, "home", ok,
+              doc_format(d->arena, "%s %s", home, !ok ? strerror(errno) : fs_exists(home) ? "is there" : "will be made"),
+              "make the folder writable, or choose another with --home");
+    struct statvfs disk;
+    bool is_known = statvfs(parent, &disk) == 0;
+    uint64_t free_bytes = is_known ? (uint64_t)disk.f_bavail * disk.f_frsize : 0;
+    put_check(d, "disk", free_bytes >= disk_wanted_bytes,
+              doc_format(d->arena, "%.1f GiB free", (double)free_bytes / (double)disk_wanted_bytes),
+              "free some space: artifacts and the worker's cache are kept there");
+}
+
+static void check_state(struct doctor *d)
+{
+    struct err err = {0};
+    enum status status = local_open_reader(d->app, &err);
+    bool ok = status == OK || status == E_NOTFOUND;
+    put_check(d, "state", ok, doc_format(d->arena, "%s", status == OK ? d->app->state_url : err.text),
+              "the state is an index of its journal: move the index away and it is made again");
+}
+
+static void check_limits(struct doctor *d)
+{
+    struct rlimit files;
+    bool is_known = getrlimit(RLIMIT_NOFILE, &files) == 0;
+    put_check(d, "open files", is_known && files.rlim_cur >= FILES_WANTED,
+              doc_format(d->arena, "%llu at most", is_known ? (unsigned long long)files.rlim_cur : 0),
+              "ulimit -n 4096");
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    put_check(d, "cores", cores > 0, doc_format(d->arena, "%ld, so %u slots", cores, d->app->slots), "");
+}
+
+enum status app_doctor(struct app *app, struct arena *arena, struct value *out, struct err *err)
+{
+    (void)err;
+    *out = doc_list();
+    struct doctor doctor = {app, arena, out};
+    check_worker(&doctor);
+    check_home(&doctor);
+    check_state(&doctor);
+    check_limits(&doctor);
+    return OK;
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/app/local.h"
+
+#include <stdio.h>
+
+#include "common/base/mem.h"
+
+enum { LINES_MAX = 1000, SEEN_HIT = 0x80, NO_NODE = UINT32_MAX };
+
+static bool is_final(enum task_state state)
+{
+    return state >= TASK_SUCCEEDED;
+}
+
+static void count_node(struct app *app, uint32_t node, const struct sched_task_info *info)
+{
+    struct step_counts *step = &app->steps[app->submission->graph->tasks[node].step];
+    uint8_t before = app->seen[node], now = (uint8_t)(info->state | (info->is_hit ? SEEN_HIT : 0));
+    step->by_state[before & ~SEEN_HIT]--;
+    step->by_state[info->state]++;
+    step->hit += (uint32_t)((now & SEEN_HIT) != 0) - (uint32_t)((before & SEEN_HIT) != 0);
+    app->seen[node] = now;
+    if (info->started_at < step->first_started_at)
+        step->first_started_at = info->started_at;
+    if (info->finished_at != MS_NEVER &&
+        (step->last_finished_at == MS_NEVER || info->finished_at > step->last_finished_at))
+        step->last_finished_at = info->finished_at;
+    if (app->lines && is_final(info->state) && before != now)
+        app->lines[app->line_count++] = node;
+}
+
+void progress_published(void *context, uint32_t run, uint32_t task)
+{
+    (void)run;
+    struct app *app = context;
+    if (!app->node_of_task || task >= app->scheduler_tasks)
+        return;
+    struct sched_task_info info;
+    sched_task_info(loop_sched(app->loop), task, &info);
+    for (uint32_t node = app->node_of_task[task]; node != NO_NODE;
+         node = app->same_as_next ? app->same_as_next[node] : NO_NODE)
+        if (app->seen[node] != (info.state | (info.is_hit ? SEEN_HIT : 0)))
+            count_node(app, node, &info);
+}
+
+void progress_begin(struct app *app)
+{
+    const struct sched *sched = loop_sched(app->loop);
+    const struct graph *graph = app->submission->graph;
+    uint32_t count = graph->task_count;
+    app->steps = mem_alloc((graph->step_count + 1) * sizeof *app->steps);
+    for (uint32_t i = 0; i < graph->step_count; i++) {
+        app->steps[i].by_state[TASK_WAITING] = graph->steps[i].task_count;
+        app->steps[i].first_started_at = app->steps[i].last_finished_at = MS_NEVER;
+    }
+    app->seen = mem_alloc(count);
+    for (uint32_t node = 0; node < count; node++) {
+        uint32_t task = sched_task_index(sched, RUN, node);
+        if (task >= app->scheduler_tasks)
+            app->scheduler_tasks = task + 1;
+    }
+    app->node_of_task = mem_alloc(app->scheduler_tasks * sizeof *app->node_of_task);
+    for (uint32_t task = 0; task < app->scheduler_tasks; task++)
+        app->node_of_task[task] = NO_NODE;
+    if (count <= LINES_MAX)
+        app->lines = mem_alloc(count * TASK_STATE_COUNT * sizeof *app->lines);
+    if (app->scheduler_tasks < count)
+        app->same_as_next = mem_alloc(count * sizeof *app->same_as_next);
+    for (uint32_t node = count; node-- > 0;) {
+        uint32_t task = sched_task_index(sched, RUN, node);
+        if (app->same_as_next)
+            app->same_as_next[node] = app->node_of_task[task];
+        app->node_of_task[task] = node;
+    }
+    for (uint32_t task = 0; task < app->scheduler_tasks; task++)
+        progress_published(app, RUN, task);
+}
+
+void progress_fini(struct app *app)
+{
+    mem_free(app->steps);
+    mem_free(app->seen);
+    mem_free(app->node_of_task);
+    mem_free(app->same_as_next);
+    mem_free(app->lines);
+}
+
+uint32_t app_step_count(const struct app *app)
+{
+    return app->submission->graph->step_count;
+}
+
+void app_step_progress(const struct app *app, uint32_t index, struct app_step_progress *out)
+{
+    const struct graph_step *step = &app->submission->graph->steps[index];
+    const struct step_counts *counts = &app->steps[index];
+    *out = (struct app_step_progress){.name = step->name,
+                                      .total = step->task_count,
+                                      .hit = counts->hit,
+                                      .succeeded = counts->by_state[TASK_SUCCEEDED],
+                                      .running = counts->by_state[TASK_RUNNING],
+                                      .failed = counts->by_state[TASK_FAILED],
+                                      .upstream_failed = counts->by_state[TASK_UPSTREAM_FAILED],
+                                      .unneeded = counts->by_state[TASK_UNNEEDED],
+                                      .cancelled = counts->by_state[TASK_CANCELLED],
+                                      .first_started_at = counts->first_started_at,
+                                      .last_finished_at = counts->last_finished_at};
+}
+
+/* "train[case=small]: succeeded in 0.04 s (local)" */
+static void put_line(struct app *app, uint32_t node, struct buf *out)
+{
+    const struct sched *sched = loop_sched(app->loop);
+    struct sched_task_info info;
+    sched_task_info(sched, sched_task_index(sched, RUN, node), &info);
+    graph_task_name(app->submission->graph, node, out);
+    if (info.state == TASK_SUCCEEDED && info.is_hit)
+        buf_put_text(out, ": cached");
+    else if (info.state == TASK_SUCCEEDED && info.is_cutoff)
+        buf_put_text(out, ": cached (its inputs turned out byte-identical)");
+    else
+        buf_format(out, ": %s", task_state_name(info.state));
+    if (info.state == TASK_SUCCEEDED && info.started_at != MS_NEVER && !info.is_hit && !info.is_cutoff)
+        buf_format(out, " in %.2f s", (double)(info.finished_at - info.started_at) / 1000);
+    if (info.state == TASK_FAILED)
+        buf_format(out, " after %u attempt%s: %s", info.attempts, info.attempts == 1 ? "" : "s", info.text);
+}
+
+bool app_next_line(struct app *app, struct buf *out)
+{
+    if (app->line_shown >= app->line_count)
+        return false;
+    put_line(app, app->lines[app->line_shown++], out);
+    return true;
+}

@@ -1,0 +1,179 @@
+/* The result of a run as the document of design §11: states from the scheduler, outputs, worker and seconds from the records. */
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/app/local.h"
+
+#include <string.h>
+
+#include "broker/app/comparison.h"
+#include "common/base/doc.h"
+#include "common/base/mem.h"
+
+enum { LISTED_TASKS_MAX = 10000 };
+
+static struct value artifact_value(const struct artifact *artifact, struct arena *arena)
+{
+    struct value map = doc_map();
+    doc_put(arena, &map, "id", doc_id(arena, &artifact->id));
+    doc_put(arena, &map, "bytes", value_int((int64_t)artifact->bytes));
+    if (artifact->is_tree)
+        doc_put(arena, &map, "tree", value_bool(true));
+    return map;
+}
+
+/* The numbers of a JSON output, so that a table of runs needs no read. */
+static struct value numbers_of(const struct value *values, struct arena *arena)
+{
+    struct value numbers = doc_map();
+    for (uint32_t i = 0; values->type == VALUE_MAP && i < values->count; i++) {
+        const struct value *key = &values->items[2 * i], *value = &values->items[2 * i + 1];
+        if (value->type == VALUE_INT || value->type == VALUE_REAL || value->type == VALUE_NIL)
+            doc_put(arena, &numbers, key->text, *value);
+    }
+    return numbers;
+}
+
+static bool is_kind(const struct record *record, const char *kind)
+{
+    struct task_spec action;
+    return task_spec_parse(record->action, record->action_bytes, &action, NULL) == OK &&
+           action.kind_bytes == strlen(kind) && memcmp(action.kind, kind, action.kind_bytes) == 0;
+}
+
+void report_record(const struct record *record, struct arena *arena, struct value *entry)
+{
+    doc_put(arena, entry, "seconds", value_real((double)record->took_us / 1e6));
+    doc_put(arena, entry, "worker", doc_text(arena, record->worker, record->worker_bytes));
+    struct value outputs = doc_map();
+    struct record_output output;
+    for (size_t cursor = 0; record_next_output(record, &cursor, &output);)
+        doc_put(arena, &outputs, arena_text(arena, output.name, output.name_bytes),
+                artifact_value(&output.artifact, arena));
+    doc_put(arena, entry, "outputs", outputs);
+    struct value metrics = doc_map(), values;
+    if (record->values && is_kind(record, "metrics") &&
+        value_decode(record->values, record->values_bytes, arena_memory(arena), &values, NULL) == OK) {
+        const struct value *scores = value_get(&values, "metrics");
+        if (scores)
+            metrics = numbers_of(scores, arena);
+    }
+    doc_put(arena, entry, "metrics", metrics);
+    if (record->has_log)
+        doc_put(arena, entry, "log", doc_id(arena, &record->log.id));
+}
+
+/* ---- tasks ---- */
+
+struct listing {
+    struct app *app;
+    struct arena *arena;
+    struct value *entries; /* per task; type NIL where the task is not listed */
+};
+
+static struct value task_entry(struct app *app, uint32_t task, struct arena *arena)
+{
+    const struct graph *graph = app->submission->graph;
+    const struct sched *sched = loop_sched(app->loop);
+    struct sched_task_info info;
+    sched_task_info(sched, sched_task_index(sched, RUN, task), &info);
+    struct value entry = doc_map();
+    doc_put(arena, &entry, "step", value_string(graph->steps[graph->tasks[task].step].name));
+    doc_put(arena, &entry, "axes", submission_axes(app->submission, task, arena));
+    doc_put(arena, &entry, "task", doc_id(arena, &graph->tasks[task].id));
+    doc_put(arena, &entry, "state", value_string(task_state_name(info.state)));
+    doc_put(arena, &entry, "hit", value_bool(info.is_hit || info.is_cutoff));
+    doc_put(arena, &entry, "cutoff", value_bool(info.is_cutoff));
+    doc_put(arena, &entry, "attempts", value_int(info.attempts));
+    if (info.state == TASK_FAILED) {
+        struct value *error = doc_put(arena, &entry, "error", doc_map());
+        doc_put(arena, error, "code", value_string(status_name(info.code)));
+        doc_put(arena, error, "text", doc_text(arena, info.text, strlen(info.text)));
+        if (info.has_log)
+            doc_put(arena, &entry, "log", doc_id(arena, &info.log.id));
+    }
+    return entry;
+}
+
+static void add_record(void *context, uint32_t task, const struct record *record)
+{
+    struct listing *listing = context;
+    if (value_is_text(value_get(&listing->entries[task], "state"), task_state_name(TASK_SUCCEEDED)))
+        report_record(record, listing->arena, &listing->entries[task]);
+}
+
+static enum status list_tasks(struct app *app, struct arena *arena, struct value *steps, struct err *err)
+{
+    uint32_t count = app->submission->graph->task_count;
+    AUTO(mem_free) struct value *entries = mem_alloc((count + 1) * sizeof *entries);
+    for (uint32_t task = 0; task < count; task++)
+        entries[task] = task_entry(app, task, arena);
+    struct listing listing = {app, arena, entries};
+    TRY(submission_look_up(app->submission, app->state, add_record, &listing, err));
+    for (uint32_t task = 0; task < count; task++)
+        doc_add(arena, steps, entries[task]);
+    return OK;
+}
+
+/* A large run: one entry per step. */
+static void list_steps(struct app *app, struct arena *arena, struct value *steps)
+{
+    for (uint32_t i = 0; i < app->submission->graph->step_count; i++) {
+        struct value entry = doc_map();
+        doc_put(arena, &entry, "step", value_string(app->submission->graph->steps[i].name));
+        struct value *tasks = doc_put(arena, &entry, "tasks", doc_map());
+        doc_put(arena, tasks, "total", value_int(app->submission->graph->steps[i].task_count));
+        doc_put(arena, tasks, "hit", value_int(app->steps[i].hit));
+        for (unsigned state = 0; state < TASK_STATE_COUNT; state++)
+            if (app->steps[i].by_state[state])
+                doc_put(arena, tasks, task_state_name((enum task_state)state), value_int(app->steps[i].by_state[state]));
+        doc_add(arena, steps, entry);
+    }
+}
+
+static const char *run_state(const struct app *app, const struct sched_run_info *info)
+{
+    if (!app->is_over)
+        return "running";
+    if (info->is_cancelled)
+        return "cancelled";
+    return info->counts[TASK_FAILED] || info->counts[TASK_UPSTREAM_FAILED] ? "failed" : "succeeded";
+}
+
+static struct value task_counts(const struct app *app, const struct sched_run_info *info, struct arena *arena)
+{
+    struct value tasks = doc_map();
+    uint32_t succeeded = info->counts[TASK_SUCCEEDED];
+    doc_put(arena, &tasks, "total", value_int(app->submission->graph->task_count));
+    doc_put(arena, &tasks, "executed", value_int(info->executed));
+    doc_put(arena, &tasks, "hit", value_int((int64_t)succeeded - info->executed));
+    static const enum task_state shown[] = {TASK_FAILED, TASK_UPSTREAM_FAILED, TASK_SKIPPED, TASK_UNNEEDED, TASK_CANCELLED};
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
+        doc_put(arena, &tasks, task_state_name(shown[i]), value_int(info->counts[shown[i]]));
+    return tasks;
+}
+
+enum status report_result(struct app *app, bool full, struct arena *arena, struct value *out, struct err *err)
+{
+    struct sched_run_info info;
+    sched_run_info(loop_sched(app->loop), RUN, &info);
+    int64_t ended_us = app->ended_us ? app->ended_us : app->begun_us;
+    *out = doc_map();
+    doc_put(arena, out, "run", value_string(app->run_id));
+    doc_put(arena, out, "pipeline", value_string(pipeline_name(app->submission->pipeline)));
+    doc_put(arena, out, "state", value_string(run_state(app, &info)));
+    doc_put(arena, out, "seconds", value_real((double)(ended_us - app->begun_us) / 1e6));
+    doc_put(arena, out, "tasks", task_counts(app, &info, arena));
+    struct value steps = doc_list();
+    if (full || app->submission->graph->task_count <= LISTED_TASKS_MAX) {
+        TRY(list_tasks(app, arena, &steps, err));
+        doc_put(arena, out, "steps", steps);
+        return comparison_add(app, arena, out, err);
+    }
+    list_steps(app, arena, &steps);
+    doc_put(arena, out, "steps", steps);
+    return OK;
+}
+
+enum status app_result(struct app *app, bool full, struct arena *arena, struct value *out, struct err *err)
+{
+    return report_result(app, full, arena, out, err);
+}

@@ -1,0 +1,206 @@
+/* What is there: list, get, lineage, export, doctor. */
+// SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "broker/cli/command.h"
+#include "broker/cli/view.h"
+
+struct question {
+    struct common_options common;
+    struct command_line line;
+    struct app *app;
+    struct arena arena;
+    struct err err;
+};
+
+static bool begin(struct question *q, const struct command *command, int argc, char **argv, size_t arguments,
+                  int *exit_code)
+{
+    command_line_common(&q->line, &q->common);
+    if (!command_line_parse(&q->line, command, argc, argv, arguments, exit_code))
+        return false;
+    *exit_code = EXIT_USAGE;
+    if (q->line.arguments.count < arguments) {
+        fprintf(stderr, "broker %s: expected %s; see broker %s --help\n", command->name, command->arguments,
+                command->name);
+        return false;
+    }
+    return app_open(&q->common.app, &q->app, &q->err) == OK;
+}
+
+static int end(struct question *q, enum status status, const struct value *answer, void (*print)(const struct value *))
+{
+    int exit_code = EXIT_DONE;
+    if (status != OK)
+        exit_code = command_fail(q->app, status, &q->err);
+    else if (q->common.json || !print)
+        command_print_json(answer, !q->common.json);
+    else
+        print(answer);
+    app_close(q->app);
+    arena_fini(&q->arena);
+    return exit_code;
+}
+
+/* ---- list ---- */
+
+static const char *time_text(const struct value *us, struct arena *arena)
+{
+    if (!us || us->type != VALUE_INT)
+        return "–";
+    time_t seconds = (time_t)(us->integer / 1000000);
+    struct tm local;
+    localtime_r(&seconds, &local);
+    char text[32];
+    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &local);
+    return arena_text(arena, text, strlen(text));
+}
+
+static const char *count_text(const struct value *tasks, const char *key, struct arena *arena)
+{
+    const struct value *count = tasks && tasks->type == VALUE_MAP ? value_get(tasks, key) : NULL;
+    return count ? arena_format(arena, "%lld", (long long)count->integer) : "–";
+}
+
+static void print_list(const struct value *runs)
+{
+    enum { COLUMNS = 6 };
+    static const char *const head[COLUMNS] = {"run", "pipeline", "state", "begun", "tasks", "executed"};
+    AUTO(arena_fini) struct arena arena = {0};
+    const char **cells = arena_alloc(&arena, ((size_t)runs->count + 1) * COLUMNS * sizeof *cells);
+    for (uint32_t r = 0; r < runs->count; r++) {
+        const struct value *run = &runs->items[r], *tasks = value_get(run, "tasks");
+        const char **cell = cells + (size_t)r * COLUMNS;
+        cell[0] = value_get_text(run, "run");
+        cell[1] = value_get_text(run, "pipeline");
+        cell[2] = value_get_text(run, "state");
+        cell[3] = time_text(value_get(run, "begun_us"), &arena);
+        cell[4] = count_text(tasks, "total", &arena);
+        cell[5] = count_text(tasks, "executed", &arena);
+    }
+    view_table(head, cells, runs->count, COLUMNS, UINT32_MAX, false);
+}
+
+static int list(const struct command *command, int argc, char **argv)
+{
+    struct question q = {0};
+    int64_t limit = 20;
+    int exit_code;
+    struct value answer = {0};
+    command_line_add(&q.line, (struct config_option){"limit", 'n', CONFIG_COUNT, NULL, "N", &limit,
+                                                     "show the newest N (default 20; 0: all)"});
+    if (!begin(&q, command, argc, argv, 0, &exit_code))
+        return exit_code;
+    enum status status = app_list(q.app, (size_t)(limit < 0 ? 0 : limit), &q.arena, &answer, &q.err);
+    return end(&q, status, &answer, print_list);
+}
+
+const struct command command_list = {
+    .name = "list", .arguments = "", .help = "List the runs, newest first.", .run = list};
+
+/* ---- get, lineage ---- */
+
+static int get(const struct command *command, int argc, char **argv)
+{
+    struct question q = {0};
+    bool spec = false;
+    int exit_code;
+    struct value answer = {0};
+    command_line_add(&q.line, (struct config_option){"spec", 0, CONFIG_FLAG, NULL, NULL, &spec,
+                                                     "the nested specification of everything that made the task"});
+    if (!begin(&q, command, argc, argv, 1, &exit_code))
+        return exit_code;
+    return end(&q, app_get(q.app, q.line.arguments.items[0], spec, &q.arena, &answer, &q.err), &answer, NULL);
+}
+
+const struct command command_get = {
+    .name = "get",
+    .arguments = "RUN|TASK",
+    .help = "Show a run, or a task's record.",
+    .details = "RUN is a run id, a unique prefix of one, or `latest`. TASK is [RUN/]step[axis=value], or a task id or\n"
+               "a prefix of at least 8 digits of it.",
+    .run = get};
+
+static int lineage(const struct command *command, int argc, char **argv)
+{
+    struct question q = {0};
+    int exit_code;
+    struct value answer = {0};
+    if (!begin(&q, command, argc, argv, 1, &exit_code))
+        return exit_code;
+    return end(&q, app_lineage(q.app, q.line.arguments.items[0], &q.arena, &answer, &q.err), &answer, NULL);
+}
+
+#define REF_HELP                                                                                       \
+    "REF is [RUN/]step[axis=value].output, as in train[case=tree_deep].model; RUN is a run id, a\n"    \
+    "unique prefix of one, or `latest` (the default). A blob or tree id, or 8 digits of it, is one too."
+
+const struct command command_lineage = {.name = "lineage",
+                                        .arguments = "REF",
+                                        .help = "Show every byte and parameter that made an artifact.",
+                                        .details = REF_HELP,
+                                        .run = lineage};
+
+/* ---- export ---- */
+
+static int export(const struct command *command, int argc, char **argv)
+{
+    struct question q = {0};
+    const char *path = NULL;
+    int exit_code;
+    command_line_add(&q.line, (struct config_option){"output", 'o', CONFIG_TEXT, NULL, "PATH", &path,
+                                                     "file (a tree: folder) to write; - is stdout (the default)"});
+    if (!begin(&q, command, argc, argv, 1, &exit_code))
+        return exit_code;
+    bool to_stdout = !path || strcmp(path, "-") == 0;
+    AUTO(buf_fini) struct buf bytes = buf_init(0);
+    enum status status = app_export(q.app, q.line.arguments.items[0], to_stdout ? NULL : path, &bytes, &q.err);
+    if (status != OK)
+        exit_code = command_fail(q.app, status, &q.err);
+    else if (to_stdout && fwrite(bytes.bytes, 1, bytes.count, stdout) != bytes.count)
+        exit_code = EXIT_ENVIRONMENT;
+    else
+        exit_code = EXIT_DONE;
+    app_close(q.app);
+    arena_fini(&q.arena);
+    return exit_code;
+}
+
+const struct command command_export = {.name = "export",
+                                       .arguments = "REF",
+                                       .help = "Write an artifact to a file, a folder or stdout.",
+                                       .details = REF_HELP,
+                                       .run = export};
+
+/* ---- doctor ---- */
+
+static void print_doctor(const struct value *checks)
+{
+    for (uint32_t i = 0; i < checks->count; i++) {
+        const struct value *check = &checks->items[i], *ok = value_get(check, "ok");
+        printf("%-4s %-14s %s\n", ok->boolean ? "ok" : "BAD", value_get_text(check, "check"),
+               value_get_text(check, "found"));
+        if (!ok->boolean)
+            printf("     mend: %s\n", value_get_text(check, "mend"));
+    }
+}
+
+static int doctor(const struct command *command, int argc, char **argv)
+{
+    struct question q = {0};
+    int exit_code;
+    struct value answer = {0};
+    if (!begin(&q, command, argc, argv, 0, &exit_code))
+        return exit_code;
+    enum status status = app_doctor(q.app, &q.arena, &answer, &q.err);
+    bool is_well = true;
+    for (uint32_t i = 0; status == OK && i < answer.count; i++)
+        is_well &= value_get(&answer.items[i], "ok")->boolean;
+    exit_code = end(&q, status, &answer, print_doctor);
+    return exit_code == EXIT_DONE && !is_well ? EXIT_ENVIRONMENT : exit_code;
+}
+
+const struct command command_doctor = {
+    .name = "doctor", .arguments = "", .help = "Check this machine and say how to mend what is wrong.", .run = doctor};

@@ -1,0 +1,156 @@
+/* broker run: submit, watch, report. */
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker/cli/command.h"
+#include "broker/cli/view.h"
+
+enum { TURN_MS = 100 };
+
+/* Signals only wake the loop; what they mean is decided there. */
+static int wake_pipe[2] = {-1, -1};
+static volatile sig_atomic_t interrupts;
+
+static void on_signal(int number)
+{
+    (void)number;
+    interrupts++;
+    ssize_t ignored = write(wake_pipe[1], "", 1);
+    (void)ignored;
+}
+
+static bool watch_signals(void)
+{
+    if (pipe2(wake_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+        return false;
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    return sigaction(SIGINT, &action, NULL) == 0 && sigaction(SIGTERM, &action, NULL) == 0 &&
+           signal(SIGPIPE, SIG_IGN) != SIG_ERR;
+}
+
+static void drain_wake_pipe(void)
+{
+    char bytes[16];
+    while (read(wake_pipe[0], bytes, sizeof bytes) > 0)
+        ;
+}
+
+static void obey_signals(struct app *app, int *obeyed)
+{
+    drain_wake_pipe();
+    if (interrupts > *obeyed && *obeyed < 2) {
+        *obeyed = interrupts > 1 ? 2 : 1;
+        fputs(*obeyed == 1 ? "\nstopping: running tasks may finish; interrupt again to end them now\n"
+                           : "\nending what runs\n",
+              stderr);
+        app_stop(app, *obeyed == 2);
+    }
+}
+
+static int watch(struct app *app, struct view *view, bool full, bool json)
+{
+    struct err err = {0};
+    enum status status = OK;
+    for (int obeyed = 0; status == OK && !app_is_over(app);) {
+        obey_signals(app, &obeyed);
+        status = app_turn(app, TURN_MS, &err);
+        view_update(view, app);
+    }
+    view_finish(view, app);
+    if (status != OK)
+        return command_fail(app, status, &err);
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value result;
+    status = app_result(app, full, &arena, &result, &err);
+    if (status != OK)
+        return command_fail(app, status, &err);
+    view_summary(view, &result);
+    if (json)
+        command_print_json(&result, false);
+    else
+        view_comparisons(view, &result);
+    if (interrupts)
+        return EXIT_INTERRUPTED;
+    return value_is_text(value_get(&result, "state"), "succeeded") ? EXIT_DONE : EXIT_TASK_FAILED;
+}
+
+struct run_options {
+    struct common_options common;
+    struct request_options request;
+    const char *force, *only, *json;
+    bool is_quiet;
+};
+
+static bool parse(struct run_options *o, const struct command *command, int argc, char **argv,
+                  struct app_request *request, int *exit_code)
+{
+    struct command_line line = {0};
+    command_line_request(&line, &o->request);
+    command_line_common(&line, &o->common);
+    line.option_count--; /* --json takes a value here */
+    command_line_add(&line, (struct config_option){"json", 0, CONFIG_OPTIONAL_TEXT, NULL, "full", &o->json,
+                                                   "print the result as JSON; =full lists every task of a large run"});
+    command_line_add(&line, (struct config_option){"force", 0, CONFIG_OPTIONAL_TEXT, NULL, "STEP", &o->force,
+                                                   "run all tasks (or those of STEP) even if they are known"});
+    command_line_add(&line, (struct config_option){"only", 0, CONFIG_TEXT, NULL, "STEP", &o->only,
+                                                   "run STEP and what it needs, nothing behind it"});
+    command_line_add(&line, (struct config_option){"slots", 'j', CONFIG_COUNT, "PENSTOCK_SLOTS", "N", &o->common.slots,
+                                                   "tasks at once in the local worker (default: one per core)"});
+    command_line_add(&line, (struct config_option){"quiet", 'q', CONFIG_FLAG, NULL, NULL, &o->is_quiet,
+                                                   "show no progress"});
+    if (!command_line_parse(&line, command, argc, argv, 1, exit_code))
+        return false;
+    *exit_code = EXIT_USAGE;
+    if (o->common.slots < 0 || o->common.slots > 1024) {
+        fprintf(stderr, "broker run: --slots %lld is not in 1 … 1024\n", (long long)o->common.slots);
+        return false;
+    }
+    if (o->json && *o->json && strcmp(o->json, "full") != 0) {
+        fprintf(stderr, "broker run: --json=%s: expected --json or --json=full\n", o->json);
+        return false;
+    }
+    const char *file = line.arguments.count ? line.arguments.items[0] : NULL;
+    return command_request(command, &o->request, file, request);
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+    struct run_options o = {0};
+    struct app_request request;
+    int exit_code;
+    if (!parse(&o, command, argc, argv, &request, &exit_code))
+        return exit_code;
+    request.force_all = o.force && !*o.force;
+    request.force_step = o.force && *o.force ? o.force : NULL;
+    request.only_step = o.only;
+    struct err err = {0};
+    if (!watch_signals()) {
+        fputs("broker run: cannot watch signals\n", stderr);
+        return EXIT_ENVIRONMENT;
+    }
+    o.common.app.slots = (uint32_t)o.common.slots;
+    o.common.app.wake_fd = wake_pipe[0];
+    AUTO(app_close) struct app *app = NULL;
+    struct view view = view_init(o.is_quiet);
+    enum status status = app_open(&o.common.app, &app, &err);
+    if (status == OK)
+        status = app_submit(app, &request, &err);
+    if (status != OK)
+        return command_fail(app, status, &err);
+    fputs(app_diagnostics(app), stderr);
+    return watch(app, &view, o.json && strcmp(o.json, "full") == 0, o.json != NULL);
+}
+
+const struct command command_run = {
+    .name = "run",
+    .arguments = "FILE",
+    .help = "Run a pipeline here: what is known is not done again.",
+    .details = "Ctrl-C once lets running tasks finish and stops; twice ends them now. The same command goes on\n"
+               "where it stopped. Progress goes to stderr, the result to stdout.",
+    .run = run,
+};

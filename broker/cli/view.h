@@ -1,0 +1,30 @@
+/* What a person sees of a run: bars per step with an ETA on a terminal, plain lines on a pipe, and the tables of the end.
+ * Everything here writes to stderr but the tables, which are results and go to stdout. Thread: the caller's. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <stdbool.h>
+
+#include "broker/app.h"
+
+struct view {
+    bool is_live;   /* stderr is a terminal: repaint */
+    bool has_color; /* a terminal without NO_COLOR */
+    bool is_quiet;
+    uint32_t painted_lines;
+    ms_t next_paint_at, begun_at;
+};
+
+struct view view_init(bool is_quiet);
+/* Called often; paints at most 10 times a second. */
+void view_update(struct view *view, struct app *app);
+/* The last state, then out of the way. */
+void view_finish(struct view *view, struct app *app);
+
+/* "iris: succeeded in 0.12 s: 26 tasks, 26 executed, 0 cached" to stderr, failures with their reasons. */
+void view_summary(const struct view *view, const struct value *result);
+/* The comparisons: candidates with their settings and scores, the winner marked; to stdout. */
+void view_comparisons(const struct view *view, const struct value *result);
+
+/* A table with aligned columns, numbers to the right. Cells are NUL-terminated and borrowed. */
+void view_table(const char *const *head, const char *const *cells, uint32_t rows, uint32_t columns,
+                uint32_t marked_row, bool has_color);
