@@ -174,14 +174,21 @@ static enum status plan_operation(struct preprocessor *preprocessor, const struc
     return schema_decode(schema, &item->items[1], out->params, err);
 }
 
-static enum status plan_scale(struct preprocessor *preprocessor, int scale, struct planned *out,
-                              struct err *err)
+/* The short forms `encode: one_hot` and `scale: standard`: the operation with its defaults and that
+ * method. */
+static enum status plan_short(struct preprocessor *preprocessor, const struct operation *operation,
+                              int choice, struct planned *out, struct err *err)
 {
-    struct op_scale_params *params = arena_alloc(&preprocessor->arena, sizeof *params);
-    struct value nothing = value_nil();
-    TRY(schema_decode(&schema_op_scale, &nothing, params, err));
-    params->method = scale - 1; /* none, then the choices of the operation */
-    *out = (struct planned){&operation_scale, params};
+    const struct schema *schema = operation->schema;
+    struct value nothing = doc_map();
+    out->operation = operation;
+    out->params = arena_alloc(&preprocessor->arena, schema->struct_bytes);
+    TRY(schema_decode(schema, &nothing, out->params, err));
+    int method = choice - 1; /* `none`, then the operation's own choices */
+    if (operation == &operation_encode)
+        ((struct op_encode_params *)out->params)->method = method;
+    else
+        ((struct op_scale_params *)out->params)->method = method;
     return OK;
 }
 
@@ -189,12 +196,14 @@ static enum status plan(struct preprocessor *preprocessor, const struct preproce
                         struct planned **out, size_t *count, struct err *err)
 {
     size_t listed = params->has_operations ? params->operations->count : 0;
-    struct planned *planned = arena_alloc(&preprocessor->arena, (listed + 1) * sizeof *planned);
+    struct planned *planned = arena_alloc(&preprocessor->arena, (listed + 2) * sizeof *planned);
     for (size_t i = 0; i < listed; i++)
         TRY(plan_operation(preprocessor, &params->operations->items[i], &planned[i], err));
     *count = listed;
+    if (params->encode)
+        TRY(plan_short(preprocessor, &operation_encode, params->encode, &planned[(*count)++], err));
     if (params->scale)
-        TRY(plan_scale(preprocessor, params->scale, &planned[(*count)++], err));
+        TRY(plan_short(preprocessor, &operation_scale, params->scale, &planned[(*count)++], err));
     *out = planned;
     return OK;
 }

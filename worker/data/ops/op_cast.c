@@ -13,17 +13,39 @@
 
 static const char *const types[] = {"integer", "real", "text", NULL};
 enum { TO_INTEGER, TO_REAL, TO_TEXT };
+enum { INVALID_ERROR, INVALID_MISSING };
+
+static bool is_type(const struct value *word)
+{
+    for (size_t i = 0; types[i]; i++)
+        if (value_is_text(word, types[i]))
+            return true;
+    return false;
+}
 
 static enum status fit(const struct operation_context *context, const void *params,
                        struct table *table, struct value *state, struct err *err)
 {
     const struct op_cast_params *cast = params;
-    struct value columns;
-    TRY(operation_columns(context, "cast", cast->columns, table, NULL, &columns, err));
+    if (cast->columns->type != VALUE_MAP)
+        return err_set(err, E_INVALID, "cast: `columns` is a %s, expected {column: type, …}",
+                       value_type_name((enum value_type)cast->columns->type));
+    struct value columns = doc_map();
+    for (uint32_t i = 0; i < cast->columns->count; i++) {
+        const struct value *pair = &cast->columns->items[2 * i];
+        struct column *column;
+        TRY(table_get(table, "cast", pair[0].text, &column, err));
+        if (!is_type(&pair[1]))
+            return err_set(err, E_INVALID,
+                           "cast: the type of `%.80s` is not one of integer, real, text",
+                           pair[0].text);
+        doc_put(context->arena, &columns, arena_text(context->arena, pair[0].text, pair[0].count),
+                doc_text(context->arena, pair[1].text, pair[1].count));
+    }
     *state = doc_map();
     doc_put(context->arena, state, "columns", columns);
-    doc_put(context->arena, state, "to", value_string(types[cast->to]));
-    doc_put(context->arena, state, "invalid_is_missing", value_bool(cast->invalid == 1));
+    doc_put(context->arena, state, "invalid_is_missing",
+            value_bool(cast->invalid == INVALID_MISSING));
     return OK;
 }
 
@@ -118,8 +140,6 @@ static enum status cast_column(const struct table *table, struct column *column,
                                               : to_integers(table, column, invalid_is_missing, err);
     if (!strcmp(to, types[TO_REAL]))
         return column->type == COLUMN_REAL ? OK : to_reals(table, column, invalid_is_missing, err);
-    if (strcmp(to, types[TO_TEXT]) != 0)
-        return err_set(err, E_CORRUPT, "cast: unknown type `%.40s`", to);
     if (!column->cells)
         return err_set(err, E_INVALID, "cast: column `%.80s` was computed and has no text",
                        column->name);
@@ -130,18 +150,18 @@ static enum status cast_column(const struct table *table, struct column *column,
 static enum status apply(const struct operation_context *context, const struct value *state,
                          struct table *table, struct err *err)
 {
-    const char *const *names;
-    const struct value *to, *missing;
-    size_t count;
-    TRY(operation_names(context, "cast", state, &names, &count, err));
-    TRY(document_get("cast", state, "to", VALUE_STRING, &to, err));
+    const struct value *map, *missing;
+    TRY(document_get("cast", state, "columns", VALUE_MAP, &map, err));
     TRY(document_get("cast", state, "invalid_is_missing", VALUE_BOOL, &missing, err));
-    for (size_t i = 0; i < count; i++) {
-        struct column *column = table_find(table, names[i]);
-        if (!column && context->target && !strcmp(context->target, names[i]))
+    for (uint32_t i = 0; i < map->count; i++) {
+        const struct value *pair = &map->items[2 * i];
+        struct column *column = table_find(table, pair[0].text);
+        if (!is_type(&pair[1]))
+            return err_set(err, E_CORRUPT, "cast: unknown type of column `%.80s`", pair[0].text);
+        if (!column && context->target && !strcmp(context->target, pair[0].text))
             continue;
-        TRY(table_get(table, "cast", names[i], &column, err));
-        TRY(cast_column(table, column, to->text, missing->boolean, err));
+        TRY(table_get(table, "cast", pair[0].text, &column, err));
+        TRY(cast_column(table, column, pair[1].text, missing->boolean, err));
     }
     return OK;
 }

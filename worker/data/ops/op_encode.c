@@ -14,7 +14,7 @@
 #include "worker/data/document.h"
 #include "worker/data/ops/ops.h"
 
-enum { METHOD_ONE_HOT, METHOD_LABEL };
+enum { METHOD_LABEL, METHOD_ONE_HOT };
 enum { UNKNOWN_ERROR, UNKNOWN_IGNORE };
 
 static bool wants(const struct operation_context *context, const struct column *column)

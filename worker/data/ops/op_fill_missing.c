@@ -10,12 +10,12 @@
 #include "common/base/buf.h"
 #include "common/base/doc.h"
 #include "common/base/mem.h"
+#include "common/base/sum.h"
 #include "common/text/json.h"
 #include "proto/schemas.h"
 #include "worker/data/category.h"
 #include "worker/data/document.h"
 #include "worker/data/ops/ops.h"
-#include "common/base/sum.h"
 
 enum { FILL_MEAN, FILL_MEDIAN, FILL_MOST_FREQUENT, FILL_CONSTANT };
 

@@ -8,10 +8,10 @@
 #include <math.h>
 
 #include "common/base/doc.h"
+#include "common/base/sum.h"
 #include "proto/schemas.h"
 #include "worker/data/document.h"
 #include "worker/data/ops/ops.h"
-#include "common/base/sum.h"
 
 enum { METHOD_STANDARD, METHOD_MIN_MAX };
 
