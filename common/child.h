@@ -45,7 +45,7 @@ struct child {
 /* How it ended. */
 struct child_end {
     bool was_signalled;
-    int code; /* exit status, or the signal's number */
+    int code; /* exit status, or the signal's number; −1 if somebody else reaped it */
 };
 
 /* Returns after the exec has succeeded or failed. Errors: E_NOTFOUND, E_DENIED the program at
@@ -55,7 +55,7 @@ MUST_USE enum status child_start(const struct child_options *options, struct chi
 /* Has it ended? Waits up to `timeout_ms` (0: not at all, −1: for ever). Once true, the child is
  * reaped and `*child` is empty; asking again about an empty one is false. */
 bool child_wait(struct child *child, int timeout_ms, struct child_end *end);
-/* Signals the child (through the pidfd, so never a stranger with its old pid). With `own_group`,
+/* Signals the child. With `own_group`,
  * `whole_group` reaches all of its group. A child that has ended already is fine. */
 void child_signal(const struct child *child, int signal, bool whole_group);
 /* Kills and reaps, if it still runs. Safe on an empty one. */

@@ -11,7 +11,6 @@
 #include "common/base/arena.h"
 #include "common/base/mem.h"
 #include "common/fs.h"
-#include "common/text/utf8.h"
 #include "proto/codec.h"
 #include "proto/limits.h"
 
@@ -76,7 +75,7 @@ static bool is_part(const char *part, size_t bytes)
 static bool is_path(const char *path, size_t bytes)
 {
     if (bytes == 0 || bytes > TREE_PATH_BYTES_MAX || memchr(path, 0, bytes) ||
-        !utf8_is_valid(path, bytes))
+        !mp_is_utf8(path, bytes))
         return false;
     for (size_t start = 0; start <= bytes;) {
         const char *slash = start < bytes ? memchr(path + start, '/', bytes - start) : NULL;
@@ -90,9 +89,7 @@ static bool is_path(const char *path, size_t bytes)
 
 static int compare_paths(const struct tree_entry *a, const struct tree_entry *b)
 {
-    size_t bytes = a->path_bytes < b->path_bytes ? a->path_bytes : b->path_bytes;
-    int order = memcmp(a->path, b->path, bytes);
-    return order ? order : (a->path_bytes > b->path_bytes) - (a->path_bytes < b->path_bytes);
+    return mp_compare(a->path, a->path_bytes, b->path, b->path_bytes);
 }
 
 static int compare_entries(const void *a, const void *b)
