@@ -9,7 +9,7 @@
  * (one-element array holding the list, so the three can't be confused) An input that is placed at a
  * path of the work folder is {"from": INPUT, "path": "data/x.csv"}.
  *
- * "inputs" and "params" are left out when empty; "outputs" are sorted. `params` is the canonical
+ * "inputs", "outputs" and "params" are left out when empty; "outputs" are sorted. `params` is the canonical
  * map of proto/schema.h. The *action* is the same document with every task output replaced by
  * ["blob"|"tree", id].
  *
@@ -40,7 +40,7 @@ struct task_input {
     uint32_t path_bytes;
     bool is_gather;
     uint32_t ref_count;  /* 1, or the gather's length */
-    const uint8_t *refs; /* encoded; iterate with task_input_next_ref() */
+    const uint8_t *refs, *refs_end; /* encoded; iterate with task_input_next_ref() */
 };
 
 struct task_ref {
@@ -58,7 +58,8 @@ struct task_spec {
     const char *kind, *version;
     uint32_t kind_bytes, version_bytes;
     uint32_t input_count, output_count;
-    const uint8_t *inputs, *outputs, *params; /* encoded parts; params NULL when empty */
+    const uint8_t *inputs, *inputs_end, *outputs, *outputs_end; /* encoded parts, or NULL */
+    const uint8_t *params;                                      /* NULL when empty */
     size_t params_bytes;
 };
 
