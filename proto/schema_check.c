@@ -47,15 +47,6 @@ enum status check_op_fill_missing(const void *params, struct err *err)
     return OK;
 }
 
-enum status check_split(const void *params, struct err *err)
-{
-    const struct split_params *p = params;
-    if (p->test_size + p->validation_size >= 1)
-        return err_set(err, E_INVALID, "test_size %g and validation_size %g leave nothing to train on", p->test_size,
-                       p->validation_size);
-    return OK;
-}
-
 /* scikit-learn's way: a count where it is an integer, a part of all where it is a real. */
 static enum status check_count_or_part(const char *name, const struct value *value, int64_t least, struct err *err)
 {

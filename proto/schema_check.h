@@ -6,7 +6,6 @@
 enum status check_op_rename(const void *params, struct err *err);
 enum status check_op_cast(const void *params, struct err *err);
 enum status check_op_fill_missing(const void *params, struct err *err);
-enum status check_split(const void *params, struct err *err);
 enum status check_decision_tree(const void *params, struct err *err);
 enum status check_random_forest(const void *params, struct err *err);
 enum status check_exec(const void *params, struct err *err);
