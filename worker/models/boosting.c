@@ -1,0 +1,347 @@
+/* Gradient boosting: a thin, checked layer over XGBoost's C interface. One thread, since sums over
+ * threads would depend on their number. Features, targets and predictions are float32 there: what
+ * comes back are floats widened to double, and for two classes (1 − p, p). The same parameters and
+ * data give the bits of the Python package of the same version. The weights are XGBoost's own UBJ,
+ * which Python's xgboost loads.
+ *
+ * XGBoost accepts any parameter name in silence, so all names come from our schema. Its parsers
+ * trust their input: models are loaded in slots only. */
+// SPDX-License-Identifier: Apache-2.0
+#include <ctype.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xgboost/c_api.h>
+
+#include "common/base/mem.h"
+#include "lib_versions.h"
+#include "proto/schemas.h"
+#include "worker/models/model_list.h"
+
+struct boosting {
+    struct fitted fitted;
+    BoosterHandle booster;
+};
+
+static void boosting_free(struct fitted *fitted)
+{
+    struct boosting *boosting = (struct boosting *)fitted;
+    if (boosting->booster)
+        XGBoosterFree(boosting->booster);
+    mem_free(boosting);
+}
+DEFINE_AUTO(struct fitted *, boosting_free)
+
+static void matrix_free(DMatrixHandle handle)
+{
+    XGDMatrixFree(handle);
+}
+DEFINE_AUTO(DMatrixHandle, matrix_free)
+
+/* XGBoost's text has a time, a source file and a stack trace; the first line behind the last "]" or
+ * ": " of those is what it means to say. */
+static enum status failed(const char *doing, enum status code, struct err *err)
+{
+    const char *text = XGBGetLastError(), *colon = strstr(text, ".cc:");
+    if (colon) {
+        colon += strlen(".cc:");
+        while (isdigit((unsigned char)*colon) || *colon == ':' || *colon == ' ')
+            colon++;
+        text = colon;
+    }
+    return err_set(err, code, "gradient_boosting: %s: %.*s", doing, (int)strcspn(text, "\n"), text);
+}
+
+#define TRY_XGB(call, doing)                                                                       \
+    do {                                                                                           \
+        if ((call) != 0)                                                                           \
+            return failed(doing, E_INVALID, err);                                                  \
+    } while (0)
+
+enum status boosting_check(struct err *err)
+{
+    int major, minor, patch;
+    char found[48];
+    XGBoostVersion(&major, &minor, &patch);
+    snprintf(found, sizeof found, "xgboost-%d.%d.%d", major, minor, patch);
+    if (strcmp(found, LIB_XGBOOST))
+        return err_set(
+            err, E_VERSION,
+            "the XGBoost library that was loaded is %s, this program was built with " LIB_XGBOOST
+            ": install that version",
+            found);
+    return OK;
+}
+
+/* ---- data ---- */
+
+static enum status make_matrix(const struct matrix *features, DMatrixHandle *out, struct err *err)
+{
+    size_t count = features->rows * features->columns;
+    void *memory;
+    TRY(mem_try(count, sizeof(float), "features", &memory, err));
+    AUTO(mem_free) float *values = memory;
+    for (size_t i = 0; i < count; i++) {
+        if (!(fabs(features->values[i]) <= FLT_MAX))
+            return err_set(err, E_INVALID,
+                           "gradient_boosting: feature %zu of row %zu is %g: XGBoost sees features "
+                           "as float32, which ends at %g; scale the column",
+                           i % features->columns, i / features->columns, features->values[i],
+                           (double)FLT_MAX);
+        values[i] = (float)features->values[i];
+    }
+    TRY_XGB(XGDMatrixCreateFromMat_omp(values, features->rows, features->columns, NAN, out, 1),
+            "taking the features");
+    return OK;
+}
+
+static enum status set_target(DMatrixHandle handle, const double *target, size_t rows,
+                              struct err *err)
+{
+    void *memory;
+    TRY(mem_try(rows, sizeof(float), "target", &memory, err));
+    AUTO(mem_free) float *labels = memory;
+    for (size_t i = 0; i < rows; i++) {
+        if (!(fabs(target[i]) <= FLT_MAX))
+            return err_set(err, E_INVALID,
+                           "gradient_boosting: target %g of row %zu does not fit float32",
+                           target[i], i);
+        labels[i] = (float)target[i];
+    }
+    TRY_XGB(XGDMatrixSetFloatInfo(handle, "label", labels, rows), "taking the target");
+    return OK;
+}
+
+/* ---- parameters ---- */
+
+/* As Python writes a float: the fewest digits that read back equal, so that XGBoost's own parser,
+ * which rounds in its own way, sees the same text and comes to the same float32. */
+static void print_real(double value, char *out, size_t out_bytes)
+{
+    bool is_plain = value == 0 || (fabs(value) >= 1e-4 && fabs(value) < 1e16);
+    for (int digits = 1; digits <= DBL_DECIMAL_DIG; digits++) {
+        snprintf(out, out_bytes, "%.*g", digits, value);
+        if (strtod(out, NULL) == value && !(is_plain && strchr(out, 'e')))
+            return;
+    }
+}
+
+static enum status set_real(BoosterHandle booster, const char *name, double value, struct err *err)
+{
+    char text[40];
+    print_real(value, text, sizeof text);
+    TRY_XGB(XGBoosterSetParam(booster, name, text), name);
+    return OK;
+}
+
+static enum status set_integer(BoosterHandle booster, const char *name, int64_t value,
+                               struct err *err)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    TRY_XGB(XGBoosterSetParam(booster, name, text), name);
+    return OK;
+}
+
+static enum status set_text(BoosterHandle booster, const char *name, const char *text,
+                            struct err *err)
+{
+    TRY_XGB(XGBoosterSetParam(booster, name, text), name);
+    return OK;
+}
+
+static enum status set_objective(BoosterHandle booster, size_t class_count, struct err *err)
+{
+    if (!class_count)
+        return set_text(booster, "objective", "reg:squarederror", err);
+    if (class_count == 2)
+        return set_text(booster, "objective", "binary:logistic", err);
+    TRY(set_text(booster, "objective", "multi:softprob", err));
+    return set_integer(booster, "num_class", (int64_t)class_count, err);
+}
+
+static enum status set_params(BoosterHandle booster, const struct gradient_boosting_params *params,
+                              struct err *err)
+{
+    static const char *const tree_methods[] = {"hist", "exact", "approx"};
+    TRY(set_text(booster, "tree_method", tree_methods[params->tree_method], err));
+    TRY(set_integer(booster, "max_depth", params->max_depth, err));
+    TRY(set_integer(booster, "max_bin", params->max_bin, err));
+    TRY(set_integer(booster, "seed", params->seed, err));
+    TRY(set_real(booster, "eta", params->learning_rate, err));
+    TRY(set_real(booster, "min_child_weight", params->min_child_weight, err));
+    TRY(set_real(booster, "gamma", params->gamma, err));
+    TRY(set_real(booster, "subsample", params->subsample, err));
+    TRY(set_real(booster, "colsample_bytree", params->colsample_bytree, err));
+    TRY(set_real(booster, "lambda", params->reg_lambda, err));
+    return set_real(booster, "alpha", params->reg_alpha, err);
+}
+
+static enum status make_booster(const DMatrixHandle matrices[], size_t matrix_count,
+                                size_t column_count, size_t class_count, struct fitted **out,
+                                struct err *err)
+{
+    *out = NULL;
+    TRY_XGB(XGBSetGlobalConfig("{\"verbosity\": 0}"), "starting");
+    struct boosting *boosting = mem_alloc(sizeof *boosting);
+    AUTO(boosting_free) struct fitted *fitted = &boosting->fitted;
+    boosting->fitted = (struct fitted){&model_gradient_boosting, column_count, class_count};
+    TRY_XGB(XGBoosterCreate(matrices, matrix_count, &boosting->booster), "starting");
+    TRY(set_text(boosting->booster, "nthread", "1", err));
+    *out = TAKE(fitted);
+    return OK;
+}
+
+/* ---- training ---- */
+
+struct round {
+    DMatrixHandle matrices[2]; /* training, validation */
+    size_t matrix_count;
+};
+
+/* "[3]\ttrain-mlogloss:0.1\tvalidation-mlogloss:0.2" */
+static double find_loss(const char *text, const char *name)
+{
+    const char *at = strstr(text, name), *colon = at ? strchr(at, ':') : NULL;
+    return colon ? strtod(colon + 1, NULL) : NAN;
+}
+
+static enum status record_round(BoosterHandle booster, const struct fit_input *input,
+                                const struct round *round, int iteration, struct buf *history,
+                                struct err *err)
+{
+    const struct gradient_boosting_params *params = input->params;
+    const char *names[] = {"train", "validation"}, *text;
+    DMatrixHandle matrices[] = {round->matrices[0], round->matrices[1]};
+    TRY_XGB(XGBoosterEvalOneIter(booster, iteration, matrices, names, round->matrix_count, &text),
+            "measuring the loss");
+    struct history_point point = {(uint64_t)iteration + 1, find_loss(text, "\ttrain-"),
+                                  find_loss(text, "\tvalidation-")};
+    if (history)
+        buf_put(history, &point, sizeof point);
+    if (!input->progress)
+        return OK;
+    enum status status = input->progress(input->progress_context, point.step,
+                                         (uint64_t)params->n_estimators, point.loss);
+    return status == OK ? OK : err_set(err, status, "gradient_boosting: stopped");
+}
+
+static enum status boost(BoosterHandle booster, const struct fit_input *input,
+                         const struct round *round, struct buf *history, struct err *err)
+{
+    const struct gradient_boosting_params *params = input->params;
+    for (int i = 0; i < params->n_estimators; i++) {
+        TRY_XGB(XGBoosterUpdateOneIter(booster, i, round->matrices[0]), "training");
+        TRY(record_round(booster, input, round, i, history, err));
+    }
+    return OK;
+}
+
+static enum status boosting_fit(const struct fit_input *input, struct buf *history,
+                                struct fitted **out, struct err *err)
+{
+    *out = NULL;
+    AUTO(matrix_free) DMatrixHandle training = NULL;
+    AUTO(matrix_free) DMatrixHandle validation = NULL;
+    TRY(make_matrix(&input->features, &training, err));
+    TRY(set_target(training, input->target, input->features.rows, err));
+    struct round round = {{training}, 1};
+    if (input->validation_features.rows) {
+        TRY(make_matrix(&input->validation_features, &validation, err));
+        TRY(set_target(validation, input->validation_target, input->validation_features.rows, err));
+        round.matrices[round.matrix_count++] = validation;
+    }
+    AUTO(boosting_free) struct fitted *fitted = NULL;
+    TRY(make_booster(round.matrices, round.matrix_count, input->features.columns,
+                     input->class_count, &fitted, err));
+    BoosterHandle booster = ((struct boosting *)fitted)->booster;
+    TRY(set_objective(booster, input->class_count, err));
+    TRY(set_params(booster, input->params, err));
+    TRY(boost(booster, input, &round, history, err));
+    *out = TAKE(fitted);
+    return OK;
+}
+
+/* ---- predicting, saving, loading ---- */
+
+static enum status boosting_predict(const struct fitted *fitted, const struct matrix *features,
+                                    double *out, struct err *err)
+{
+    const struct boosting *boosting = (const struct boosting *)fitted;
+    AUTO(matrix_free) DMatrixHandle matrix = NULL;
+    TRY(make_matrix(features, &matrix, err));
+    const bst_ulong *shape;
+    bst_ulong dims, count = 1;
+    const float *values;
+    TRY_XGB(
+        XGBoosterPredictFromDMatrix(boosting->booster, matrix,
+                                    "{\"type\": 0, \"training\": false, \"iteration_begin\": 0, "
+                                    "\"iteration_end\": 0, \"strict_shape\": true}",
+                                    &shape, &dims, &values),
+        "predicting");
+    for (bst_ulong i = 0; i < dims; i++)
+        count *= shape[i];
+    size_t outputs = fitted->class_count > 2 ? fitted->class_count : 1;
+    if (count != features->rows * outputs)
+        return err_set(err, E_CORRUPT,
+                       "gradient_boosting: the model gives %llu numbers for %zu rows, expected %zu",
+                       (unsigned long long)count, features->rows, features->rows * outputs);
+    for (size_t i = 0; i < count; i++) {
+        double value = (double)values[i];
+        if (fitted->class_count == 2) {
+            out[2 * i] = 1 - value;
+            out[2 * i + 1] = value;
+        } else {
+            out[i] = value;
+        }
+    }
+    return OK;
+}
+
+static enum status boosting_save(const struct fitted *fitted, struct buf *out, struct err *err)
+{
+    const struct boosting *boosting = (const struct boosting *)fitted;
+    bst_ulong count;
+    const char *bytes;
+    TRY_XGB(XGBoosterSaveModelToBuffer(boosting->booster, "{\"format\": \"ubj\"}", &count, &bytes),
+            "saving");
+    buf_put(out, bytes, count);
+    return buf_check(out, "the model", err);
+}
+
+static enum status boosting_load(const uint8_t *bytes, size_t count, size_t column_count,
+                                 size_t class_count, struct fitted **out, struct err *err)
+{
+    *out = NULL;
+    /* Without this XGBoost would take the bytes for its old binary format, whose reader checks even
+     * less. */
+    if (count < 2 || bytes[0] != '{')
+        return err_set(err, E_CORRUPT, "gradient_boosting: the model is not UBJ");
+    AUTO(boosting_free) struct fitted *fitted = NULL;
+    TRY(make_booster(NULL, 0, column_count, class_count, &fitted, err));
+    BoosterHandle booster = ((struct boosting *)fitted)->booster;
+    if (XGBoosterLoadModelFromBuffer(booster, bytes, count) != 0)
+        return failed("reading the model", E_CORRUPT, err);
+    bst_ulong features;
+    TRY_XGB(XGBoosterGetNumFeature(booster, &features), "reading the model");
+    if (features != column_count)
+        return err_set(err, E_CORRUPT, "gradient_boosting: the model has %llu features, not %zu",
+                       (unsigned long long)features, column_count);
+    *out = TAKE(fitted);
+    return OK;
+}
+
+const struct model model_gradient_boosting = {
+    .name = "gradient_boosting",
+    .schema = &schema_gradient_boosting,
+    .can_classify = true,
+    .can_regress = true,
+    .fit = boosting_fit,
+    .predict = boosting_predict,
+    .free = boosting_free,
+    .save_bytes = boosting_save,
+    .weights_name = "model.ubj",
+    .load_bytes = boosting_load,
+};
