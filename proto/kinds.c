@@ -8,10 +8,12 @@
 
 /* Which schemas a line of kinds.def takes, found by its kind and variant. */
 static const struct schema *const preprocess_schemas[] = {&schema_preprocess, NULL};
-static const struct schema *const logistic_schemas[] = {&schema_train, &schema_logistic_regression, NULL};
+static const struct schema *const logistic_schemas[] = {&schema_train, &schema_logistic_regression,
+                                                        NULL};
 static const struct schema *const tree_schemas[] = {&schema_train, &schema_decision_tree, NULL};
 static const struct schema *const forest_schemas[] = {&schema_train, &schema_random_forest, NULL};
-static const struct schema *const boosting_schemas[] = {&schema_train, &schema_gradient_boosting, NULL};
+static const struct schema *const boosting_schemas[] = {&schema_train, &schema_gradient_boosting,
+                                                        NULL};
 static const struct schema *const no_schemas[] = {NULL};
 static const struct schema *const metrics_schemas[] = {&schema_metrics, NULL};
 static const struct schema *const exec_schemas[] = {&schema_exec, NULL};
@@ -24,7 +26,8 @@ static const struct schema *const sleep_schemas[] = {&schema_sleep, NULL};
                                   : kind "." variant "@" version)                                  \
          : (sizeof(libraries) > 1 ? kind "@" version "+" libraries : kind "@" version))
 #define KIND(kind, variant, version, libraries, schemas, help)                                     \
-    {#kind, variant, JOIN(version, libraries), OFFER(#kind, variant, version, libraries), help, schemas},
+    {#kind, variant, JOIN(version, libraries), OFFER(#kind, variant, version, libraries),          \
+     help,  schemas},
 const struct kind_info kind_infos[] = {
 #include "proto/kinds.def"
 };
@@ -41,7 +44,8 @@ const size_t kind_port_count = sizeof kind_ports / sizeof *kind_ports;
 const struct kind_info *kind_info_find(const char *kind, const char *variant)
 {
     for (size_t i = 0; i < kind_info_count; i++)
-        if (strcmp(kind_infos[i].kind, kind) == 0 && strcmp(kind_infos[i].variant, variant ? variant : "") == 0)
+        if (strcmp(kind_infos[i].kind, kind) == 0 &&
+            strcmp(kind_infos[i].variant, variant ? variant : "") == 0)
             return &kind_infos[i];
     return NULL;
 }

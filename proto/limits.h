@@ -45,6 +45,10 @@ enum {
     FRAME_TASKS_MAX = 1000,
     /* Results in one commit: the journal's write and one Redis script stay short. */
     COMMIT_RECORDS_MAX = 100000,
+    /* Entries a frame may have at all; a HEARTBEAT may name every attempt a worker holds. */
+    BATCH_ENTRIES_MAX = 65536,
+    /* A label's or offered kind version's text. */
+    LABEL_BYTES_MAX = 256,
     /* Unacknowledged tasks that one worker may hold. */
     WORKER_CREDIT_MAX = 8192,
     /* Workers of one broker, slots of one worker. */

@@ -89,7 +89,8 @@ struct result_msg {
     uint32_t text_bytes;
     bool has_log;
     struct artifact log; /* of a failure */
-    const uint8_t *lost; /* E_LOST: encoded array of artifact ids that were missing or corrupt */
+    const uint8_t *lost; /* E_LOST: encoded ids (bin 32 each) of inputs missing or corrupt */
+    size_t lost_bytes;
     uint32_t lost_count;
 };
 

@@ -26,7 +26,7 @@ struct record {
     bool has_log;
     struct artifact log;
     uint32_t output_count;
-    const uint8_t *outputs; /* encoded; iterate with record_next_output() */
+    const uint8_t *outputs, *outputs_end; /* encoded; iterate with record_next_output() */
     int64_t begun_us; /* since the epoch, by the worker's clock; for people, never for decisions */
     int64_t took_us;
     const uint8_t *values; /* encoded map, or NULL */

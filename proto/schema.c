@@ -26,7 +26,8 @@ static unsigned distance(const char *a, const char *b)
             unsigned best = above[j - 1] + (a[i - 1] != b[j - 1]);
             best = above[j] + 1 < best ? above[j] + 1 : best;
             best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && two_above[j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                two_above[j - 2] + 1 < best)
                 best = two_above[j - 2] + 1;
             row[j] = best;
         }
@@ -80,33 +81,40 @@ static void *allocate(struct canon *c, const struct value *at, size_t bytes)
     return memory;
 }
 
-static bool canonical_params(struct canon *c, const struct schema *const *schemas, const struct value *params,
-                             struct value *out);
+static bool canonical_params(struct canon *c, const struct schema *const *schemas,
+                             const struct value *params, struct value *out);
 
-static bool wrong_type(struct canon *c, const struct param *p, const struct value *value, const char *expected)
+static bool wrong_type(struct canon *c, const struct param *p, const struct value *value,
+                       const char *expected)
 {
     if (value->type == VALUE_STRING)
-        problem(c, value, "%s: expected %s, not the text \"%.60s\"", p->name, expected, value->text);
+        problem(c, value, "%s: expected %s, not the text \"%.60s\"", p->name, expected,
+                value->text);
     else
-        problem(c, value, "%s: expected %s, not a %s", p->name, expected, value_type_name(value->type));
+        problem(c, value, "%s: expected %s, not a %s", p->name, expected,
+                value_type_name(value->type));
     return false;
 }
 
-static bool in_range(struct canon *c, const struct param *p, const struct value *value, double number)
+static bool in_range(struct canon *c, const struct param *p, const struct value *value,
+                     double number)
 {
     bool is_low = p->low_is_open ? !(number > p->low) : !(number >= p->low);
     bool is_high = p->high_is_open ? !(number < p->high) : !(number <= p->high);
     if (!is_low && !is_high)
         return true;
     if (isinf(p->high))
-        problem(c, value, "%s: %g is not %s %.15g", p->name, number, p->low_is_open ? "above" : "at least", p->low);
+        problem(c, value, "%s: %g is not %s %.15g", p->name, number,
+                p->low_is_open ? "above" : "at least", p->low);
     else
         problem(c, value, "%s: %g is not %s %.15g and %s %.15g", p->name, number,
-                p->low_is_open ? "above" : "at least", p->low, p->high_is_open ? "below" : "at most", p->high);
+                p->low_is_open ? "above" : "at least", p->low,
+                p->high_is_open ? "below" : "at most", p->high);
     return false;
 }
 
-static bool canonical_enum(struct canon *c, const struct param *p, const struct value *value, struct value *out)
+static bool canonical_enum(struct canon *c, const struct param *p, const struct value *value,
+                           struct value *out)
 {
     char all[ERR_TEXT_BYTES / 2] = "";
     if (value->type != VALUE_STRING)
@@ -121,13 +129,15 @@ static bool canonical_enum(struct canon *c, const struct param *p, const struct 
     }
     const char *near = schema_suggest(value->text, p->choices);
     if (near)
-        problem(c, value, "%s: unknown \"%.60s\"; did you mean \"%s\"?", p->name, value->text, near);
+        problem(c, value, "%s: unknown \"%.60s\"; did you mean \"%s\"?", p->name, value->text,
+                near);
     else
         problem(c, value, "%s: \"%.60s\" is not one of %s", p->name, value->text, all);
     return false;
 }
 
-static bool canonical_strings(struct canon *c, const struct param *p, const struct value *value, struct value *out)
+static bool canonical_strings(struct canon *c, const struct param *p, const struct value *value,
+                              struct value *out)
 {
     *out = *value;
     if (value->type == VALUE_STRING) {
@@ -173,12 +183,13 @@ static bool unknown_title(struct canon *c, const struct param *p, const struct v
     for (size_t i = 0; p->schemas[i] && i + 1 < sizeof names / sizeof *names; i++)
         names[i] = p->schemas[i]->title;
     const char *near = schema_suggest(title->text, names);
-    problem(c, title, "%s: unknown \"%.60s\"%s%s%s", p->name, title->text, near ? "; did you mean \"" : "",
-            near ? near : "", near ? "\"?" : "");
+    problem(c, title, "%s: unknown \"%.60s\"%s%s%s", p->name, title->text,
+            near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     return false;
 }
 
-static bool canonical_item(struct canon *c, const struct param *p, const struct value *item, struct value *out)
+static bool canonical_item(struct canon *c, const struct param *p, const struct value *item,
+                           struct value *out)
 {
     bool is_pair = item->type == VALUE_MAP && item->count == 1;
     if (!is_pair && item->type != VALUE_STRING)
@@ -207,7 +218,8 @@ static bool canonical_item(struct canon *c, const struct param *p, const struct 
     return canonical_params(c, (const struct schema *const[]){schema, NULL}, &params, &pair[1]);
 }
 
-static bool canonical_list(struct canon *c, const struct param *p, const struct value *value, struct value *out)
+static bool canonical_list(struct canon *c, const struct param *p, const struct value *value,
+                           struct value *out)
 {
     if (value->type != VALUE_ARRAY)
         return wrong_type(c, p, value, "a list");
@@ -219,7 +231,8 @@ static bool canonical_list(struct canon *c, const struct param *p, const struct 
     return is_good;
 }
 
-static bool canonical_number(struct canon *c, const struct param *p, const struct value *value, struct value *out)
+static bool canonical_number(struct canon *c, const struct param *p, const struct value *value,
+                             struct value *out)
 {
     *out = *value;
     if (p->type == PARAM_INT && value->type != VALUE_INT)
@@ -233,14 +246,16 @@ static bool canonical_number(struct canon *c, const struct param *p, const struc
     return in_range(c, p, value, value->type == VALUE_INT ? (double)value->integer : value->real);
 }
 
-static bool canonical_value(struct canon *c, const struct param *p, const struct value *value, struct value *out)
+static bool canonical_value(struct canon *c, const struct param *p, const struct value *value,
+                            struct value *out)
 {
     *out = *value;
     switch (p->type) {
     case PARAM_BOOL: return value->type == VALUE_BOOL || wrong_type(c, p, value, "true or false");
     case PARAM_INT:
     case PARAM_REAL: return canonical_number(c, p, value, out);
-    case PARAM_STRING: return (value->type == VALUE_STRING && value->count) || wrong_type(c, p, value, "a text");
+    case PARAM_STRING:
+        return (value->type == VALUE_STRING && value->count) || wrong_type(c, p, value, "a text");
     case PARAM_ENUM: return canonical_enum(c, p, value, out);
     case PARAM_STRINGS: return canonical_strings(c, p, value, out);
     case PARAM_OBJECT:
@@ -277,17 +292,20 @@ static const struct param *find_param(const struct schema *const *schemas, const
     return NULL;
 }
 
-static void unknown_key(struct canon *c, const struct schema *const *schemas, const struct value *key)
+static void unknown_key(struct canon *c, const struct schema *const *schemas,
+                        const struct value *key)
 {
     const char *names[256] = {NULL};
     size_t count = 0;
     const struct schema *last = schemas[0];
     for (; *schemas; last = *schemas++)
-        for (size_t i = 0; i < (*schemas)->param_count && count + 1 < sizeof names / sizeof *names; i++)
+        for (size_t i = 0; i < (*schemas)->param_count && count + 1 < sizeof names / sizeof *names;
+             i++)
             names[count++] = (*schemas)->params[i].name;
     const char *near = schema_suggest(key->text, names);
-    problem(c, key, "unknown parameter \"%.60s\" of %s%s%s%s", key->text, last ? last->title : "a kind without any",
-            near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    problem(c, key, "unknown parameter \"%.60s\" of %s%s%s%s", key->text,
+            last ? last->title : "a kind without any", near ? "; did you mean \"" : "",
+            near ? near : "", near ? "\"?" : "");
 }
 
 static void insert_sorted(struct value *map, const struct value *key, const struct value *value)
@@ -304,8 +322,10 @@ static void insert_sorted(struct value *map, const struct value *key, const stru
 static void check_required(struct canon *c, const struct schema *schema, const struct value *params)
 {
     for (size_t i = 0; i < schema->param_count; i++)
-        if (schema->params[i].has_default == PARAM_REQUIRED && !value_get(params, schema->params[i].name))
-            problem(c, params, "%s needs `%s`: %s", schema->title, schema->params[i].name, schema->params[i].help);
+        if (schema->params[i].has_default == PARAM_REQUIRED &&
+            !value_get(params, schema->params[i].name))
+            problem(c, params, "%s needs `%s`: %s", schema->title, schema->params[i].name,
+                    schema->params[i].help);
 }
 
 static void run_check(struct canon *c, const struct schema *schema, const struct value *params,
@@ -322,8 +342,8 @@ static void run_check(struct canon *c, const struct schema *schema, const struct
         problem(c, params, "%s", err.text);
 }
 
-static bool canonical_params(struct canon *c, const struct schema *const *schemas, const struct value *params,
-                             struct value *out)
+static bool canonical_params(struct canon *c, const struct schema *const *schemas,
+                             const struct value *params, struct value *out)
 {
     bool had_problem = c->has_problem;
     c->has_problem = false;
@@ -350,7 +370,8 @@ static bool canonical_params(struct canon *c, const struct schema *const *schema
 }
 
 enum status schema_canonical(const struct schema *const *schemas, const struct value *params,
-                             struct value_memory memory, const struct schema_report *report, struct value *out)
+                             struct value_memory memory, const struct schema_report *report,
+                             struct value *out)
 {
     struct canon c = {memory, report, false};
     struct value nothing = {.type = VALUE_MAP};
@@ -406,7 +427,8 @@ static void decode_default(const struct param *p, void *field)
     }
 }
 
-enum status schema_decode(const struct schema *schema, const struct value *params, void *out, struct err *err)
+enum status schema_decode(const struct schema *schema, const struct value *params, void *out,
+                          struct err *err)
 {
     memset(out, 0, schema->struct_bytes);
     for (size_t i = 0; i < schema->param_count; i++) {

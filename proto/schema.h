@@ -73,8 +73,9 @@ struct schema_report {
     void *context;
 };
 
-/* How an item of a LIST may be written: `title` alone where nothing is required; `title: {params}` where every key is
- * one of the schema's parameters; else `title: value`, which is the value of the schema's first parameter
+/* How an item of a LIST may be written: `title` alone where nothing is required; `title: {params}`
+ * where every key is one of the schema's parameters; else `title: value`, which is the value of the
+ * schema's first parameter
  * (`- drop: [a, b]`, `- rename: {old: new}`). Canonical is {title: {params}}. */
 
 /* A kind may take parameters of several schemas at once (train: its own and its model's): a key

@@ -12,8 +12,8 @@ static enum status check_text_map(const char *name, const struct value *map, str
                        value_type_name(map->type));
     for (uint32_t i = 0; i < map->count; i++)
         if (map->items[2 * i + 1].type != VALUE_STRING)
-            return err_set(err, E_INVALID, "%s.%s: expected text, not a %s", name, map->items[2 * i].text,
-                           value_type_name(map->items[2 * i + 1].type));
+            return err_set(err, E_INVALID, "%s.%s: expected text, not a %s", name,
+                           map->items[2 * i].text, value_type_name(map->items[2 * i + 1].type));
     return OK;
 }
 
@@ -28,7 +28,8 @@ enum status check_op_cast(const void *params, struct err *err)
     TRY(check_text_map("columns", columns, err));
     for (uint32_t i = 0; i < columns->count; i++) {
         const struct value *type = &columns->items[2 * i + 1];
-        if (!value_is_text(type, "real") && !value_is_text(type, "integer") && !value_is_text(type, "text"))
+        if (!value_is_text(type, "real") && !value_is_text(type, "integer") &&
+            !value_is_text(type, "text"))
             return err_set(err, E_INVALID, "columns.%s: \"%s\" is not one of real, integer, text",
                            columns->items[2 * i].text, type->text);
     }
@@ -40,35 +41,41 @@ enum status check_op_fill_missing(const void *params, struct err *err)
     enum { CONSTANT = 3 };
     const struct op_fill_missing_params *p = params;
     if ((p->strategy == CONSTANT) != p->has_value)
-        return err_set(err, E_INVALID, "value: %s", p->has_value ? "goes with strategy constant alone"
-                                                                : "strategy constant needs one");
+        return err_set(err, E_INVALID, "value: %s",
+                       p->has_value ? "goes with strategy constant alone"
+                                    : "strategy constant needs one");
     if (p->has_value && (p->value->type == VALUE_MAP || p->value->type == VALUE_ARRAY))
-        return err_set(err, E_INVALID, "value: expected a number or text, not a %s", value_type_name(p->value->type));
+        return err_set(err, E_INVALID, "value: expected a number or text, not a %s",
+                       value_type_name(p->value->type));
     return OK;
 }
 
 /* scikit-learn's way: a count where it is an integer, a part of all where it is a real. */
-static enum status check_count_or_part(const char *name, const struct value *value, int64_t least, struct err *err)
+static enum status check_count_or_part(const char *name, const struct value *value, int64_t least,
+                                       struct err *err)
 {
     bool is_count = value->type == VALUE_INT && value->integer >= least;
     bool is_part = value->type == VALUE_REAL && value->real > 0 && value->real <= 1;
     if (is_count || is_part)
         return OK;
     if (value->type != VALUE_INT && value->type != VALUE_REAL)
-        return err_set(err, E_INVALID, "%s: expected a number, not a %s", name, value_type_name(value->type));
-    return err_set(err, E_INVALID, "%s: expected an integer of at least %lld, or a real above 0 and at most 1", name,
-                   (long long)least);
+        return err_set(err, E_INVALID, "%s: expected a number, not a %s", name,
+                       value_type_name(value->type));
+    return err_set(err, E_INVALID,
+                   "%s: expected an integer of at least %lld, or a real above 0 and at most 1",
+                   name, (long long)least);
 }
 
-static enum status check_cart(const struct value *min_samples_split, const struct value *max_features,
-                              struct err *err)
+static enum status check_cart(const struct value *min_samples_split,
+                              const struct value *max_features, struct err *err)
 {
     if (min_samples_split)
         TRY(check_count_or_part("min_samples_split", min_samples_split, 2, err));
     if (!max_features || value_is_text(max_features, "sqrt") || value_is_text(max_features, "log2"))
         return OK;
     if (max_features->type == VALUE_STRING)
-        return err_set(err, E_INVALID, "max_features: \"%s\" is not sqrt, log2 or a number", max_features->text);
+        return err_set(err, E_INVALID, "max_features: \"%s\" is not sqrt, log2 or a number",
+                       max_features->text);
     return check_count_or_part("max_features", max_features, 1, err);
 }
 

@@ -1,4 +1,5 @@
-/* What the range of a single parameter can't say. Each gets the decoded struct; errors are E_INVALID. */
+/* What the range of a single parameter can't say. Each gets the decoded struct; errors are
+ * E_INVALID. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "proto/err.h"

@@ -8,33 +8,41 @@
 #include "proto/schema_check.h"
 
 /* A default's member of the union depends on the type: INT_##DEFAULT(5) becomes INT_DEFAULT(5). */
-#define BOOL_DEFAULT(x)    .has_default = PARAM_VALUE, .value.boolean = (x)
-#define INT_DEFAULT(x)     .has_default = PARAM_VALUE, .value.integer = (x)
-#define REAL_DEFAULT(x)    .has_default = PARAM_VALUE, .value.real = (x)
-#define STRING_DEFAULT(x)  .has_default = PARAM_VALUE, .value.text = (x)
-#define ENUM_DEFAULT(x)    .has_default = PARAM_VALUE, .value.text = (x)
-#define BOOL_NONE          .has_default = PARAM_NONE
-#define INT_NONE           .has_default = PARAM_NONE
-#define REAL_NONE          .has_default = PARAM_NONE
-#define STRING_NONE        .has_default = PARAM_NONE
-#define ENUM_NONE          .has_default = PARAM_NONE
-#define STRINGS_NONE       .has_default = PARAM_NONE
-#define OBJECT_NONE        .has_default = PARAM_NONE
-#define LIST_NONE          .has_default = PARAM_NONE
-#define ANY_NONE           .has_default = PARAM_NONE
-#define STRING_REQUIRED    .has_default = PARAM_REQUIRED
-#define ENUM_REQUIRED      .has_default = PARAM_REQUIRED
-#define STRINGS_REQUIRED   .has_default = PARAM_REQUIRED
-#define ANY_REQUIRED       .has_default = PARAM_REQUIRED
+#define BOOL_DEFAULT(x)   .has_default = PARAM_VALUE, .value.boolean = (x)
+#define INT_DEFAULT(x)    .has_default = PARAM_VALUE, .value.integer = (x)
+#define REAL_DEFAULT(x)   .has_default = PARAM_VALUE, .value.real = (x)
+#define STRING_DEFAULT(x) .has_default = PARAM_VALUE, .value.text = (x)
+#define ENUM_DEFAULT(x)   .has_default = PARAM_VALUE, .value.text = (x)
+#define BOOL_NONE         .has_default = PARAM_NONE
+#define INT_NONE          .has_default = PARAM_NONE
+#define REAL_NONE         .has_default = PARAM_NONE
+#define STRING_NONE       .has_default = PARAM_NONE
+#define ENUM_NONE         .has_default = PARAM_NONE
+#define STRINGS_NONE      .has_default = PARAM_NONE
+#define OBJECT_NONE       .has_default = PARAM_NONE
+#define LIST_NONE         .has_default = PARAM_NONE
+#define ANY_NONE          .has_default = PARAM_NONE
+#define STRING_REQUIRED   .has_default = PARAM_REQUIRED
+#define ENUM_REQUIRED     .has_default = PARAM_REQUIRED
+#define STRINGS_REQUIRED  .has_default = PARAM_REQUIRED
+#define ANY_REQUIRED      .has_default = PARAM_REQUIRED
 /* Ranges. */
-#define ANY_VALUE          .low = -INFINITY, .high = INFINITY
-#define RANGE(a, b)        .low = (a), .high = (b)
-#define ABOVE(a)           .low = (a), .low_is_open = true, .high = INFINITY
-#define BETWEEN(a, b)      .low = (a), .low_is_open = true, .high = (b), .high_is_open = true
-#define FROM_ABOVE(a, b)   .low = (a), .low_is_open = true, .high = (b)
-#define FROM_BELOW(a, b)   .low = (a), .high = (b), .high_is_open = true
-#define CHOICES(...)       .choices = (const char *const[]){__VA_ARGS__, NULL}
-#define OF(...)            .schemas = (const struct schema *const[]){__VA_ARGS__, NULL}
+#define ANY_VALUE        .low = -INFINITY, .high = INFINITY
+#define RANGE(a, b)      .low = (a), .high = (b)
+#define ABOVE(a)         .low = (a), .low_is_open = true, .high = INFINITY
+#define BETWEEN(a, b)    .low = (a), .low_is_open = true, .high = (b), .high_is_open = true
+#define FROM_ABOVE(a, b) .low = (a), .low_is_open = true, .high = (b)
+#define FROM_BELOW(a, b) .low = (a), .high = (b), .high_is_open = true
+#define CHOICES(...)                                                                               \
+    .choices = (const char *const[])                                                               \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
+    }
+#define OF(...)                                                                                    \
+    .schemas = (const struct schema *const[])                                                      \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
+    }
 
 #define PARAM(type_, name_, default_, range_, source_, help_)                                      \
     {.name = #name_,                                                                               \
@@ -150,7 +158,8 @@ static const struct param sleep_table[] = {
                                           .title = title_,                                         \
                                           .help = help_,                                           \
                                           .params = name_##_table,                                 \
-                                          .param_count = sizeof name_##_table / sizeof *name_##_table, \
+                                          .param_count =                                           \
+                                              sizeof name_##_table / sizeof *name_##_table,        \
                                           .struct_bytes = sizeof(struct name_##_params),           \
                                           .check = check_};
 #include "proto/schema/schemas.def"

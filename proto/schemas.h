@@ -1,5 +1,6 @@
-/* The structs that proto/schema/NAME.def describe, and their tables: `struct NAME_params`, with for each parameter a field of
- * its name and `has_NAME` (false only where it was left out and has no default), and `schema_NAME`. */
+/* The structs that proto/schema/NAME.def describe, and their tables: `struct NAME_params`, with for
+ * each parameter a field of its name and `has_NAME` (false only where it was left out and has no
+ * default), and `schema_NAME`. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "proto/schema.h"

@@ -9,8 +9,9 @@
  * (one-element array holding the list, so the three can't be confused) An input that is placed at a
  * path of the work folder is {"from": INPUT, "path": "data/x.csv"}.
  *
- * "inputs", "outputs" and "params" are left out when empty; "outputs" are sorted. `params` is the canonical
- * map of proto/schema.h. The *action* is the same document with every task output replaced by
+ * "inputs", "outputs" and "params" are left out when empty; "outputs" are sorted. `params` is the
+ * canonical map of proto/schema.h. The *action* is the same document with every task output
+ * replaced by
  * ["blob"|"tree", id].
  *
  * Nothing here allocates: the reader is a view into the bytes, the writer fills a given buffer. */
@@ -39,7 +40,7 @@ struct task_input {
     const char *path; /* where it is placed, or NULL */
     uint32_t path_bytes;
     bool is_gather;
-    uint32_t ref_count;  /* 1, or the gather's length */
+    uint32_t ref_count;             /* 1, or the gather's length */
     const uint8_t *refs, *refs_end; /* encoded; iterate with task_input_next_ref() */
 };
 
