@@ -1,9 +1,10 @@
-/* The one application interface: what the command line can do, an HTTP route can do, and the other way round. Questions are answered
- * with documents (struct value trees in the caller's arena) whose shape is that of `--json`, so that rendering is the
- * only thing left to a front end.
+/* The one application interface: what the command line can do, an HTTP route can do, and the other
+ * way round. Questions are answered with documents (struct value trees in the caller's arena) whose
+ * shape is that of `--json`, so that rendering is the only thing left to a front end.
  *
- * broker/app/ implements it embedded: the scheduler lives in this process, state and store are folders, and a worker is started
- * only when something has to run. One struct app belongs to one thread. */
+ * broker/app/ implements it embedded: the scheduler lives in this process, state and store are
+ * folders, and a worker is started only when something has to run. One struct app belongs to one
+ * thread. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdbool.h>
@@ -44,14 +45,17 @@ struct app_request {
     const char *only_step;  /* NULL: all targets */
 };
 
-/* Problems of the request's file, one line each; filled by every call that takes a request, also with warnings. */
+/* Problems of the request's file, one line each; filled by every call that takes a request, also
+ * with warnings. */
 const char *app_diagnostics(struct app *app);
 
 /* ---- doing ---- */
 
-/* Resolves sources (copying them into the store), expands, looks everything up, and begins the run. Errors: E_INVALID (see
- * app_diagnostics), E_CONFLICT another broker works in this folder, E_IO …; nothing has run then. */
-MUST_USE enum status app_submit(struct app *app, const struct app_request *request, struct err *err);
+/* Resolves sources (copying them into the store), expands, looks everything up, and begins the run.
+ * Errors: E_INVALID (see app_diagnostics), E_CONFLICT another broker works in this folder, E_IO …;
+ * nothing has run then. */
+MUST_USE enum status app_submit(struct app *app, const struct app_request *request,
+                                struct err *err);
 /* Works for about `max_ms`. Errors end the run's process, not its result: a rerun continues. */
 MUST_USE enum status app_turn(struct app *app, ms_t max_ms, struct err *err);
 bool app_is_over(const struct app *app);
@@ -66,34 +70,49 @@ struct app_step_progress {
 };
 uint32_t app_step_count(const struct app *app);
 void app_step_progress(const struct app *app, uint32_t step, struct app_step_progress *out);
-/* What has been finished since the last call, for plain lines: the next task's one-line story appended to `out`, false
- * when there is no more. */
+/* What has been finished since the last call, for plain lines: the next task's one-line story
+ * appended to `out`, false when there is no more. */
 bool app_next_line(struct app *app, struct buf *out);
 
 /* The document of design §11 for the submitted run; `full`: every task also in large runs. */
-MUST_USE enum status app_result(struct app *app, bool full, struct arena *arena, struct value *out, struct err *err);
+MUST_USE enum status app_result(struct app *app, bool full, struct arena *arena, struct value *out,
+                                struct err *err);
 
 /* ---- asking ---- */
 
-/* {"pipeline", "tasks": {"total", "hit", "run", "maybe"}, "steps": [{"step", "axes", "task", "action": "hit"|"run"|"maybe"|"unneeded", "why"}]} */
-MUST_USE enum status app_plan(struct app *app, const struct app_request *request, struct arena *arena, struct value *out, struct err *err);
-/* One task, by name ("train[case=small]") or id prefix: {"task", "step", "state", "why": [sentences], "changes": [{"field", "old", "new"}]} */
-MUST_USE enum status app_explain(struct app *app, const struct app_request *request, const char *task, struct arena *arena, struct value *out, struct err *err);
+/* {"pipeline", "tasks": {"total", "hit", "run", "maybe"}, "steps": [{"step", "axes", "task",
+ * "action": "hit"|"run"|"maybe"|"unneeded", "why"}]} */
+MUST_USE enum status app_plan(struct app *app, const struct app_request *request,
+                              struct arena *arena, struct value *out, struct err *err);
+/* One task, by name ("train[case=small]") or id prefix: {"task", "step", "state", "why":
+ * [sentences], "changes": [{"field", "old", "new"}]} */
+MUST_USE enum status app_explain(struct app *app, const struct app_request *request,
+                                 const char *task, struct arena *arena, struct value *out,
+                                 struct err *err);
 enum app_graph_format { APP_GRAPH_DOT, APP_GRAPH_MERMAID };
-MUST_USE enum status app_graph(struct app *app, const struct app_request *request, enum app_graph_format format, bool all_tasks, struct buf *out, struct err *err);
+MUST_USE enum status app_graph(struct app *app, const struct app_request *request,
+                               enum app_graph_format format, bool all_tasks, struct buf *out,
+                               struct err *err);
 /* Parses and checks alone; warnings are in app_diagnostics. */
 MUST_USE enum status app_lint(struct app *app, const struct app_request *request, struct err *err);
 
 /* Runs, newest first. */
-MUST_USE enum status app_list(struct app *app, size_t limit, struct arena *arena, struct value *out, struct err *err);
-/* A run ("latest", id or prefix) or a task (name or id prefix): its document. `spec`: the nested specification of everything that made the task. */
-MUST_USE enum status app_get(struct app *app, const char *ref, bool spec, struct arena *arena, struct value *out, struct err *err);
-/* Everything that made the artifact REF: {"artifact", "made_by": {action, "inputs": {name: {…made_by}}}}. */
-MUST_USE enum status app_lineage(struct app *app, const char *ref, struct arena *arena, struct value *out, struct err *err);
+MUST_USE enum status app_list(struct app *app, size_t limit, struct arena *arena, struct value *out,
+                              struct err *err);
+/* A run ("latest", id or prefix) or a task (name or id prefix): its document. `spec`: the nested
+ * specification of everything that made the task. */
+MUST_USE enum status app_get(struct app *app, const char *ref, bool spec, struct arena *arena,
+                             struct value *out, struct err *err);
+/* Everything that made the artifact REF: {"artifact", "made_by": {action, "inputs": {name:
+ * {…made_by}}}}. */
+MUST_USE enum status app_lineage(struct app *app, const char *ref, struct arena *arena,
+                                 struct value *out, struct err *err);
 /* Writes REF to `path` (a tree: a folder); NULL: to `out`. */
-MUST_USE enum status app_export(struct app *app, const char *ref, const char *path, struct buf *out, struct err *err);
+MUST_USE enum status app_export(struct app *app, const char *ref, const char *path, struct buf *out,
+                                struct err *err);
 /* [{"check", "ok", "found", "mend"}] */
-MUST_USE enum status app_doctor(struct app *app, struct arena *arena, struct value *out, struct err *err);
+MUST_USE enum status app_doctor(struct app *app, struct arena *arena, struct value *out,
+                                struct err *err);
 
 static inline void app_close_auto(struct app **app)
 {

@@ -13,7 +13,8 @@ struct gathered {
     const struct graph_edge *edges;
 };
 
-/* Edges stand in the order of the spec's task references, so walking the inputs finds where each begins. */
+/* Edges stand in the order of the spec's task references, so walking the inputs finds where each
+ * begins. */
 static struct gathered gathered_input(const struct graph *graph, uint32_t task, const char *name)
 {
     struct task_spec spec;
@@ -27,7 +28,8 @@ static struct gathered gathered_input(const struct graph *graph, uint32_t task, 
         struct task_ref ref;
         for (size_t at = 0; task_input_next_ref(&input, &at, &ref);)
             tasks += ref.is_task;
-        if (input.is_gather && input.name_bytes == strlen(name) && memcmp(input.name, name, input.name_bytes) == 0)
+        if (input.is_gather && input.name_bytes == strlen(name) &&
+            memcmp(input.name, name, input.name_bytes) == 0)
             return (struct gathered){tasks, edge};
         edge += tasks;
     }
@@ -67,8 +69,8 @@ static enum status read_selection(struct app *app, const struct value *entry, st
     return json_parse("metrics", buf_text(&text), text.count, arena, out, err);
 }
 
-static struct value comparison_row(struct app *app, const struct value *steps, struct arena *arena, uint32_t report,
-                                   uint32_t model, bool is_winner)
+static struct value comparison_row(struct app *app, const struct value *steps, struct arena *arena,
+                                   uint32_t report, uint32_t model, bool is_winner)
 {
     struct value row = doc_map();
     doc_put(arena, &row, "axes", submission_axes(app->submission, report, arena));
@@ -79,14 +81,15 @@ static struct value comparison_row(struct app *app, const struct value *steps, s
     return row;
 }
 
-static void compare_one(struct app *app, struct arena *arena, const struct value *steps, uint32_t task,
-                        struct value *comparisons)
+static void compare_one(struct app *app, struct arena *arena, const struct value *steps,
+                        uint32_t task, struct value *comparisons)
 {
     const struct graph *graph = app->submission->graph;
     struct gathered reports = gathered_input(graph, task, "reports");
     struct gathered models = gathered_input(graph, task, "models");
     struct value selection;
-    /* A result is worth showing without its table: a blob that can't be read now is told by whoever needs it. */
+    /* A result is worth showing without its table: a blob that can't be read now is told by whoever
+     * needs it. */
     if (!reports.count || read_selection(app, &steps->items[task], arena, &selection, NULL) != OK)
         return;
     const struct value *winner = field(&selection, "winner");
@@ -103,14 +106,16 @@ static void compare_one(struct app *app, struct arena *arena, const struct value
     }
 }
 
-enum status comparison_add(struct app *app, struct arena *arena, struct value *result, struct err *err)
+enum status comparison_add(struct app *app, struct arena *arena, struct value *result,
+                           struct err *err)
 {
     (void)err;
     const struct graph *graph = app->submission->graph;
     const struct value *steps = value_get(result, "steps");
     struct value comparisons = doc_list();
     for (uint32_t i = 0; i < graph->step_count; i++)
-        for (uint32_t t = 0; t < graph->steps[i].task_count && strcmp(graph->steps[i].kind, "metrics") == 0; t++)
+        for (uint32_t t = 0;
+             t < graph->steps[i].task_count && strcmp(graph->steps[i].kind, "metrics") == 0; t++)
             compare_one(app, arena, steps, graph->steps[i].first_task + t, &comparisons);
     doc_put(arena, result, "comparisons", comparisons);
     return OK;

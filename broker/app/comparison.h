@@ -1,8 +1,10 @@
-/* Who won: for every `metrics` step that selects, a table of what it compared, joined with how each candidate was made. */
+/* Who won: for every `metrics` step that selects, a table of what it compared, joined with how each
+ * candidate was made. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/app/local.h"
 
-/* Adds "comparisons": [{"step", "metric", "mode", "rows": [{"axes", "settings", "metrics", "seconds", "winner"}]}] to the
- * result; the list is empty where nothing was compared. */
-MUST_USE enum status comparison_add(struct app *app, struct arena *arena, struct value *result, struct err *err);
+/* Adds "comparisons": [{"step", "metric", "mode", "rows": [{"axes", "settings", "metrics",
+ * "seconds", "winner"}]}] to the result; the list is empty where nothing was compared. */
+MUST_USE enum status comparison_add(struct app *app, struct arena *arena, struct value *result,
+                                    struct err *err);

@@ -1,6 +1,7 @@
 /* What a run here would need, checked one by one, each with how to mend it. */
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -21,7 +22,8 @@ struct doctor {
     struct value *out;
 };
 
-static void put_check(struct doctor *d, const char *check, bool ok, struct value found, const char *mend)
+static void put_check(struct doctor *d, const char *check, bool ok, struct value found,
+                      const char *mend)
 {
     struct value *entry = doc_add(d->arena, d->out, doc_map());
     doc_put(d->arena, entry, "check", value_string(check));
@@ -32,10 +34,14 @@ static void put_check(struct doctor *d, const char *check, bool ok, struct value
 
 static void check_worker(struct doctor *d)
 {
-    char path[4096];
+    char path[PATH_MAX] = "";
     struct err err = {0};
-    bool ok = program_sibling("worker", "PENSTOCK_WORKER", path, sizeof path, &err) == OK && access(path, X_OK) == 0;
-    put_check(d, "worker", ok, doc_format(d->arena, "%s", ok ? path : err.text[0] ? err.text : path),
+    bool ok = program_sibling("worker", path, &err) == OK && access(path, X_OK) == 0;
+    put_check(d, "worker", ok,
+              doc_format(d->arena, "%s",
+                         ok            ? path
+                         : err.text[0] ? err.text
+                                       : path),
               "build it (make), or name it with PENSTOCK_WORKER");
 }
 
@@ -44,7 +50,10 @@ static void check_home(struct doctor *d)
     const char *home = d->app->home, *parent = fs_exists(home) ? home : ".";
     bool ok = access(parent, W_OK) == 0;
     put_check(d, "home", ok,
-              doc_format(d->arena, "%s %s", home, !ok ? strerror(errno) : fs_exists(home) ? "is there" : "will be made"),
+              doc_format(d->arena, "%s %s", home,
+                         !ok               ? strerror(errno)
+                         : fs_exists(home) ? "is there"
+                                           : "will be made"),
               "make the folder writable, or choose another with --home");
     struct statvfs disk;
     bool is_known = statvfs(parent, &disk) == 0;
@@ -59,7 +68,8 @@ static void check_state(struct doctor *d)
     struct err err = {0};
     enum status status = local_open_reader(d->app, &err);
     bool ok = status == OK || status == E_NOTFOUND;
-    put_check(d, "state", ok, doc_format(d->arena, "%s", status == OK ? d->app->state_url : err.text),
+    put_check(d, "state", ok,
+              doc_format(d->arena, "%s", status == OK ? d->app->state_url : err.text),
               "the state is an index of its journal: move the index away and it is made again");
 }
 
@@ -67,11 +77,13 @@ static void check_limits(struct doctor *d)
 {
     struct rlimit files;
     bool is_known = getrlimit(RLIMIT_NOFILE, &files) == 0;
-    put_check(d, "open files", is_known && files.rlim_cur >= FILES_WANTED,
-              doc_format(d->arena, "%llu at most", is_known ? (unsigned long long)files.rlim_cur : 0),
-              "ulimit -n 4096");
+    put_check(
+        d, "open files", is_known && files.rlim_cur >= FILES_WANTED,
+        doc_format(d->arena, "%llu at most", is_known ? (unsigned long long)files.rlim_cur : 0),
+        "ulimit -n 4096");
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    put_check(d, "cores", cores > 0, doc_format(d->arena, "%ld, so %u slots", cores, d->app->slots), "");
+    put_check(d, "cores", cores > 0, doc_format(d->arena, "%ld, so %u slots", cores, d->app->slots),
+              "");
 }
 
 enum status app_doctor(struct app *app, struct arena *arena, struct value *out, struct err *err)

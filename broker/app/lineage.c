@@ -1,5 +1,6 @@
-/* Where things come from, and getting them out: lineage, get, export. A record holds its action with the ids of the bytes it read,
- * so walking from output to action to inputs needs records alone. */
+/* Where things come from, and getting them out: lineage, get, export. A record holds its action
+ * with the ids of the bytes it read, so walking from output to action to inputs needs records
+ * alone. */
 // SPDX-License-Identifier: Apache-2.0
 #include <string.h>
 
@@ -32,13 +33,17 @@ static const struct id *output_at(const void *context, uint32_t index)
     return &library->items[index].output;
 }
 
-static enum status add_record(void *context, const struct id *task, const uint8_t *bytes, size_t count, struct err *err)
+static enum status add_record(void *context, const struct id *task, const uint8_t *bytes,
+                              size_t count, struct err *err)
 {
     (void)task;
     struct library *library = context;
     struct record record;
     TRY(record_parse(bytes, count, &record, err));
-    const uint8_t *copy = record.output_count ? (const uint8_t *)arena_text(library->arena, (const char *)bytes, count) : NULL;
+    const uint8_t *copy =
+        record.output_count
+            ? (const uint8_t *)arena_text(library->arena, (const char *)bytes, count)
+            : NULL;
     struct record_output output;
     for (size_t cursor = 0; record_next_output(&record, &cursor, &output);) {
         if (id_map_get(&library->by_output, &output.artifact.id) != ID_MAP_NONE)
@@ -63,7 +68,8 @@ static struct value decoded(struct arena *arena, const uint8_t *bytes, size_t co
 
 static struct value describe_artifact(struct library *library, const struct id *id, int depth);
 
-static struct value describe_input(struct library *library, const struct task_input *input, int depth)
+static struct value describe_input(struct library *library, const struct task_input *input,
+                                   int depth)
 {
     struct value list = doc_list();
     struct task_ref ref;
@@ -85,7 +91,8 @@ static struct value describe_action(struct library *library, const struct record
     struct value inputs = doc_map();
     struct task_input input;
     for (size_t cursor = 0; task_spec_next_input(&action, &cursor, &input);)
-        doc_put(arena, &inputs, arena_text(arena, input.name, input.name_bytes), describe_input(library, &input, depth));
+        doc_put(arena, &inputs, arena_text(arena, input.name, input.name_bytes),
+                describe_input(library, &input, depth));
     doc_put(arena, &entry, "inputs", inputs);
     return entry;
 }
@@ -102,8 +109,10 @@ static struct value describe_artifact(struct library *library, const struct id *
     }
     struct made *made = &library->items[index];
     struct record record;
-    if (made->is_shown || depth >= VALUE_DEPTH_MAX / 4 || record_parse(made->record, made->record_bytes, &record, NULL) != OK) {
-        doc_put(library->arena, &entry, "made_by", value_string(made->is_shown ? "told above" : "too deep to show"));
+    if (made->is_shown || depth >= VALUE_DEPTH_MAX / 4 ||
+        record_parse(made->record, made->record_bytes, &record, NULL) != OK) {
+        doc_put(library->arena, &entry, "made_by",
+                value_string(made->is_shown ? "told above" : "too deep to show"));
         return entry;
     }
     made->is_shown = true;
@@ -111,7 +120,8 @@ static struct value describe_artifact(struct library *library, const struct id *
     return entry;
 }
 
-static enum status open_library(struct app *app, struct arena *arena, struct library *out, struct err *err)
+static enum status open_library(struct app *app, struct arena *arena, struct library *out,
+                                struct err *err)
 {
     *out = (struct library){.arena = arena};
     out->by_output = id_map_init(output_at, out);
@@ -135,7 +145,8 @@ static void name_sources(struct app *app, struct arena *arena, struct value *out
         doc_put(arena, out, "sources", *sources);
 }
 
-enum status app_lineage(struct app *app, const char *text, struct arena *arena, struct value *out, struct err *err)
+enum status app_lineage(struct app *app, const char *text, struct arena *arena, struct value *out,
+                        struct err *err)
 {
     TRY(local_open_reader(app, err));
     struct ref ref;
@@ -175,12 +186,14 @@ static void get_record(void *context, uint32_t index, const uint8_t *bytes, size
     report_record(&record, getting->arena, getting->out);
     doc_put(getting->arena, getting->out, "attempt", value_int(record.attempt));
     doc_put(getting->arena, getting->out, "begun_us", value_int(record.begun_us));
-    doc_put(getting->arena, getting->out, "action", decoded(getting->arena, record.action, record.action_bytes));
-    doc_put(getting->arena, getting->out, "values", decoded(getting->arena, record.values, record.values_bytes));
+    doc_put(getting->arena, getting->out, "action",
+            decoded(getting->arena, record.action, record.action_bytes));
+    doc_put(getting->arena, getting->out, "values",
+            decoded(getting->arena, record.values, record.values_bytes));
 }
 
-static enum status get_task(struct app *app, const char *text, bool spec, struct arena *arena, struct value *out,
-                            struct err *err)
+static enum status get_task(struct app *app, const char *text, bool spec, struct arena *arena,
+                            struct value *out, struct err *err)
 {
     struct id task;
     TRY(ref_task(app, text, arena, &task, err));
@@ -198,7 +211,8 @@ static enum status get_task(struct app *app, const char *text, bool spec, struct
     return status;
 }
 
-enum status app_get(struct app *app, const char *ref, bool spec, struct arena *arena, struct value *out, struct err *err)
+enum status app_get(struct app *app, const char *ref, bool spec, struct arena *arena,
+                    struct value *out, struct err *err)
 {
     TRY(local_open_reader(app, err));
     if (!spec && run_document_get(app, ref, arena, out, err) == OK)
@@ -208,7 +222,8 @@ enum status app_get(struct app *app, const char *ref, bool spec, struct arena *a
 
 /* ---- export ---- */
 
-enum status app_export(struct app *app, const char *text, const char *path, struct buf *out, struct err *err)
+enum status app_export(struct app *app, const char *text, const char *path, struct buf *out,
+                       struct err *err)
 {
     AUTO(arena_fini) struct arena arena = {0};
     TRY(local_open_reader(app, err));

@@ -21,8 +21,10 @@ enum status app_open(const struct app_options *options, struct app **out, struct
     struct app *app = mem_alloc(sizeof *app);
     app->home = options->home ? options->home : ".penstock";
     app->home = arena_text(&app->arena, app->home, strlen(app->home));
-    app->store_url = options->store ? options->store : arena_format(&app->arena, "%s/store", app->home);
-    app->state_url = options->state ? options->state : arena_format(&app->arena, "%s/state", app->home);
+    app->store_url =
+        options->store ? options->store : arena_format(&app->arena, "%s/store", app->home);
+    app->state_url =
+        options->state ? options->state : arena_format(&app->arena, "%s/state", app->home);
     app->source_cache = arena_format(&app->arena, "%s/sources", app->home);
     app->worker_cache = arena_format(&app->arena, "%s/cache", app->home);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -110,7 +112,8 @@ static void restore_flush(struct restore *restore)
 static void restore_found(void *context, uint32_t task, const struct record *record)
 {
     struct restore *restore = context;
-    struct artifact *outputs = arena_alloc(&restore->arena, (record->output_count + 1) * sizeof *outputs);
+    struct artifact *outputs =
+        arena_alloc(&restore->arena, (record->output_count + 1) * sizeof *outputs);
     struct record_output output;
     uint32_t count = 0;
     for (size_t cursor = 0; record_next_output(record, &cursor, &output);)
@@ -125,14 +128,16 @@ static enum status restore_records(struct app *app, struct err *err)
 {
     AUTO(mem_free) struct restore *restore = mem_alloc(sizeof *restore);
     restore->app = app;
-    enum status status = submission_look_up(app->submission, app->state, restore_found, restore, err);
+    enum status status =
+        submission_look_up(app->submission, app->state, restore_found, restore, err);
     restore_flush(restore);
     arena_fini(&restore->arena);
     return status;
 }
 
 /* 1 for every task of the step, else 0. */
-static enum status mark_step(struct app *app, const char *name, const uint8_t **out, struct err *err)
+static enum status mark_step(struct app *app, const char *name, const uint8_t **out,
+                             struct err *err)
 {
     const struct graph *graph = app->submission->graph;
     uint32_t step = submission_step(app->submission, name);
@@ -203,8 +208,8 @@ enum status app_submit(struct app *app, const struct app_request *request, struc
     TRY(app_lint(app, request, err));
     diagnostics_fini(&app->diagnostics);
     TRY(local_open_writer(app, err));
-    TRY(submission_open(request, SUBMISSION_EXPANDED, app->store, app->source_cache, &app->diagnostics,
-                        &app->submission, err));
+    TRY(submission_open(request, SUBMISSION_EXPANDED, app->store, app->source_cache,
+                        &app->diagnostics, &app->submission, err));
     TRY(mark_tasks(app, request, err));
     make_run_id(app->run_id);
     struct loop_options options = {.state = app->state,
@@ -234,7 +239,8 @@ static enum status start_worker(struct app *app, struct err *err)
     return worker_process_start(&worker, &app->worker, err);
 }
 
-/* A dead worker's tasks are given up at once: nobody waits for a lease of a process that is known to be gone. */
+/* A dead worker's tasks are given up at once: nobody waits for a lease of a process that is known
+ * to be gone. */
 static enum status check_worker(struct app *app, struct err *err)
 {
     bool has_died = false;

@@ -10,7 +10,8 @@
 
 enum { RUN_ID_BYTES = 32, RUN = 0 /* the scheduler's number of the one run here */ };
 
-/* What of a step is where, kept up to date task by task: no view walks a million tasks ten times a second. */
+/* What of a step is where, kept up to date task by task: no view walks a million tasks ten times a
+ * second. */
 struct step_counts {
     uint32_t by_state[TASK_STATE_COUNT];
     uint32_t hit;
@@ -39,16 +40,18 @@ struct app {
     bool is_over, is_stopping, is_killed;
     const uint8_t *is_forced, *is_target;
     struct step_counts *steps;
-    uint8_t *seen;           /* per node: the state last counted, + SEEN_HIT */
-    uint32_t *node_of_task;  /* scheduler's index → the first of our nodes */
-    uint32_t *same_as_next;  /* node → next node with the same id, or UINT32_MAX; NULL: no two are equal */
+    uint8_t *seen;          /* per node: the state last counted, + SEEN_HIT */
+    uint32_t *node_of_task; /* scheduler's index → the first of our nodes */
+    uint32_t *
+        same_as_next; /* node → next node with the same id, or UINT32_MAX; NULL: no two are equal */
     uint32_t scheduler_tasks;
     uint32_t *lines; /* nodes that became final and were not shown yet; NULL in large runs */
     uint32_t line_count, line_shown;
 };
 
 /* local.c */
-MUST_USE enum status local_open_reader(struct app *app, struct err *err); /* state (if there is one) and store */
+MUST_USE enum status local_open_reader(struct app *app,
+                                       struct err *err); /* state (if there is one) and store */
 MUST_USE enum status local_open_writer(struct app *app, struct err *err);
 
 /* progress.c */
@@ -57,14 +60,17 @@ void progress_published(void *app, uint32_t run, uint32_t task);
 void progress_fini(struct app *app);
 
 /* report.c: the run's result, also kept in its document. */
-MUST_USE enum status report_result(struct app *app, bool full, struct arena *arena, struct value *out, struct err *err);
+MUST_USE enum status report_result(struct app *app, bool full, struct arena *arena,
+                                   struct value *out, struct err *err);
 /* report.c: a record's outputs and metrics, as they stand in `steps`. */
 void report_record(const struct record *record, struct arena *arena, struct value *entry);
 
 /* run_document.c */
-MUST_USE enum status run_document_put(struct app *app, const char *state, const struct value *result, struct err *err);
+MUST_USE enum status run_document_put(struct app *app, const char *state,
+                                      const struct value *result, struct err *err);
 /* A stored run by reference; `out` lives in the arena. */
-MUST_USE enum status run_document_get(struct app *app, const char *ref, struct arena *arena, struct value *out, struct err *err);
+MUST_USE enum status run_document_get(struct app *app, const char *ref, struct arena *arena,
+                                      struct value *out, struct err *err);
 
 /* ref.c: REF (design: §11) → the artifact, and the task that made it where REF names one. */
 struct ref {
@@ -73,6 +79,8 @@ struct ref {
     struct id task;
     const char *output; /* in the arena */
 };
-MUST_USE enum status ref_resolve(struct app *app, const char *text, struct arena *arena, struct ref *out, struct err *err);
+MUST_USE enum status ref_resolve(struct app *app, const char *text, struct arena *arena,
+                                 struct ref *out, struct err *err);
 /* A task by name, "RUN/name", or id prefix: its id. */
-MUST_USE enum status ref_task(struct app *app, const char *text, struct arena *arena, struct id *out, struct err *err);
+MUST_USE enum status ref_task(struct app *app, const char *text, struct arena *arena,
+                              struct id *out, struct err *err);

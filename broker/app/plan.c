@@ -27,7 +27,8 @@ struct newest {
     bool is_found;
 };
 
-static enum status match_pipeline(void *context, const char *id, const uint8_t *bytes, size_t count, struct err *err)
+static enum status match_pipeline(void *context, const char *id, const uint8_t *bytes, size_t count,
+                                  struct err *err)
 {
     (void)id;
     struct newest *newest = context;
@@ -43,11 +44,13 @@ static enum status match_pipeline(void *context, const char *id, const uint8_t *
 
 static enum status open_before(struct app *app, struct plan *plan, struct err *err)
 {
-    struct newest newest = {pipeline_name(plan->now->pipeline), plan->arena, &plan->before_document, false};
+    struct newest newest = {pipeline_name(plan->now->pipeline), plan->arena, &plan->before_document,
+                            false};
     TRY(state_each_run(app->state, 0, match_pipeline, &newest, err));
     if (!newest.is_found)
         return OK;
-    /* A run that an older program wrote may no longer parse: then there is nothing to compare with. */
+    /* A run that an older program wrote may no longer parse: then there is nothing to compare with.
+     */
     struct diagnostics ignored = {.file = "", .text = buf_init(0)};
     if (submission_restore(&plan->before_document, &ignored, &plan->before, NULL) != OK)
         plan->before = NULL;
@@ -73,7 +76,8 @@ static void mark_needed(struct plan *plan)
         const struct graph_task *node = &graph->tasks[task];
         if (!has_consumer[task])
             plan->is_needed[task] = 1;
-        for (uint32_t i = 0; i < node->edge_count && plan->is_needed[task] && !plan->is_known[task]; i++)
+        for (uint32_t i = 0; i < node->edge_count && plan->is_needed[task] && !plan->is_known[task];
+             i++)
             plan->is_needed[graph->edges[node->first_edge + i].task] = 1;
     }
 }
@@ -86,7 +90,9 @@ static uint32_t task_before(const struct plan *plan, uint32_t task)
     AUTO(buf_fini) struct buf name = buf_init(0);
     graph_task_name(plan->now->graph, task, &name);
     uint32_t before;
-    return submission_task(plan->before, buf_text(&name), name.count, &before, NULL) == OK ? before : UINT32_MAX;
+    return submission_task(plan->before, buf_text(&name), name.count, &before, NULL) == OK
+               ? before
+               : UINT32_MAX;
 }
 
 static bool parse_spec(const struct graph *graph, uint32_t task, struct task_spec *out)
@@ -99,7 +105,8 @@ static struct value changes_of(const struct plan *plan, uint32_t task)
     struct value changes = doc_list();
     struct task_spec before, now;
     uint32_t old = task_before(plan, task);
-    if (old != UINT32_MAX && parse_spec(plan->before->graph, old, &before) && parse_spec(plan->now->graph, task, &now))
+    if (old != UINT32_MAX && parse_spec(plan->before->graph, old, &before) &&
+        parse_spec(plan->now->graph, task, &now))
         spec_diff(&before, &now, plan->arena, &changes);
     return changes;
 }
@@ -116,15 +123,17 @@ static uint32_t first_open_producer(const struct plan *plan, uint32_t task)
     return UINT32_MAX;
 }
 
-/* Only inputs made by other tasks differ from last time: those may turn out to be the same bytes. */
-static bool only_made_inputs_differ(const struct value *changes, const struct plan *plan, uint32_t task)
+/* Only inputs made by other tasks differ from last time: those may turn out to be the same bytes.
+ */
+static bool only_made_inputs_differ(const struct value *changes, const struct plan *plan,
+                                    uint32_t task)
 {
     if (task_before(plan, task) == UINT32_MAX)
         return false;
     for (uint32_t i = 0; i < changes->count; i++) {
         const char *now = value_get_text(&changes->items[i], "new");
-        if (strncmp(value_get_text(&changes->items[i], "field"), "inputs.", 7) != 0 || strncmp(now, "blob ", 5) == 0 ||
-            strncmp(now, "tree ", 5) == 0)
+        if (strncmp(value_get_text(&changes->items[i], "field"), "inputs.", 7) != 0 ||
+            strncmp(now, "blob ", 5) == 0 || strncmp(now, "tree ", 5) == 0)
             return false;
     }
     return true;
@@ -161,25 +170,31 @@ static const char *why(const struct plan *plan, uint32_t task, const struct valu
     case PLAN_UNNEEDED: return "nothing that has to run needs it";
     case PLAN_MAYBE:
         producer = first_open_producer(plan, task);
-        return arena_format(plan->arena, "%s %s; this runs only if what it reads turns out other bytes (early cutoff)",
-                            producer_name(plan, producer),
-                            plan->action[producer] == PLAN_MAYBE ? "may run" : "runs");
+        return arena_format(
+            plan->arena,
+            "%s %s; this runs only if what it reads turns out other bytes (early cutoff)",
+            producer_name(plan, producer),
+            plan->action[producer] == PLAN_MAYBE ? "may run" : "runs");
     case PLAN_RUN: break;
     }
     if (changes->count)
-        return arena_format(plan->arena, "%s: %s → %s%s", value_get_text(&changes->items[0], "field"),
-                            value_get_text(&changes->items[0], "old"), value_get_text(&changes->items[0], "new"),
-                            changes->count > 1 ? ", and more" : "");
-    return task_before(plan, task) == UINT32_MAX ? "it never ran" : "it has no record: it did not finish, or was forgotten";
+        return arena_format(
+            plan->arena, "%s: %s → %s%s", value_get_text(&changes->items[0], "field"),
+            value_get_text(&changes->items[0], "old"), value_get_text(&changes->items[0], "new"),
+            changes->count > 1 ? ", and more" : "");
+    return task_before(plan, task) == UINT32_MAX
+               ? "it never ran"
+               : "it has no record: it did not finish, or was forgotten";
 }
 
-static enum status plan_open(struct app *app, const struct app_request *request, struct arena *arena, struct plan *plan,
-                             struct err *err)
+static enum status plan_open(struct app *app, const struct app_request *request,
+                             struct arena *arena, struct plan *plan, struct err *err)
 {
     *plan = (struct plan){.arena = arena};
     diagnostics_fini(&app->diagnostics);
     const char *cache = fs_exists(app->home) ? app->source_cache : NULL;
-    TRY(submission_open(request, SUBMISSION_EXPANDED, NULL, cache, &app->diagnostics, &app->submission, err));
+    TRY(submission_open(request, SUBMISSION_EXPANDED, NULL, cache, &app->diagnostics,
+                        &app->submission, err));
     plan->now = app->submission;
     uint32_t count = plan->now->graph->task_count;
     plan->is_known = arena_alloc(arena, count + 1);
@@ -217,8 +232,8 @@ static struct value plan_entry(const struct plan *plan, uint32_t task, const str
     return entry;
 }
 
-enum status app_plan(struct app *app, const struct app_request *request, struct arena *arena, struct value *out,
-                     struct err *err)
+enum status app_plan(struct app *app, const struct app_request *request, struct arena *arena,
+                     struct value *out, struct err *err)
 {
     struct plan plan;
     enum status status = plan_open(app, request, arena, &plan, err);
@@ -227,7 +242,8 @@ enum status app_plan(struct app *app, const struct app_request *request, struct 
         struct value steps = doc_list();
         uint32_t count = plan.now->graph->task_count;
         for (uint32_t task = 0; task < count; task++) {
-            struct value changes = plan.action[task] == PLAN_RUN ? changes_of(&plan, task) : doc_list();
+            struct value changes =
+                plan.action[task] == PLAN_RUN ? changes_of(&plan, task) : doc_list();
             doc_add(arena, &steps, plan_entry(&plan, task, &changes));
             counts[plan.action[task]]++;
         }
@@ -266,17 +282,19 @@ static struct value sentences(const struct plan *plan, uint32_t task, const stru
     const struct value *cutoff = entry ? value_get(entry, "cutoff") : NULL;
     if (plan->action[task] == PLAN_HIT && cutoff && cutoff->boolean)
         doc_add(plan->arena, &list,
-                value_string("in the last run its inputs turned out byte-identical to ones already worked on, so it "
+                value_string("in the last run its inputs turned out byte-identical to ones already "
+                             "worked on, so it "
                              "did not run (early cutoff)"));
     const struct value *error = entry ? value_get(entry, "error") : NULL;
     if (error && plan->action[task] != PLAN_HIT)
         doc_add(plan->arena, &list,
-                doc_format(plan->arena, "in the last run it failed: %s", value_get_text(error, "text")));
+                doc_format(plan->arena, "in the last run it failed: %s",
+                           value_get_text(error, "text")));
     return list;
 }
 
-enum status app_explain(struct app *app, const struct app_request *request, const char *name, struct arena *arena,
-                        struct value *out, struct err *err)
+enum status app_explain(struct app *app, const struct app_request *request, const char *name,
+                        struct arena *arena, struct value *out, struct err *err)
 {
     struct plan plan;
     enum status status = plan_open(app, request, arena, &plan, err);
@@ -299,18 +317,20 @@ enum status app_lint(struct app *app, const struct app_request *request, struct 
 {
     struct submission *submission = NULL;
     diagnostics_fini(&app->diagnostics);
-    enum status status =
-        submission_open(request, SUBMISSION_PARSED, NULL, NULL, &app->diagnostics, &submission, err);
+    enum status status = submission_open(request, SUBMISSION_PARSED, NULL, NULL, &app->diagnostics,
+                                         &submission, err);
     if (submission)
         submission_free(submission);
     return status;
 }
 
-enum status app_graph(struct app *app, const struct app_request *request, enum app_graph_format format,
-                      bool all_tasks, struct buf *out, struct err *err)
+enum status app_graph(struct app *app, const struct app_request *request,
+                      enum app_graph_format format, bool all_tasks, struct buf *out,
+                      struct err *err)
 {
     diagnostics_fini(&app->diagnostics);
-    TRY(submission_open(request, SUBMISSION_EXPANDED, NULL, NULL, &app->diagnostics, &app->submission, err));
+    TRY(submission_open(request, SUBMISSION_EXPANDED, NULL, NULL, &app->diagnostics,
+                        &app->submission, err));
     if (format == APP_GRAPH_DOT)
         graph_dot(app->submission->graph, all_tasks, out);
     else

@@ -120,10 +120,12 @@ static void put_line(struct app *app, uint32_t node, struct buf *out)
         buf_put_text(out, ": cached (its inputs turned out byte-identical)");
     else
         buf_format(out, ": %s", task_state_name(info.state));
-    if (info.state == TASK_SUCCEEDED && info.started_at != MS_NEVER && !info.is_hit && !info.is_cutoff)
+    if (info.state == TASK_SUCCEEDED && info.started_at != MS_NEVER && !info.is_hit &&
+        !info.is_cutoff)
         buf_format(out, " in %.2f s", (double)(info.finished_at - info.started_at) / 1000);
     if (info.state == TASK_FAILED)
-        buf_format(out, " after %u attempt%s: %s", info.attempts, info.attempts == 1 ? "" : "s", info.text);
+        buf_format(out, " after %u attempt%s: %s", info.attempts, info.attempts == 1 ? "" : "s",
+                   info.text);
 }
 
 bool app_next_line(struct app *app, struct buf *out)

@@ -1,4 +1,5 @@
-/* REF (design: §11): the name of an artifact, [RUN/]STEP[axis=value,…].OUTPUT or hex digits of its id. */
+/* REF (design: §11): the name of an artifact, [RUN/]STEP[axis=value,…].OUTPUT or hex digits of its
+ * id. */
 // SPDX-License-Identifier: Apache-2.0
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +12,8 @@ enum { PREFIX_BYTES_MIN = 8 };
 static bool is_hex_prefix(const char *text)
 {
     size_t bytes = strlen(text);
-    return bytes >= PREFIX_BYTES_MIN && bytes < ID_HEX_BYTES && strspn(text, "0123456789abcdef") == bytes;
+    return bytes >= PREFIX_BYTES_MIN && bytes < ID_HEX_BYTES &&
+           strspn(text, "0123456789abcdef") == bytes;
 }
 
 static bool has_prefix(const struct id *id, const char *prefix)
@@ -30,8 +32,8 @@ struct search {
     struct arena *arena;
 };
 
-static enum status match_record(void *context, const struct id *task, const uint8_t *bytes, size_t count,
-                                struct err *err)
+static enum status match_record(void *context, const struct id *task, const uint8_t *bytes,
+                                size_t count, struct err *err)
 {
     struct search *search = context;
     if (search->wants_task) {
@@ -56,13 +58,16 @@ static enum status match_record(void *context, const struct id *task, const uint
     return OK;
 }
 
-static enum status search_records(struct app *app, struct search *search, const char *what, struct err *err)
+static enum status search_records(struct app *app, struct search *search, const char *what,
+                                  struct err *err)
 {
     TRY(state_each_record(app->state, match_record, search, err));
     if (search->match_count > 1)
-        return err_set(err, E_INVALID, "%s \"%s\" is ambiguous: %u begin so; give more digits", what, search->prefix,
-                       search->match_count);
-    return search->match_count ? OK : err_set(err, E_NOTFOUND, "no %s \"%s\" in any record", what, search->prefix);
+        return err_set(err, E_INVALID, "%s \"%s\" is ambiguous: %u begin so; give more digits",
+                       what, search->prefix, search->match_count);
+    return search->match_count
+               ? OK
+               : err_set(err, E_NOTFOUND, "no %s \"%s\" in any record", what, search->prefix);
 }
 
 /* A blob that no record names: a source, or a log. */
@@ -71,12 +76,15 @@ static enum status find_blob(struct app *app, const char *hex, struct ref *out, 
     bool has = false;
     TRY(id_parse(hex, strlen(hex), &out->artifact.id, err));
     TRY(store_has(app->store, &out->artifact.id, 1, &has, err));
-    return has ? OK : err_set(err, E_NOTFOUND, "no artifact %s: neither in a record nor in the store", hex);
+    return has ? OK
+               : err_set(err, E_NOTFOUND, "no artifact %s: neither in a record nor in the store",
+                         hex);
 }
 
 /* ---- by name ---- */
 
-static enum status open_run(struct app *app, const char *run, struct submission **out, struct err *err)
+static enum status open_run(struct app *app, const char *run, struct submission **out,
+                            struct err *err)
 {
     AUTO(arena_fini) struct arena arena = {0};
     struct value document;
@@ -95,9 +103,10 @@ static const char *split_run(const char *text, struct arena *arena, const char *
     return text[at] == '/' ? arena_text(arena, text, at) : "latest";
 }
 
-/* The task's id, and the end of its name within `text`: the last point behind the brackets, or the text's end. */
-static enum status find_task(struct app *app, const char *text, struct arena *arena, bool has_output, struct id *out,
-                             const char **output, struct err *err)
+/* The task's id, and the end of its name within `text`: the last point behind the brackets, or the
+ * text's end. */
+static enum status find_task(struct app *app, const char *text, struct arena *arena,
+                             bool has_output, struct id *out, const char **output, struct err *err)
 {
     const char *name;
     const char *run = split_run(text, arena, &name);
@@ -112,7 +121,8 @@ static enum status find_task(struct app *app, const char *text, struct arena *ar
     return OK;
 }
 
-enum status ref_task(struct app *app, const char *text, struct arena *arena, struct id *out, struct err *err)
+enum status ref_task(struct app *app, const char *text, struct arena *arena, struct id *out,
+                     struct err *err)
 {
     const char *ignored;
     if (is_hex_prefix(text)) {
@@ -144,7 +154,8 @@ static void pick_output(void *context, uint32_t index, const uint8_t *bytes, siz
     struct record_output output;
     for (size_t cursor = 0; record_next_output(&record, &cursor, &output);) {
         pick->output_count++;
-        buf_format(&pick->names, "%s%.*s", pick->names.count ? ", " : "", (int)output.name_bytes, output.name);
+        buf_format(&pick->names, "%s%.*s", pick->names.count ? ", " : "", (int)output.name_bytes,
+                   output.name);
         if (pick->output && (strlen(pick->output) != output.name_bytes ||
                              memcmp(pick->output, output.name, output.name_bytes) != 0))
             continue;
@@ -154,14 +165,17 @@ static void pick_output(void *context, uint32_t index, const uint8_t *bytes, siz
     }
 }
 
-enum status ref_resolve(struct app *app, const char *text, struct arena *arena, struct ref *out, struct err *err)
+enum status ref_resolve(struct app *app, const char *text, struct arena *arena, struct ref *out,
+                        struct err *err)
 {
     *out = (struct ref){0};
     if (is_hex_prefix(text)) {
         struct search search = {.prefix = text, .arena = arena};
         enum status status = search_records(app, &search, "artifact", err);
         *out = search.found;
-        return status == E_NOTFOUND && strlen(text) == ID_HEX_BYTES - 1 ? find_blob(app, text, out, err) : status;
+        return status == E_NOTFOUND && strlen(text) == ID_HEX_BYTES - 1
+                   ? find_blob(app, text, out, err)
+                   : status;
     }
     struct pick pick = {.arena = arena, .out = out, .names = buf_init(0)};
     TRY(find_task(app, text, arena, true, &out->task, &pick.output, err));
@@ -172,7 +186,8 @@ enum status ref_resolve(struct app *app, const char *text, struct arena *arena, 
     else if (status == OK && pick.output_count == 0)
         status = err_set(err, E_NOTFOUND, "%s: that task has no outputs", text);
     else if (status == OK && pick.match_count != 1)
-        status = err_set(err, E_NOTFOUND, "%s: which output? It has %s", text, buf_text(&pick.names));
+        status =
+            err_set(err, E_NOTFOUND, "%s: which output? It has %s", text, buf_text(&pick.names));
     buf_fini(&pick.names);
     return status;
 }

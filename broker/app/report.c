@@ -1,4 +1,5 @@
-/* The result of a run as the document of design §11: states from the scheduler, outputs, worker and seconds from the records. */
+/* The result of a run as the document of design §11: states from the scheduler, outputs, worker and
+ * seconds from the records. */
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/app/local.h"
 
@@ -51,7 +52,8 @@ void report_record(const struct record *record, struct arena *arena, struct valu
     doc_put(arena, entry, "outputs", outputs);
     struct value metrics = doc_map(), values;
     if (record->values && is_kind(record, "metrics") &&
-        value_decode(record->values, record->values_bytes, arena_memory(arena), &values, NULL) == OK) {
+        value_decode(record->values, record->values_bytes, arena_memory(arena), &values, NULL) ==
+            OK) {
         const struct value *scores = value_get(&values, "metrics");
         if (scores)
             metrics = numbers_of(scores, arena);
@@ -100,7 +102,8 @@ static void add_record(void *context, uint32_t task, const struct record *record
         report_record(record, listing->arena, &listing->entries[task]);
 }
 
-static enum status list_tasks(struct app *app, struct arena *arena, struct value *steps, struct err *err)
+static enum status list_tasks(struct app *app, struct arena *arena, struct value *steps,
+                              struct err *err)
 {
     uint32_t count = app->submission->graph->task_count;
     AUTO(mem_free) struct value *entries = mem_alloc((count + 1) * sizeof *entries);
@@ -124,7 +127,8 @@ static void list_steps(struct app *app, struct arena *arena, struct value *steps
         doc_put(arena, tasks, "hit", value_int(app->steps[i].hit));
         for (unsigned state = 0; state < TASK_STATE_COUNT; state++)
             if (app->steps[i].by_state[state])
-                doc_put(arena, tasks, task_state_name((enum task_state)state), value_int(app->steps[i].by_state[state]));
+                doc_put(arena, tasks, task_state_name((enum task_state)state),
+                        value_int(app->steps[i].by_state[state]));
         doc_add(arena, steps, entry);
     }
 }
@@ -138,20 +142,23 @@ static const char *run_state(const struct app *app, const struct sched_run_info 
     return info->counts[TASK_FAILED] || info->counts[TASK_UPSTREAM_FAILED] ? "failed" : "succeeded";
 }
 
-static struct value task_counts(const struct app *app, const struct sched_run_info *info, struct arena *arena)
+static struct value task_counts(const struct app *app, const struct sched_run_info *info,
+                                struct arena *arena)
 {
     struct value tasks = doc_map();
     uint32_t succeeded = info->counts[TASK_SUCCEEDED];
     doc_put(arena, &tasks, "total", value_int(app->submission->graph->task_count));
     doc_put(arena, &tasks, "executed", value_int(info->executed));
     doc_put(arena, &tasks, "hit", value_int((int64_t)succeeded - info->executed));
-    static const enum task_state shown[] = {TASK_FAILED, TASK_UPSTREAM_FAILED, TASK_SKIPPED, TASK_UNNEEDED, TASK_CANCELLED};
+    static const enum task_state shown[] = {TASK_FAILED, TASK_UPSTREAM_FAILED, TASK_SKIPPED,
+                                            TASK_UNNEEDED, TASK_CANCELLED};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
         doc_put(arena, &tasks, task_state_name(shown[i]), value_int(info->counts[shown[i]]));
     return tasks;
 }
 
-enum status report_result(struct app *app, bool full, struct arena *arena, struct value *out, struct err *err)
+enum status report_result(struct app *app, bool full, struct arena *arena, struct value *out,
+                          struct err *err)
 {
     struct sched_run_info info;
     sched_run_info(loop_sched(app->loop), RUN, &info);
@@ -173,7 +180,8 @@ enum status report_result(struct app *app, bool full, struct arena *arena, struc
     return OK;
 }
 
-enum status app_result(struct app *app, bool full, struct arena *arena, struct value *out, struct err *err)
+enum status app_result(struct app *app, bool full, struct arena *arena, struct value *out,
+                       struct err *err)
 {
     return report_result(app, full, arena, out, err);
 }

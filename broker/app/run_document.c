@@ -1,4 +1,5 @@
-/* A run as it is kept in the state: what submission_restore needs, who and when, and at the end the result. */
+/* A run as it is kept in the state: what submission_restore needs, who and when, and at the end the
+ * result. */
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/app/local.h"
 
@@ -8,7 +9,8 @@
 #include "common/base/doc.h"
 #include "common/base/mem.h"
 
-enum status run_document_put(struct app *app, const char *state, const struct value *result, struct err *err)
+enum status run_document_put(struct app *app, const char *state, const struct value *result,
+                             struct err *err)
 {
     AUTO(arena_fini) struct arena arena = {0};
     struct value document = doc_map();
@@ -31,7 +33,8 @@ enum status run_document_put(struct app *app, const char *state, const struct va
     return OK;
 }
 
-enum status run_document_get(struct app *app, const char *ref, struct arena *arena, struct value *out, struct err *err)
+enum status run_document_get(struct app *app, const char *ref, struct arena *arena,
+                             struct value *out, struct err *err)
 {
     AUTO(buf_fini) struct buf bytes = buf_init(0);
     char id[RUN_ID_BYTES * 2];
@@ -48,7 +51,8 @@ struct list {
     struct value *out;
 };
 
-static enum status list_one(void *context, const char *id, const uint8_t *bytes, size_t count, struct err *err)
+static enum status list_one(void *context, const char *id, const uint8_t *bytes, size_t count,
+                            struct err *err)
 {
     (void)id;
     struct list *list = context;
@@ -67,7 +71,8 @@ static enum status list_one(void *context, const char *id, const uint8_t *bytes,
     return OK;
 }
 
-enum status app_list(struct app *app, size_t limit, struct arena *arena, struct value *out, struct err *err)
+enum status app_list(struct app *app, size_t limit, struct arena *arena, struct value *out,
+                     struct err *err)
 {
     *out = doc_list();
     TRY(local_open_reader(app, err));

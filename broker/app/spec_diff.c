@@ -6,7 +6,8 @@
 #include "common/base/doc.h"
 #include "common/text/json.h"
 
-static void put_change(struct arena *arena, struct value *out, const char *field, struct value before, struct value now)
+static void put_change(struct arena *arena, struct value *out, const char *field,
+                       struct value before, struct value now)
 {
     struct value *change = doc_add(arena, out, doc_map());
     doc_put(arena, change, "field", value_string(field));
@@ -23,18 +24,19 @@ static struct value as_text(struct arena *arena, const struct value *value)
     return doc_text(arena, buf_text(&text), text.count);
 }
 
-static void diff_values(struct arena *arena, struct value *out, const char *field, const struct value *before,
-                        const struct value *now)
+static void diff_values(struct arena *arena, struct value *out, const char *field,
+                        const struct value *before, const struct value *now)
 {
     if (before && now && before->type == VALUE_MAP && now->type == VALUE_MAP) {
         for (uint32_t i = 0; i < now->count; i++) {
             const char *key = now->items[2 * i].text;
-            diff_values(arena, out, arena_format(arena, "%s.%s", field, key), value_get(before, key),
-                        &now->items[2 * i + 1]);
+            diff_values(arena, out, arena_format(arena, "%s.%s", field, key),
+                        value_get(before, key), &now->items[2 * i + 1]);
         }
         for (uint32_t i = 0; i < before->count; i++)
             if (!value_get(now, before->items[2 * i].text))
-                diff_values(arena, out, arena_format(arena, "%s.%s", field, before->items[2 * i].text),
+                diff_values(arena, out,
+                            arena_format(arena, "%s.%s", field, before->items[2 * i].text),
                             &before->items[2 * i + 1], NULL);
         return;
     }
@@ -45,7 +47,8 @@ static void diff_values(struct arena *arena, struct value *out, const char *fiel
 static struct value params_of(const struct task_spec *spec, struct arena *arena)
 {
     struct value params = doc_map();
-    if (spec->params && value_decode(spec->params, spec->params_bytes, arena_memory(arena), &params, NULL) != OK)
+    if (spec->params &&
+        value_decode(spec->params, spec->params_bytes, arena_memory(arena), &params, NULL) != OK)
         return doc_map();
     return params;
 }
@@ -61,14 +64,18 @@ static struct value input_text(struct arena *arena, const struct task_input *inp
         return value_string("nothing");
     char hex[ID_HEX_BYTES];
     if (!ref.is_task)
-        return doc_format(arena, "%s %.8s", ref.artifact.is_tree ? "tree" : "blob", id_hex(&ref.artifact.id, hex));
-    return doc_format(arena, "%.*s of task %.8s", (int)ref.output_bytes, ref.output, id_hex(&ref.task, hex));
+        return doc_format(arena, "%s %.8s", ref.artifact.is_tree ? "tree" : "blob",
+                          id_hex(&ref.artifact.id, hex));
+    return doc_format(arena, "%.*s of task %.8s", (int)ref.output_bytes, ref.output,
+                      id_hex(&ref.task, hex));
 }
 
-static bool find_input(const struct task_spec *spec, const struct task_input *like, struct task_input *out)
+static bool find_input(const struct task_spec *spec, const struct task_input *like,
+                       struct task_input *out)
 {
     for (size_t cursor = 0; task_spec_next_input(spec, &cursor, out);)
-        if (out->name_bytes == like->name_bytes && memcmp(out->name, like->name, like->name_bytes) == 0)
+        if (out->name_bytes == like->name_bytes &&
+            memcmp(out->name, like->name, like->name_bytes) == 0)
             return true;
     return false;
 }
@@ -79,15 +86,16 @@ static bool refs_equal(const struct task_input *a, const struct task_input *b)
     if (a->is_gather != b->is_gather || a->ref_count != b->ref_count)
         return false;
     for (size_t i = 0, j = 0; task_input_next_ref(a, &i, &x) && task_input_next_ref(b, &j, &y);)
-        if (x.is_task != y.is_task || (x.is_task ? !id_equal(&x.task, &y.task) || x.output_bytes != y.output_bytes ||
-                                                       memcmp(x.output, y.output, x.output_bytes) != 0
-                                                 : !id_equal(&x.artifact.id, &y.artifact.id)))
+        if (x.is_task != y.is_task ||
+            (x.is_task ? !id_equal(&x.task, &y.task) || x.output_bytes != y.output_bytes ||
+                             memcmp(x.output, y.output, x.output_bytes) != 0
+                       : !id_equal(&x.artifact.id, &y.artifact.id)))
             return false;
     return true;
 }
 
-static void diff_inputs(const struct task_spec *before, const struct task_spec *now, struct arena *arena,
-                        struct value *out)
+static void diff_inputs(const struct task_spec *before, const struct task_spec *now,
+                        struct arena *arena, struct value *out)
 {
     struct task_input input, other;
     for (size_t cursor = 0; task_spec_next_input(now, &cursor, &input);) {
@@ -99,7 +107,8 @@ static void diff_inputs(const struct task_spec *before, const struct task_spec *
     }
     for (size_t cursor = 0; task_spec_next_input(before, &cursor, &input);)
         if (!find_input(now, &input, &other))
-            put_change(arena, out, arena_format(arena, "inputs.%.*s", (int)input.name_bytes, input.name),
+            put_change(arena, out,
+                       arena_format(arena, "inputs.%.*s", (int)input.name_bytes, input.name),
                        input_text(arena, &input), value_string("nothing"));
 }
 
@@ -107,13 +116,16 @@ static void diff_text(struct arena *arena, struct value *out, const char *field,
                       uint32_t before_bytes, const char *now, uint32_t now_bytes)
 {
     if (before_bytes != now_bytes || memcmp(before, now, now_bytes) != 0)
-        put_change(arena, out, field, doc_text(arena, before, before_bytes), doc_text(arena, now, now_bytes));
+        put_change(arena, out, field, doc_text(arena, before, before_bytes),
+                   doc_text(arena, now, now_bytes));
 }
 
-void spec_diff(const struct task_spec *before, const struct task_spec *now, struct arena *arena, struct value *out)
+void spec_diff(const struct task_spec *before, const struct task_spec *now, struct arena *arena,
+               struct value *out)
 {
     diff_text(arena, out, "kind", before->kind, before->kind_bytes, now->kind, now->kind_bytes);
-    diff_text(arena, out, "version", before->version, before->version_bytes, now->version, now->version_bytes);
+    diff_text(arena, out, "version", before->version, before->version_bytes, now->version,
+              now->version_bytes);
     struct value old_params = params_of(before, arena), new_params = params_of(now, arena);
     diff_values(arena, out, "params", &old_params, &new_params);
     diff_inputs(before, now, arena, out);

@@ -8,12 +8,14 @@
 #include "common/base/doc.h"
 #include "common/base/mem.h"
 #include "common/fs.h"
+#include "common/log.h"
 #include "proto/limits.h"
 #include "proto/schema.h"
 
 enum { LOOK_UP_BATCH = 1000 };
 
-static enum status read_text(struct submission *s, const struct app_request *request, struct err *err)
+static enum status read_text(struct submission *s, const struct app_request *request,
+                             struct err *err)
 {
     s->file = arena_text(&s->arena, request->file, strlen(request->file));
     if (request->text) {
@@ -28,12 +30,14 @@ static enum status read_text(struct submission *s, const struct app_request *req
     return OK;
 }
 
-static enum status read_override(struct submission *s, const char *item, bool is_set, struct err *err)
+static enum status read_override(struct submission *s, const char *item, bool is_set,
+                                 struct err *err)
 {
     const char *equals = strchr(item, '=');
     if (!equals || equals == item)
-        return err_set(err, E_INVALID, "%s \"%s\": expected NAME=VALUE, as in %s", is_set ? "--set" : "-p",
-                       item, is_set ? "--set train.params.seed=7" : "-p seed=7");
+        return err_set(err, E_INVALID, "%s \"%s\": expected NAME=VALUE, as in %s",
+                       is_set ? "--set" : "-p", item,
+                       is_set ? "--set train.params.seed=7" : "-p seed=7");
     s->overrides[s->override_count++] =
         (struct override){.path = arena_text(&s->arena, item, (size_t)(equals - item)),
                           .value = arena_text(&s->arena, equals + 1, strlen(equals + 1)),
@@ -41,7 +45,8 @@ static enum status read_override(struct submission *s, const char *item, bool is
     return OK;
 }
 
-static enum status read_overrides(struct submission *s, const struct app_request *request, struct err *err)
+static enum status read_overrides(struct submission *s, const struct app_request *request,
+                                  struct err *err)
 {
     size_t count = request->param_count + request->set_count;
     s->overrides = arena_alloc(&s->arena, (count + 1) * sizeof *s->overrides);
@@ -52,31 +57,37 @@ static enum status read_overrides(struct submission *s, const struct app_request
     return OK;
 }
 
+/* The problems themselves stand in the diagnostics. */
+static enum status found_errors(const struct submission *s, enum status status, struct err *err)
+{
+    uint32_t count = s->diagnostics->error_count;
+    return err_set(err, status, "%s: %u error%s", s->file, count, count == 1 ? "" : "s");
+}
+
 static enum status parse(struct submission *s, struct err *err)
 {
-    enum status status = pipeline_parse(s->file, s->text, s->text_bytes, s->overrides, s->override_count,
-                                        s->diagnostics, &s->pipeline);
+    enum status status = pipeline_parse(s->file, s->text, s->text_bytes, s->overrides,
+                                        s->override_count, s->diagnostics, &s->pipeline);
     if (status != OK)
-        return err_set(err, status, "%s: %u error%s", s->file, s->diagnostics->error_count,
-                       s->diagnostics->error_count == 1 ? "" : "s");
+        return found_errors(s, status, err);
     s->need_count = pipeline_sources(s->pipeline, &s->needs);
     s->sources = arena_alloc(&s->arena, (s->need_count + 1) * sizeof *s->sources);
     return OK;
 }
 
 /* All sources are tried, so that every missing file is told at once. */
-static enum status resolve_sources(struct submission *s, struct store *store, const char *cache_path,
-                                   struct err *err)
+static enum status resolve_sources(struct submission *s, struct store *store,
+                                   const char *cache_path, struct err *err)
 {
     const char *slash = strrchr(s->file, '/');
     const char *base = slash ? arena_text(&s->arena, s->file, (size_t)(slash - s->file) + 1) : ".";
-    AUTO(source_cache_close) struct source_cache *cache = NULL;
-    if (cache_path)
-        TRY(source_cache_open(cache_path, &cache, err));
+    AUTO(source_cache_free)
+    struct source_cache *cache = cache_path ? source_cache_open(cache_path) : NULL;
     enum status worst = OK;
     for (size_t i = 0; i < s->need_count; i++) {
         struct err problem = {0};
-        enum status status = source_resolve(&s->needs[i], base, store, cache, &s->sources[i], &problem);
+        enum status status =
+            source_resolve(&s->needs[i], base, store, cache, &s->sources[i], &problem);
         if (status == OK) {
             pipeline_resolve_source(s->pipeline, i, &s->sources[i]);
             continue;
@@ -86,23 +97,23 @@ static enum status resolve_sources(struct submission *s, struct store *store, co
             worst = status == E_NOTFOUND ? E_INVALID : status;
     }
     if (worst != OK)
-        return err_set(err, worst, "%s: %u error%s", s->file, s->diagnostics->error_count,
-                       s->diagnostics->error_count == 1 ? "" : "s");
+        return found_errors(s, worst, err);
+    /* What is remembered only saves time: a cache that can't be written is no reason to stop. */
+    if (cache && store && source_cache_save(cache, err) != OK)
+        log_event(LOG_WARN, "sources.unsaved", "path=%s", cache_path);
     return OK;
 }
 
 static enum status expand(struct submission *s, struct err *err)
 {
     enum status status = graph_expand(s->pipeline, s->diagnostics, &s->graph);
-    if (status != OK)
-        return err_set(err, status, "%s: %u error%s", s->file, s->diagnostics->error_count,
-                       s->diagnostics->error_count == 1 ? "" : "s");
-    return OK;
+    return status == OK ? OK : found_errors(s, status, err);
 }
 
 enum status submission_open(const struct app_request *request, enum submission_depth depth,
                             struct store *store, const char *cache_path,
-                            struct diagnostics *diagnostics, struct submission **out, struct err *err)
+                            struct diagnostics *diagnostics, struct submission **out,
+                            struct err *err)
 {
     *out = NULL;
     AUTO(submission_free) struct submission *s = mem_alloc(sizeof *s);
@@ -159,7 +170,8 @@ static enum status damaged(struct err *err)
     return err_set(err, E_CORRUPT, "the run's document is damaged: it lacks what a run is made of");
 }
 
-static enum status restore_sources(struct submission *s, const struct value *sources, struct err *err)
+static enum status restore_sources(struct submission *s, const struct value *sources,
+                                   struct err *err)
 {
     if (!sources || sources->type != VALUE_ARRAY || sources->count != s->need_count)
         return damaged(err);
@@ -182,9 +194,11 @@ enum status submission_restore(const struct value *document, struct diagnostics 
                                struct submission **out, struct err *err)
 {
     *out = NULL;
-    const struct value *text = value_get(document, "text"), *overrides = value_get(document, "overrides");
+    const struct value *text = value_get(document, "text"),
+                       *overrides = value_get(document, "overrides");
     const char *file = value_get_text(document, "file");
-    if (!file || !text || text->type != VALUE_STRING || !overrides || overrides->type != VALUE_ARRAY)
+    if (!file || !text || text->type != VALUE_STRING || !overrides ||
+        overrides->type != VALUE_ARRAY)
         return damaged(err);
     AUTO(submission_free) struct submission *s = mem_alloc(sizeof *s);
     s->diagnostics = diagnostics;
@@ -227,17 +241,22 @@ static const char *suggest_step(const struct submission *s, const char *word, st
     return schema_suggest(word, names);
 }
 
-static enum status no_task(const struct submission *s, const char *name, size_t bytes, struct err *err)
+static enum status no_task(const struct submission *s, const char *name, size_t bytes,
+                           struct err *err)
 {
     AUTO(arena_fini) struct arena arena = {0};
-    const char *word = arena_text(&arena, name, strcspn(name, "[") < bytes ? strcspn(name, "[") : bytes);
+    const char *word =
+        arena_text(&arena, name, strcspn(name, "[") < bytes ? strcspn(name, "[") : bytes);
     const char *near = suggest_step(s, word, &arena);
     if (near && strcmp(near, word) != 0)
-        return err_set(err, E_NOTFOUND, "no task \"%.*s\"; did you mean \"%s\"?", (int)bytes, name, near);
-    return err_set(err, E_NOTFOUND, "no task \"%.*s\" in %s", (int)bytes, name, pipeline_name(s->pipeline));
+        return err_set(err, E_NOTFOUND, "no task \"%.*s\"; did you mean \"%s\"?", (int)bytes, name,
+                       near);
+    return err_set(err, E_NOTFOUND, "no task \"%.*s\" in %s", (int)bytes, name,
+                   pipeline_name(s->pipeline));
 }
 
-/* Does "[a=1,b=2]" (or nothing) of `name` hold for the task? Each given axis must; axes left out match any. */
+/* Does "[a=1,b=2]" (or nothing) of `name` hold for the task? Each given axis must; axes left out
+ * match any. */
 static bool axes_match(const struct submission *s, uint32_t task, const char *name, size_t bytes)
 {
     AUTO(buf_fini) struct buf full = buf_init(0);
@@ -263,8 +282,8 @@ static bool axes_match(const struct submission *s, uint32_t task, const char *na
     return true;
 }
 
-enum status submission_task(const struct submission *s, const char *name, size_t bytes, uint32_t *out,
-                            struct err *err)
+enum status submission_task(const struct submission *s, const char *name, size_t bytes,
+                            uint32_t *out, struct err *err)
 {
     size_t step_bytes = strcspn(name, "[");
     if (step_bytes > bytes)
@@ -283,8 +302,8 @@ enum status submission_task(const struct submission *s, const char *name, size_t
             return no_task(s, name, bytes, err);
         AUTO(buf_fini) struct buf example = buf_init(0);
         graph_task_name(s->graph, *out, &example);
-        return err_set(err, E_INVALID, "\"%.*s\" names %u tasks; say which, as in \"%s\"", (int)bytes, name,
-                       match_count, buf_text(&example));
+        return err_set(err, E_INVALID, "\"%.*s\" names %u tasks; say which, as in \"%s\"",
+                       (int)bytes, name, match_count, buf_text(&example));
     }
     return no_task(s, name, bytes, err);
 }
@@ -310,8 +329,8 @@ static void found_one(void *context, uint32_t index, const uint8_t *bytes, size_
         look_up->found(look_up->context, look_up->first + index, &record);
 }
 
-enum status submission_look_up(const struct submission *s, struct state *state, submission_found_fn *found,
-                               void *context, struct err *err)
+enum status submission_look_up(const struct submission *s, struct state *state,
+                               submission_found_fn *found, void *context, struct err *err)
 {
     struct id ids[LOOK_UP_BATCH];
     struct look_up look_up = {.found = found, .context = context, .err = err};

@@ -1,6 +1,7 @@
-/* A pipeline made concrete: parsed, sources resolved, expanded, every task with its id. Made from a request (sources are
- * read from disk) or from a run's stored document (sources are known by id), so that an old run's tasks can be found
- * again without keeping them: nothing in memory is precious. */
+/* A pipeline made concrete: parsed, sources resolved, expanded, every task with its id. Made from a
+ * request (sources are read from disk) or from a run's stored document (sources are known by id),
+ * so that an old run's tasks can be found again without keeping them: nothing in memory is
+ * precious. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/app.h"
@@ -29,29 +30,35 @@ enum submission_depth {
     SUBMISSION_EXPANDED, /* sources resolved, graph with ids */
 };
 
-/* `store` gets the sources' bytes; NULL only hashes them. `cache_path`: where unchanged files' ids are remembered; NULL: nowhere. */
+/* `store` gets the sources' bytes; NULL only hashes them. `cache_path`: where unchanged files' ids
+ * are remembered; NULL: nowhere. */
 MUST_USE enum status submission_open(const struct app_request *request, enum submission_depth depth,
                                      struct store *store, const char *cache_path,
-                                     struct diagnostics *diagnostics, struct submission **out, struct err *err);
+                                     struct diagnostics *diagnostics, struct submission **out,
+                                     struct err *err);
 /* From a run's document (submission_document). */
-MUST_USE enum status submission_restore(const struct value *document, struct diagnostics *diagnostics,
-                                        struct submission **out, struct err *err);
+MUST_USE enum status submission_restore(const struct value *document,
+                                        struct diagnostics *diagnostics, struct submission **out,
+                                        struct err *err);
 void submission_free(struct submission *submission);
 /* What a run's document must hold so that submission_restore works: put into `document`. */
-void submission_document(const struct submission *submission, struct arena *arena, struct value *document);
+void submission_document(const struct submission *submission, struct arena *arena,
+                         struct value *document);
 
 /* The step of that name, or UINT32_MAX. */
 uint32_t submission_step(const struct submission *submission, const char *name);
-/* The task "step" or "step[axis=value,…]". Errors: E_NOTFOUND with a suggestion; E_INVALID when several match, naming some. */
-MUST_USE enum status submission_task(const struct submission *submission, const char *name, size_t bytes,
-                                     uint32_t *out, struct err *err);
+/* The task "step" or "step[axis=value,…]". Errors: E_NOTFOUND with a suggestion; E_INVALID when
+ * several match, naming some. */
+MUST_USE enum status submission_task(const struct submission *submission, const char *name,
+                                     size_t bytes, uint32_t *out, struct err *err);
 
 /* Looks every task up in batches; `found(context, task, record)` for each that has a record. */
 typedef void submission_found_fn(void *context, uint32_t task, const struct record *record);
 MUST_USE enum status submission_look_up(const struct submission *submission, struct state *state,
                                         submission_found_fn *found, void *context, struct err *err);
 /* The axes of a task as a map {"case": "small"} (mapping values by their name). */
-struct value submission_axes(const struct submission *submission, uint32_t task, struct arena *arena);
+struct value submission_axes(const struct submission *submission, uint32_t task,
+                             struct arena *arena);
 
 static inline void submission_free_auto(struct submission **s)
 {

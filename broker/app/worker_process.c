@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/app/worker_process.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/mem.h"
 #include "common/child.h"
@@ -10,5 +12,90 @@
 #include "common/log.h"
 #include "common/program.h"
 
-enum { QUICK_DEATH_MS = 1000, QUICK_DEATHS_MAX = 5, NAME_BYTES = 32 };
+/* A worker that dies at once, again and again, is not a fault to sit out: something is wrong with
+ * this machine. */
+enum { QUICK_DEATH_MS = 1000, QUICK_DEATHS_MAX = 5, NAME_BYTES = 32, NUMBER_BYTES = 16 };
 
+struct worker_process {
+    struct worker_process_options options;
+    struct child child;
+    char program[PATH_MAX];
+    char name[NAME_BYTES], died_name[NAME_BYTES];
+    uint32_t start_count, quick_deaths;
+    ms_t started_at;
+};
+
+/* It gets our environment: store credentials and PENSTOCK_… settings are for it too. Its slots get
+ * none. */
+static enum status start(struct worker_process *process, struct err *err)
+{
+    char slots[NUMBER_BYTES];
+    const struct worker_process_options *o = &process->options;
+    if (process->start_count++ == 0)
+        snprintf(process->name, sizeof process->name, "local");
+    else
+        snprintf(process->name, sizeof process->name, "local-%u", process->start_count);
+    snprintf(slots, sizeof slots, "%u", o->slots);
+    const char *argv[] = {"worker", "--broker", o->endpoint,   "--store",
+                          o->store, "--cache",  o->cache,      "--slots",
+                          slots,    "--name",   process->name, "--die-with-parent",
+                          NULL};
+    const struct child_fd fds[] = {{STDERR_FILENO, STDERR_FILENO}};
+    struct child_options options = {.path = process->program,
+                                    .argv = argv,
+                                    .environment = (const char *const *)environ,
+                                    .fds = fds,
+                                    .fd_count = 1,
+                                    .dies_with_parent = true,
+                                    .own_group = true};
+    process->started_at = clock_ms();
+    return child_start(&options, &process->child, err);
+}
+
+enum status worker_process_start(const struct worker_process_options *options,
+                                 struct worker_process **out, struct err *err)
+{
+    *out = NULL;
+    struct worker_process *process = mem_alloc(sizeof *process);
+    process->options = *options;
+    enum status status = program_sibling("worker", process->program, err);
+    if (status == OK)
+        status = start(process, err);
+    if (status != OK) {
+        mem_free(process);
+        return status;
+    }
+    *out = process;
+    return OK;
+}
+
+enum status worker_process_check(struct worker_process *process, ms_t now, bool *has_died,
+                                 const char **died_name, struct err *err)
+{
+    struct child_end end;
+    char words[CHILD_WORDS_BYTES];
+    *has_died = child_wait(&process->child, 0, &end);
+    if (!*has_died)
+        return OK;
+    memcpy(process->died_name, process->name, sizeof process->name);
+    *died_name = process->died_name;
+    child_describe(&end, words);
+    process->quick_deaths =
+        now - process->started_at < QUICK_DEATH_MS ? process->quick_deaths + 1 : 0;
+    log_event(LOG_WARN, "worker.died", "name=%s how=\"%s\"", process->name, words);
+    if (process->quick_deaths >= QUICK_DEATHS_MAX ||
+        (!end.was_signalled && end.code != 0 && process->quick_deaths > 1))
+        return err_set(
+            err, E_CRASHED,
+            "the local worker does not stay up: %s %u times within a second of its start", words,
+            process->quick_deaths);
+    return start(process, err);
+}
+
+void worker_process_stop(struct worker_process *process, ms_t grace_ms)
+{
+    struct child_end end;
+    if (!child_wait(&process->child, (int)grace_ms, &end))
+        child_stop(&process->child, true);
+    mem_free(process);
+}

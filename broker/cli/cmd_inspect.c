@@ -15,22 +15,23 @@ struct question {
     struct err err;
 };
 
-static bool begin(struct question *q, const struct command *command, int argc, char **argv, size_t arguments,
-                  int *exit_code)
+static bool begin(struct question *q, const struct command *command, int argc, char **argv,
+                  size_t arguments, int *exit_code)
 {
     command_line_common(&q->line, &q->common);
     if (!command_line_parse(&q->line, command, argc, argv, arguments, exit_code))
         return false;
     *exit_code = EXIT_USAGE;
     if (q->line.arguments.count < arguments) {
-        fprintf(stderr, "broker %s: expected %s; see broker %s --help\n", command->name, command->arguments,
-                command->name);
+        fprintf(stderr, "broker %s: expected %s; see broker %s --help\n", command->name,
+                command->arguments, command->name);
         return false;
     }
     return app_open(&q->common.app, &q->app, &q->err) == OK;
 }
 
-static int end(struct question *q, enum status status, const struct value *answer, void (*print)(const struct value *))
+static int end(struct question *q, enum status status, const struct value *answer,
+               void (*print)(const struct value *))
 {
     int exit_code = EXIT_DONE;
     if (status != OK)
@@ -67,7 +68,8 @@ static const char *count_text(const struct value *tasks, const char *key, struct
 static void print_list(const struct value *runs)
 {
     enum { COLUMNS = 6 };
-    static const char *const head[COLUMNS] = {"run", "pipeline", "state", "begun", "tasks", "executed"};
+    static const char *const head[COLUMNS] = {"run",   "pipeline", "state",
+                                              "begun", "tasks",    "executed"};
     AUTO(arena_fini) struct arena arena = {0};
     const char **cells = arena_alloc(&arena, ((size_t)runs->count + 1) * COLUMNS * sizeof *cells);
     for (uint32_t r = 0; r < runs->count; r++) {
@@ -93,7 +95,8 @@ static int list(const struct command *command, int argc, char **argv)
                                                      "show the newest N (default 20; 0: all)"});
     if (!begin(&q, command, argc, argv, 0, &exit_code))
         return exit_code;
-    enum status status = app_list(q.app, (size_t)(limit < 0 ? 0 : limit), &q.arena, &answer, &q.err);
+    enum status status =
+        app_list(q.app, (size_t)(limit < 0 ? 0 : limit), &q.arena, &answer, &q.err);
     return end(&q, status, &answer, print_list);
 }
 
@@ -108,20 +111,23 @@ static int get(const struct command *command, int argc, char **argv)
     bool spec = false;
     int exit_code;
     struct value answer = {0};
-    command_line_add(&q.line, (struct config_option){"spec", 0, CONFIG_FLAG, NULL, NULL, &spec,
-                                                     "the nested specification of everything that made the task"});
+    command_line_add(&q.line, (struct config_option){
+                                  "spec", 0, CONFIG_FLAG, NULL, NULL, &spec,
+                                  "the nested specification of everything that made the task"});
     if (!begin(&q, command, argc, argv, 1, &exit_code))
         return exit_code;
-    return end(&q, app_get(q.app, q.line.arguments.items[0], spec, &q.arena, &answer, &q.err), &answer, NULL);
+    return end(&q, app_get(q.app, q.line.arguments.items[0], spec, &q.arena, &answer, &q.err),
+               &answer, NULL);
 }
 
-const struct command command_get = {
-    .name = "get",
-    .arguments = "RUN|TASK",
-    .help = "Show a run, or a task's record.",
-    .details = "RUN is a run id, a unique prefix of one, or `latest`. TASK is [RUN/]step[axis=value], or a task id or\n"
-               "a prefix of at least 8 digits of it.",
-    .run = get};
+const struct command command_get = {.name = "get",
+                                    .arguments = "RUN|TASK",
+                                    .help = "Show a run, or a task's record.",
+                                    .details =
+                                        "RUN is a run id, a unique prefix of one, or `latest`. "
+                                        "TASK is [RUN/]step[axis=value], or a task id or\n"
+                                        "a prefix of at least 8 digits of it.",
+                                    .run = get};
 
 static int lineage(const struct command *command, int argc, char **argv)
 {
@@ -130,16 +136,20 @@ static int lineage(const struct command *command, int argc, char **argv)
     struct value answer = {0};
     if (!begin(&q, command, argc, argv, 1, &exit_code))
         return exit_code;
-    return end(&q, app_lineage(q.app, q.line.arguments.items[0], &q.arena, &answer, &q.err), &answer, NULL);
+    return end(&q, app_lineage(q.app, q.line.arguments.items[0], &q.arena, &answer, &q.err),
+               &answer, NULL);
 }
 
-#define REF_HELP                                                                                       \
-    "REF is [RUN/]step[axis=value].output, as in train[case=tree_deep].model; RUN is a run id, a\n"    \
-    "unique prefix of one, or `latest` (the default). A blob or tree id, or 8 digits of it, is one too."
+#define REF_HELP                                                                                   \
+    "REF is [RUN/]step[axis=value].output, as in train[case=tree_deep].model; RUN is a run id, "   \
+    "a\n"                                                                                          \
+    "unique prefix of one, or `latest` (the default). A blob or tree id, or 8 digits of it, is "   \
+    "one too."
 
 const struct command command_lineage = {.name = "lineage",
                                         .arguments = "REF",
-                                        .help = "Show every byte and parameter that made an artifact.",
+                                        .help =
+                                            "Show every byte and parameter that made an artifact.",
                                         .details = REF_HELP,
                                         .run = lineage};
 
@@ -150,13 +160,15 @@ static int export(const struct command *command, int argc, char **argv)
     struct question q = {0};
     const char *path = NULL;
     int exit_code;
-    command_line_add(&q.line, (struct config_option){"output", 'o', CONFIG_TEXT, NULL, "PATH", &path,
-                                                     "file (a tree: folder) to write; - is stdout (the default)"});
+    command_line_add(&q.line, (struct config_option){
+                                  "output", 'o', CONFIG_TEXT, NULL, "PATH", &path,
+                                  "file (a tree: folder) to write; - is stdout (the default)"});
     if (!begin(&q, command, argc, argv, 1, &exit_code))
         return exit_code;
     bool to_stdout = !path || strcmp(path, "-") == 0;
     AUTO(buf_fini) struct buf bytes = buf_init(0);
-    enum status status = app_export(q.app, q.line.arguments.items[0], to_stdout ? NULL : path, &bytes, &q.err);
+    enum status status =
+        app_export(q.app, q.line.arguments.items[0], to_stdout ? NULL : path, &bytes, &q.err);
     if (status != OK)
         exit_code = command_fail(q.app, status, &q.err);
     else if (to_stdout && fwrite(bytes.bytes, 1, bytes.count, stdout) != bytes.count)
@@ -202,5 +214,8 @@ static int doctor(const struct command *command, int argc, char **argv)
     return exit_code == EXIT_DONE && !is_well ? EXIT_ENVIRONMENT : exit_code;
 }
 
-const struct command command_doctor = {
-    .name = "doctor", .arguments = "", .help = "Check this machine and say how to mend what is wrong.", .run = doctor};
+const struct command command_doctor = {.name = "doctor",
+                                       .arguments = "",
+                                       .help =
+                                           "Check this machine and say how to mend what is wrong.",
+                                       .run = doctor};

@@ -15,8 +15,8 @@ struct question {
     struct err err;
 };
 
-static bool begin(struct question *q, const struct command *command, int argc, char **argv, size_t argument_max,
-                  int *exit_code)
+static bool begin(struct question *q, const struct command *command, int argc, char **argv,
+                  size_t argument_max, int *exit_code)
 {
     command_line_request(&q->line, &q->request);
     command_line_common(&q->line, &q->common);
@@ -39,9 +39,11 @@ static void print_plan(const struct value *plan)
         printf("%-9s %s", value_get_text(entry, "action"), value_get_text(entry, "name"));
         printf("%*s%s\n", 2, "", value_get_text(entry, "why"));
     }
-    printf("%lld tasks: %lld to run, %lld cached, %lld that run only if what they read changes, %lld not needed\n",
-           (long long)value_get(tasks, "total")->integer, (long long)value_get(tasks, "run")->integer,
-           (long long)value_get(tasks, "hit")->integer, (long long)value_get(tasks, "maybe")->integer,
+    printf("%lld tasks: %lld to run, %lld cached, %lld that run only if what they read changes, "
+           "%lld not needed\n",
+           (long long)value_get(tasks, "total")->integer,
+           (long long)value_get(tasks, "run")->integer, (long long)value_get(tasks, "hit")->integer,
+           (long long)value_get(tasks, "maybe")->integer,
            (long long)value_get(tasks, "unneeded")->integer);
 }
 
@@ -70,7 +72,8 @@ const struct command command_plan = {
     .help = "Show what would run and why, and what is cached.",
     .details = "hit      known: its record is there\n"
                "run      has to run\n"
-               "maybe    something above it runs; it runs only if that turns out other bytes (early cutoff)\n"
+               "maybe    something above it runs; it runs only if that turns out other bytes "
+               "(early cutoff)\n"
                "unneeded nothing that has to run needs it",
     .run = plan,
 };
@@ -85,7 +88,8 @@ static void print_explanation(const struct value *answer)
         printf("  %s\n", why->items[i].text);
     for (uint32_t i = 0; changes && i < changes->count; i++)
         printf("  %s: %s → %s\n", value_get_text(&changes->items[i], "field"),
-               value_get_text(&changes->items[i], "old"), value_get_text(&changes->items[i], "new"));
+               value_get_text(&changes->items[i], "old"),
+               value_get_text(&changes->items[i], "new"));
 }
 
 static int explain(const struct command *command, int argc, char **argv)
@@ -97,10 +101,12 @@ static int explain(const struct command *command, int argc, char **argv)
         return exit_code;
     size_t count = q.line.arguments.count;
     const char *task = q.request.pipeline ? count == 1 ? q.line.arguments.items[0] : NULL
-                                          : count == 2 ? q.line.arguments.items[1] : NULL;
+                       : count == 2       ? q.line.arguments.items[1]
+                                          : NULL;
     struct value answer;
     if (!task) {
-        fputs("broker explain: which task? As in: broker explain configs/iris.yaml prepare\n", stderr);
+        fputs("broker explain: which task? As in: broker explain configs/iris.yaml prepare\n",
+              stderr);
         app_close(q.app);
         return EXIT_USAGE;
     }
@@ -154,10 +160,11 @@ static int graph(const struct command *command, int argc, char **argv)
     const char *format = "dot";
     bool all_tasks = false;
     AUTO(buf_fini) struct buf out = buf_init(0);
-    command_line_add(&q.line, (struct config_option){"format", 0, CONFIG_TEXT, NULL, "dot|mermaid", &format,
-                                                     "what to draw it in (default dot)"});
-    command_line_add(&q.line, (struct config_option){"tasks", 0, CONFIG_FLAG, NULL, NULL, &all_tasks,
-                                                     "draw every task, not steps alone"});
+    command_line_add(&q.line, (struct config_option){"format", 0, CONFIG_TEXT, NULL, "dot|mermaid",
+                                                     &format, "what to draw it in (default dot)"});
+    command_line_add(&q.line,
+                     (struct config_option){"tasks", 0, CONFIG_FLAG, NULL, NULL, &all_tasks,
+                                            "draw every task, not steps alone"});
     if (!begin(&q, command, argc, argv, 1, &exit_code))
         return exit_code;
     bool is_mermaid = strcmp(format, "mermaid") == 0;
@@ -166,8 +173,8 @@ static int graph(const struct command *command, int argc, char **argv)
         app_close(q.app);
         return EXIT_USAGE;
     }
-    enum status status =
-        app_graph(q.app, &q.asked, is_mermaid ? APP_GRAPH_MERMAID : APP_GRAPH_DOT, all_tasks, &out, &q.err);
+    enum status status = app_graph(q.app, &q.asked, is_mermaid ? APP_GRAPH_MERMAID : APP_GRAPH_DOT,
+                                   all_tasks, &out, &q.err);
     if (status != OK)
         exit_code = command_fail(q.app, status, &q.err);
     else

@@ -45,8 +45,9 @@ static void obey_signals(struct app *app, int *obeyed)
     drain_wake_pipe();
     if (interrupts > *obeyed && *obeyed < 2) {
         *obeyed = interrupts > 1 ? 2 : 1;
-        fputs(*obeyed == 1 ? "\nstopping: running tasks may finish; interrupt again to end them now\n"
-                           : "\nending what runs\n",
+        fputs(*obeyed == 1
+                  ? "\nstopping: running tasks may finish; interrupt again to end them now\n"
+                  : "\nending what runs\n",
               stderr);
         app_stop(app, *obeyed == 2);
     }
@@ -93,21 +94,26 @@ static bool parse(struct run_options *o, const struct command *command, int argc
     command_line_request(&line, &o->request);
     command_line_common(&line, &o->common);
     line.option_count--; /* --json takes a value here */
-    command_line_add(&line, (struct config_option){"json", 0, CONFIG_OPTIONAL_TEXT, NULL, "full", &o->json,
-                                                   "print the result as JSON; =full lists every task of a large run"});
-    command_line_add(&line, (struct config_option){"force", 0, CONFIG_OPTIONAL_TEXT, NULL, "STEP", &o->force,
-                                                   "run all tasks (or those of STEP) even if they are known"});
-    command_line_add(&line, (struct config_option){"only", 0, CONFIG_TEXT, NULL, "STEP", &o->only,
-                                                   "run STEP and what it needs, nothing behind it"});
-    command_line_add(&line, (struct config_option){"slots", 'j', CONFIG_COUNT, "PENSTOCK_SLOTS", "N", &o->common.slots,
-                                                   "tasks at once in the local worker (default: one per core)"});
-    command_line_add(&line, (struct config_option){"quiet", 'q', CONFIG_FLAG, NULL, NULL, &o->is_quiet,
-                                                   "show no progress"});
+    command_line_add(&line, (struct config_option){
+                                "json", 0, CONFIG_OPTIONAL_TEXT, NULL, "full", &o->json,
+                                "print the result as JSON; =full lists every task of a large run"});
+    command_line_add(
+        &line, (struct config_option){"force", 0, CONFIG_OPTIONAL_TEXT, NULL, "STEP", &o->force,
+                                      "run all tasks (or those of STEP) even if they are known"});
+    command_line_add(&line,
+                     (struct config_option){"only", 0, CONFIG_TEXT, NULL, "STEP", &o->only,
+                                            "run STEP and what it needs, nothing behind it"});
+    command_line_add(&line, (struct config_option){
+                                "slots", 'j', CONFIG_COUNT, "PENSTOCK_SLOTS", "N", &o->common.slots,
+                                "tasks at once in the local worker (default: one per core)"});
+    command_line_add(&line, (struct config_option){"quiet", 'q', CONFIG_FLAG, NULL, NULL,
+                                                   &o->is_quiet, "show no progress"});
     if (!command_line_parse(&line, command, argc, argv, 1, exit_code))
         return false;
     *exit_code = EXIT_USAGE;
     if (o->common.slots < 0 || o->common.slots > 1024) {
-        fprintf(stderr, "broker run: --slots %lld is not in 1 … 1024\n", (long long)o->common.slots);
+        fprintf(stderr, "broker run: --slots %lld is not in 1 … 1024\n",
+                (long long)o->common.slots);
         return false;
     }
     if (o->json && *o->json && strcmp(o->json, "full") != 0) {
@@ -150,7 +156,8 @@ const struct command command_run = {
     .name = "run",
     .arguments = "FILE",
     .help = "Run a pipeline here: what is known is not done again.",
-    .details = "Ctrl-C once lets running tasks finish and stops; twice ends them now. The same command goes on\n"
+    .details = "Ctrl-C once lets running tasks finish and stops; twice ends them now. The same "
+               "command goes on\n"
                "where it stopped. Progress goes to stderr, the result to stdout.",
     .run = run,
 };

@@ -1,5 +1,6 @@
-/* A subcommand is one file that exports `const struct command`s, and one line in main.c's table. All of them reach the system
- * through broker/app.h alone. Results go to stdout, everything else to stderr. */
+/* A subcommand is one file that exports `const struct command`s, and one line in main.c's table.
+ * All of them reach the system through broker/app.h alone. Results go to stdout, everything else to
+ * stderr. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/app.h"
@@ -23,8 +24,8 @@ struct command {
     int (*run)(const struct command *command, int argc, char **argv);
 };
 
-extern const struct command command_run, command_plan, command_explain, command_graph, command_lint, command_list,
-    command_get, command_lineage, command_export, command_doctor;
+extern const struct command command_run, command_plan, command_explain, command_graph, command_lint,
+    command_list, command_get, command_lineage, command_export, command_doctor;
 
 /* NULL-terminated, in the order of `broker help`. */
 extern const struct command *const commands[];
@@ -52,14 +53,16 @@ struct command_line {
 void command_line_common(struct command_line *line, struct common_options *common);
 void command_line_request(struct command_line *line, struct request_options *request);
 void command_line_add(struct command_line *line, struct config_option option);
-/* Returns true to go on; else *exit_code is set (--help shown, or usage wrong). `argument_max`: how many words may stand beside the flags. */
-bool command_line_parse(struct command_line *line, const struct command *command, int argc, char **argv,
-                        size_t argument_max, int *exit_code);
+/* Returns true to go on; else *exit_code is set (--help shown, or usage wrong). `argument_max`: how
+ * many words may stand beside the flags. */
+bool command_line_parse(struct command_line *line, const struct command *command, int argc,
+                        char **argv, size_t argument_max, int *exit_code);
 /* The request of --pipeline or the first argument; false: none was given, and it was said. */
-bool command_request(const struct command *command, const struct request_options *options, const char *argument,
-                     struct app_request *out);
+bool command_request(const struct command *command, const struct request_options *options,
+                     const char *argument, struct app_request *out);
 
-/* "broker: TEXT" to stderr, below the diagnostics of a file if there are any; returns the exit code for `status`. */
+/* "broker: TEXT" to stderr, below the diagnostics of a file if there are any; returns the exit code
+ * for `status`. */
 int command_fail(struct app *app, enum status status, const struct err *err);
 /* The document as JSON to stdout. */
 void command_print_json(const struct value *value, bool is_pretty);

@@ -11,8 +11,9 @@
 #include "proto/schema.h"
 
 const struct command *const commands[] = {
-    &command_run,   &command_plan,    &command_explain, &command_lint,  &command_graph,    &command_list,
-    &command_get,   &command_lineage, &command_export,  &command_doctor, NULL};
+    &command_run,  &command_plan, &command_explain, &command_lint,   &command_graph,
+    &command_list, &command_get,  &command_lineage, &command_export, &command_doctor,
+    NULL};
 
 /* ---- options ---- */
 
@@ -24,42 +25,50 @@ void command_line_add(struct command_line *line, struct config_option option)
 void command_line_common(struct command_line *line, struct common_options *common)
 {
     common->app.wake_fd = -1;
-    command_line_add(line, (struct config_option){"home", 0, CONFIG_TEXT, "PENSTOCK_HOME", "DIR", &common->app.home,
-                                                  "where everything local is kept (default .penstock)"});
-    command_line_add(line, (struct config_option){"store", 0, CONFIG_TEXT, "PENSTOCK_STORE", "URL", &common->app.store,
+    command_line_add(line, (struct config_option){
+                               "home", 0, CONFIG_TEXT, "PENSTOCK_HOME", "DIR", &common->app.home,
+                               "where everything local is kept (default .penstock)"});
+    command_line_add(line, (struct config_option){"store", 0, CONFIG_TEXT, "PENSTOCK_STORE", "URL",
+                                                  &common->app.store,
                                                   "where artifacts live (default HOME/store)"});
-    command_line_add(line, (struct config_option){"state", 0, CONFIG_TEXT, "PENSTOCK_STATE", "URL", &common->app.state,
-                                                  "where completions are kept (default HOME/state)"});
+    command_line_add(line, (struct config_option){
+                               "state", 0, CONFIG_TEXT, "PENSTOCK_STATE", "URL", &common->app.state,
+                               "where completions are kept (default HOME/state)"});
     command_line_add(line, (struct config_option){"json", 0, CONFIG_FLAG, NULL, NULL, &common->json,
                                                   "print the answer as JSON"});
 }
 
 void command_line_request(struct command_line *line, struct request_options *request)
 {
-    command_line_add(line, (struct config_option){"pipeline", 0, CONFIG_TEXT, NULL, "FILE", &request->pipeline,
+    command_line_add(line, (struct config_option){"pipeline", 0, CONFIG_TEXT, NULL, "FILE",
+                                                  &request->pipeline,
                                                   "the pipeline file (or the first argument)"});
-    command_line_add(line, (struct config_option){"param", 'p', CONFIG_LIST, NULL, "NAME=VALUE", &request->params,
-                                                  "set a parameter of the pipeline; may be repeated"});
-    command_line_add(line, (struct config_option){"set", 0, CONFIG_LIST, NULL, "PATH=VALUE", &request->sets,
-                                                  "edit the document, as in train.params.model=mlp; may be repeated"});
+    command_line_add(line, (struct config_option){
+                               "param", 'p', CONFIG_LIST, NULL, "NAME=VALUE", &request->params,
+                               "set a parameter of the pipeline; may be repeated"});
+    command_line_add(line, (struct config_option){
+                               "set", 0, CONFIG_LIST, NULL, "PATH=VALUE", &request->sets,
+                               "edit the document, as in train.params.model=mlp; may be repeated"});
 }
 
 static void print_help(const struct command *command, const struct command_line *line)
 {
     AUTO(buf_fini) struct buf text = buf_init(0);
-    buf_format(&text, "broker %s %s\n\n%s\n\nOptions\n", command->name, command->arguments, command->help);
+    buf_format(&text, "broker %s %s\n\n%s\n\nOptions\n", command->name, command->arguments,
+               command->help);
     config_help(line->options, line->option_count, &text);
     if (command->details)
         buf_format(&text, "\n%s\n", command->details);
     fputs(buf_text(&text), stdout);
 }
 
-bool command_line_parse(struct command_line *line, const struct command *command, int argc, char **argv,
-                        size_t argument_max, int *exit_code)
+bool command_line_parse(struct command_line *line, const struct command *command, int argc,
+                        char **argv, size_t argument_max, int *exit_code)
 {
     struct err err = {0};
     bool wants_help = false;
-    if (config_parse(line->options, line->option_count, argc, argv, &line->arguments, &wants_help, &err) != OK) {
+    if (config_parse(line->options, line->option_count, argc, argv, &line->arguments, &wants_help,
+                     &err) != OK) {
         fprintf(stderr, "broker %s: %s\n", command->name, err.text);
         *exit_code = EXIT_USAGE;
         return false;
@@ -70,16 +79,16 @@ bool command_line_parse(struct command_line *line, const struct command *command
         return false;
     }
     if (line->arguments.count > argument_max) {
-        fprintf(stderr, "broker %s: too many arguments at \"%s\"; see broker %s --help\n", command->name,
-                line->arguments.items[argument_max], command->name);
+        fprintf(stderr, "broker %s: too many arguments at \"%s\"; see broker %s --help\n",
+                command->name, line->arguments.items[argument_max], command->name);
         *exit_code = EXIT_USAGE;
         return false;
     }
     return true;
 }
 
-bool command_request(const struct command *command, const struct request_options *options, const char *argument,
-                     struct app_request *out)
+bool command_request(const struct command *command, const struct request_options *options,
+                     const char *argument, struct app_request *out)
 {
     *out = (struct app_request){.file = options->pipeline ? options->pipeline : argument,
                                 .params = options->params.items,
@@ -87,7 +96,8 @@ bool command_request(const struct command *command, const struct request_options
                                 .sets = options->sets.items,
                                 .set_count = options->sets.count};
     if (!out->file)
-        fprintf(stderr, "broker %s: which pipeline? Give its file, as in: broker %s configs/iris.yaml\n",
+        fprintf(stderr,
+                "broker %s: which pipeline? Give its file, as in: broker %s configs/iris.yaml\n",
                 command->name, command->name);
     return out->file != NULL;
 }
@@ -132,7 +142,8 @@ static void print_usage(FILE *out)
           out);
     for (const struct command *const *c = commands; *c; c++)
         fprintf(out, "  broker %-8s %-16s %s\n", (*c)->name, (*c)->arguments, (*c)->help);
-    fputs("\n`broker COMMAND --help` tells more. Exit codes: 0 done, 1 a task failed, 2 bad usage or bad\n"
+    fputs("\n`broker COMMAND --help` tells more. Exit codes: 0 done, 1 a task failed, 2 bad usage "
+          "or bad\n"
           "file, 3 environment not reachable, 4 damaged data, 130 interrupted.\n",
           out);
 }
@@ -143,8 +154,8 @@ static int unknown(const char *word)
     for (size_t i = 0; commands[i]; i++)
         names[i] = commands[i]->name;
     const char *near = schema_suggest(word, names);
-    fprintf(stderr, "broker: unknown command \"%s\"%s%s%s; see broker --help\n", word, near ? "; did you mean \"" : "",
-            near ? near : "", near ? "\"?" : "");
+    fprintf(stderr, "broker: unknown command \"%s\"%s%s%s; see broker --help\n", word,
+            near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     return EXIT_USAGE;
 }
 

@@ -57,10 +57,12 @@ void view_table(const char *const *head, const char *const *cells, uint32_t rows
 static const char *score(const struct value *row, const char *name, struct arena *arena)
 {
     const struct value *metrics = value_get(row, "metrics");
-    const struct value *value = metrics && metrics->type == VALUE_MAP ? value_get(metrics, name) : NULL;
+    const struct value *value =
+        metrics && metrics->type == VALUE_MAP ? value_get(metrics, name) : NULL;
     if (!value || (value->type != VALUE_REAL && value->type != VALUE_INT))
         return "–";
-    return arena_format(arena, "%.4f", value->type == VALUE_REAL ? value->real : (double)value->integer);
+    return arena_format(arena, "%.4f",
+                        value->type == VALUE_REAL ? value->real : (double)value->integer);
 }
 
 /* "max_depth=2, criterion=entropy": what makes this candidate differ from its model's defaults. */
@@ -83,9 +85,11 @@ static const char *settings(const struct value *row, struct arena *arena)
     return out.count ? arena_text(arena, buf_text(&out), out.count) : "defaults";
 }
 
-static void print_comparison(const struct view *view, const struct value *comparison, struct arena *arena)
+static void print_comparison(const struct view *view, const struct value *comparison,
+                             struct arena *arena)
 {
-    static const char *const classes[] = {"", "model", "settings", "accuracy", "F1", "log loss", "seconds"};
+    static const char *const classes[] = {"",   "model",    "settings", "accuracy",
+                                          "F1", "log loss", "seconds"};
     static const char *const values[] = {"", "model", "settings", "RMSE", "MAE", "R2", "seconds"};
     const struct value *rows = value_get(comparison, "rows");
     const char **cells = arena_alloc(arena, (size_t)rows->count * WINNER_COLUMNS * sizeof *cells);
@@ -104,12 +108,17 @@ static void print_comparison(const struct view *view, const struct value *compar
         cell[3] = score(row, is_regression ? "rmse" : "accuracy", arena);
         cell[4] = score(row, is_regression ? "mae" : "f1", arena);
         cell[5] = score(row, is_regression ? "r2" : "log_loss", arena);
-        cell[6] = seconds && seconds->type == VALUE_REAL ? arena_format(arena, "%.3f", seconds->real) : "–";
+        cell[6] = seconds && seconds->type == VALUE_REAL
+                      ? arena_format(arena, "%.3f", seconds->real)
+                      : "–";
     }
-    view_table(is_regression ? values : classes, cells, rows->count, WINNER_COLUMNS, winner, view->has_color);
-    const char *step = value_get_text(comparison, "step"), *metric = value_get_text(comparison, "metric");
+    view_table(is_regression ? values : classes, cells, rows->count, WINNER_COLUMNS, winner,
+               view->has_color);
+    const char *step = value_get_text(comparison, "step"),
+               *metric = value_get_text(comparison, "metric");
     if (winner != NO_ROW)
-        printf("* the winner by %s; its model: broker export %s.model -o model\n", metric ? metric : "?", step);
+        printf("* the winner by %s; its model: broker export %s.model -o model\n",
+               metric ? metric : "?", step);
 }
 
 void view_comparisons(const struct view *view, const struct value *result)

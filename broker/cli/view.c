@@ -23,7 +23,8 @@ struct view view_init(bool is_quiet)
 
 static uint32_t done_count(const struct app_step_progress *step)
 {
-    return step->succeeded + step->failed + step->upstream_failed + step->unneeded + step->cancelled;
+    return step->succeeded + step->failed + step->upstream_failed + step->unneeded +
+           step->cancelled;
 }
 
 static void put_duration(struct buf *out, ms_t ms)
@@ -184,9 +185,10 @@ void view_summary(const struct view *view, const struct value *result)
         print_failures(value_get(result, "steps"));
     if (view->is_quiet)
         return;
-    fprintf(stderr, "%s: %s in %.2f s: %lld tasks, %lld executed, %lld cached", text_of(result, "pipeline"),
-            text_of(result, "state"), seconds ? seconds->real : 0, (long long)number(tasks, "total"),
-            (long long)number(tasks, "executed"), (long long)number(tasks, "hit"));
+    fprintf(stderr, "%s: %s in %.2f s: %lld tasks, %lld executed, %lld cached",
+            text_of(result, "pipeline"), text_of(result, "state"), seconds ? seconds->real : 0,
+            (long long)number(tasks, "total"), (long long)number(tasks, "executed"),
+            (long long)number(tasks, "hit"));
     static const char *const others[] = {"unneeded", "failed", "upstream_failed", "cancelled"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (number(tasks, others[i]))

@@ -1,5 +1,6 @@
-/* What a person sees of a run: bars per step with an ETA on a terminal, plain lines on a pipe, and the tables of the end.
- * Everything here writes to stderr but the tables, which are results and go to stdout. Thread: the caller's. */
+/* What a person sees of a run: bars per step with an ETA on a terminal, plain lines on a pipe, and
+ * the tables of the end. Everything here writes to stderr but the tables, which are results and go
+ * to stdout. Thread: the caller's. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdbool.h>
@@ -20,7 +21,8 @@ void view_update(struct view *view, struct app *app);
 /* The last state, then out of the way. */
 void view_finish(struct view *view, struct app *app);
 
-/* "iris: succeeded in 0.12 s: 26 tasks, 26 executed, 0 cached" to stderr, failures with their reasons. */
+/* "iris: succeeded in 0.12 s: 26 tasks, 26 executed, 0 cached" to stderr, failures with their
+ * reasons. */
 void view_summary(const struct view *view, const struct value *result);
 /* The comparisons: candidates with their settings and scores, the winner marked; to stdout. */
 void view_comparisons(const struct view *view, const struct value *result);

@@ -1,5 +1,5 @@
-/* Things that die together: a bump allocator in growing blocks. Nothing is freed singly. Pointers stay valid until
- * arena_fini. */
+/* Things that die together: a bump allocator in growing blocks. Nothing is freed singly. Pointers
+ * stay valid until arena_fini. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stddef.h>
@@ -15,9 +15,11 @@ struct arena {
 };
 
 void arena_fini(struct arena *arena);
-/* As arena_fini, but the newest block is kept for what comes next: for loops that build something, use it, and forget it. */
+/* As arena_fini, but the newest block is kept for what comes next: for loops that build something,
+ * use it, and forget it. */
 void arena_clear(struct arena *arena);
-/* Zeroed, aligned to 8. Aborts when memory is out; past `max_bytes` returns NULL only from arena_try. */
+/* Zeroed, aligned to 8. Aborts when memory is out; past `max_bytes` returns NULL only from
+ * arena_try. */
 void *arena_alloc(struct arena *arena, size_t bytes);
 void *arena_try(struct arena *arena, size_t bytes);
 /* NUL-terminated copy. */

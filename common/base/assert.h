@@ -1,5 +1,6 @@
-/* ASSERT states what only a bug can break. It stays on in release builds: a broker that has lost an invariant
- * must stop, since restart is the recovery path. Never for input: that is checked and returned. */
+/* ASSERT states what only a bug can break. It stays on in release builds: a broker that has lost an
+ * invariant must stop, since restart is the recovery path. Never for input: that is checked and
+ * returned. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdio.h>

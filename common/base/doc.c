@@ -17,7 +17,8 @@ struct value doc_list(void)
     return (struct value){.type = VALUE_ARRAY};
 }
 
-/* Room for `added` more items behind `used`; capacities are powers of two, so a full one can be told. */
+/* Room for `added` more items behind `used`; capacities are powers of two, so a full one can be
+ * told. */
 static void grow(struct arena *arena, struct value *container, size_t used, size_t added)
 {
     size_t capacity = 1;

@@ -1,5 +1,6 @@
-/* Building documents: struct value trees that grow in an arena. A list or map made here may be added to until the
- * arena dies; adding costs amortised O(1) (capacity is the next power of two). */
+/* Building documents: struct value trees that grow in an arena. A list or map made here may be
+ * added to until the arena dies; adding costs amortised O(1) (capacity is the next power of two).
+ */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "common/base/arena.h"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/base/id_map.h"
 
+#include <string.h>
+
 #include "common/base/assert.h"
 #include "common/base/mem.h"
 
@@ -14,6 +16,13 @@ void id_map_fini(struct id_map *map)
 {
     mem_free(map->slots);
     *map = id_map_init(map->id_at, map->context);
+}
+
+void id_map_clear(struct id_map *map)
+{
+    if (map->slots)
+        memset(map->slots, 0, ((size_t)map->mask + 1) * sizeof *map->slots);
+    map->count = 0;
 }
 
 /* The slot that holds `id`, or the empty one where it would go. */
@@ -76,7 +85,8 @@ void id_map_remove(struct id_map *map, const struct id *id)
     if (!map->slots[hole])
         return;
     map->count--;
-    /* Moves later members of the probe run into the hole where that brings them nearer to their home. */
+    /* Moves later members of the probe run into the hole where that brings them nearer to their
+     * home. */
     for (uint32_t at = (hole + 1) & map->mask; map->slots[at]; at = (at + 1) & map->mask) {
         uint32_t home = (uint32_t)id_hash(map->id_at(map->context, map->slots[at] - 1)) & map->mask;
         if (((at - home) & map->mask) >= ((at - hole) & map->mask)) {

@@ -1,6 +1,7 @@
-/* Ids to dense indices: open addressing with linear probing over 4-byte slots. The map stores indices alone; the ids
- * live in the caller's array, reached through `id_at`. Ids are uniform already, so their first bytes are
- * the hash. Load ≤ 2/3. Removal is by backward shift, so there are no tombstones. */
+/* Ids to dense indices: open addressing with linear probing over 4-byte slots. The map stores
+ * indices alone; the ids live in the caller's array, reached through `id_at`. Ids are uniform
+ * already, so their first bytes are the hash. Load ≤ 2/3. Removal is by backward shift, so there
+ * are no tombstones. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdint.h>
@@ -19,6 +20,8 @@ struct id_map {
 struct id_map id_map_init(const struct id *(*id_at)(const void *context, uint32_t index),
                           const void *context);
 void id_map_fini(struct id_map *map);
+/* Empties it and keeps its room. */
+void id_map_clear(struct id_map *map);
 /* Makes room for `count` ids in all, so that none of the following insertions rehashes. */
 void id_map_reserve(struct id_map *map, uint32_t count);
 /* The index, or ID_MAP_NONE. */

@@ -58,7 +58,8 @@ enum status mem_try(size_t count, size_t item_bytes, const char *what, void **ou
     return *out ? OK : refuse(count, item_bytes, what, err);
 }
 
-enum status mem_try_resize(void **memory_p, size_t count, size_t item_bytes, const char *what, struct err *err)
+enum status mem_try_resize(void **memory_p, size_t count, size_t item_bytes, const char *what,
+                           struct err *err)
 {
     if (is_refused(count, item_bytes))
         return refuse(count, item_bytes, what, err);

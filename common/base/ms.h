@@ -1,4 +1,5 @@
-/* Time as a number: milliseconds of the monotonic clock. It comes in events; nothing pure reads a clock. */
+/* Time as a number: milliseconds of the monotonic clock. It comes in events; nothing pure reads a
+ * clock. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdint.h>

@@ -1,8 +1,9 @@
-/* Reproducible random numbers. xoshiro256** for our own draws; MT19937 with NumPy's legacy seeding and
- * bounded draws, where the same rows as scikit-learn's must come out.
- * Sources: Blackman, Vigna, "Scrambled linear pseudorandom number generators" (2021), xoshiro256** 1.0, seeded by
- * splitmix64; Matsumoto, Nishimura, "Mersenne Twister" (1998), init_genrand; NumPy legacy-distributions.c,
- * random_interval (masked rejection of 32-bit draws); Lemire, "Fast random integer generation in an interval" (2019). */
+/* Reproducible random numbers. xoshiro256** for our own draws; MT19937 with NumPy's legacy seeding
+ * and bounded draws, where the same rows as scikit-learn's must come out. Sources: Blackman, Vigna,
+ * "Scrambled linear pseudorandom number generators" (2021), xoshiro256** 1.0, seeded by splitmix64;
+ * Matsumoto, Nishimura, "Mersenne Twister" (1998), init_genrand; NumPy legacy-distributions.c,
+ * random_interval (masked rejection of 32-bit draws); Lemire, "Fast random integer generation in an
+ * interval" (2019). */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdint.h>
