@@ -1,9 +1,10 @@
-/* A pipeline file's meaning (design: §4): text → struct pipeline. Pure: text in, structs or diagnostics out; no file is opened
- * here, paths of sources are only named. Every node remembers its place, and *all* errors of a file are reported at
- * once, each as file:line:column, the value, what was expected, with a suggestion for a mistyped name.
+/* A pipeline file's meaning (design: §4): text → struct pipeline. Pure: text in, structs or
+ * diagnostics out; no file is opened here, paths of sources are only named. Every node remembers
+ * its place, and *all* errors of a file are reported at once, each as file:line:column, the value,
+ * what was expected, with a suggestion for a mistyped name.
  *
- * What later issues add (include, use, for_each, when, sample, folds, schedule) has its place here: a key of the
- * top level or of a step is one row of a table in pipeline.c. */
+ * What later issues add (include, use, for_each, when, sample, folds, schedule) has its place here:
+ * a key of the top level or of a step is one row of a table in pipeline.c. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "common/base/arena.h"
@@ -20,27 +21,31 @@ struct diagnostics {
     uint32_t error_count, warning_count;
 };
 void diagnostics_fini(struct diagnostics *d);
-void diagnostics_error(struct diagnostics *d, const struct value *at, const char *format, ...) PRINTF(3, 4);
-void diagnostics_warning(struct diagnostics *d, const struct value *at, const char *format, ...) PRINTF(3, 4);
+void diagnostics_error(struct diagnostics *d, const struct value *at, const char *format, ...)
+    PRINTF(3, 4);
+void diagnostics_warning(struct diagnostics *d, const struct value *at, const char *format, ...)
+    PRINTF(3, 4);
 
 struct pipeline; /* opaque; lives in its own arena */
 
 /* One thing from outside that the pipeline names: `sources:` entries and exec's `code` files. */
 struct source_need {
-    const char *name;         /* as in `sources.NAME`; for code files the path */
-    const char *location;     /* path or glob, relative to the pipeline file */
-    const struct value *at;   /* for messages */
+    const char *name;       /* as in `sources.NAME`; for code files the path */
+    const char *location;   /* path or glob, relative to the pipeline file */
+    const struct value *at; /* for messages */
 };
 
-/* `-p name=value` (value is YAML: 7, 1.5, [a, b]); `--set path.to.key=value` edits the document before it is read. */
+/* `-p name=value` (value is YAML: 7, 1.5, [a, b]); `--set path.to.key=value` edits the document
+ * before it is read. */
 struct override {
     const char *path; /* "seed", or "train.params.model" */
     const char *value;
     bool is_set; /* --set, not -p */
 };
 
-/* Parses and checks everything that can be checked without the sources: keys, types, kinds, parameters (through proto/schema.h), references, cycles,
- * axes, limits. Errors: E_INVALID with all of them in `d`; warnings alone are OK (`lint` shows them: an axis nothing uses, a source or
+/* Parses and checks everything that can be checked without the sources: keys, types, kinds,
+ * parameters (through proto/schema.h), references, cycles, axes, limits. Errors: E_INVALID with all
+ * of them in `d`; warnings alone are OK (`lint` shows them: an axis nothing uses, a source or
  * parameter nothing uses). */
 MUST_USE enum status pipeline_parse(const char *file, const char *text, size_t bytes,
                                     const struct override *overrides, size_t override_count,
@@ -52,7 +57,8 @@ const struct value *pipeline_params(const struct pipeline *pipeline);
 size_t pipeline_sources(const struct pipeline *pipeline, const struct source_need **out);
 
 /* Gives a source its bytes' identity; all must be resolved before graph_expand. */
-void pipeline_resolve_source(struct pipeline *pipeline, size_t index, const struct artifact *artifact);
+void pipeline_resolve_source(struct pipeline *pipeline, size_t index,
+                             const struct artifact *artifact);
 
 static inline void pipeline_free_auto(struct pipeline **p)
 {

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/pipeline/pipeline.h"
+#include "broker/pipeline/step.h"
+#include "proto/limits.h"
+
+void diagnostics_fini(struct diagnostics *d)
+{
+    buf_fini(&d->text);
+}
+
+/* One mistake that many tasks share is one line. */
+static bool is_said(struct diagnostics *d, const char *line)
+{
+    return d->text.count && strstr(buf_text(&d->text), line);
+}
+
+static bool add(struct diagnostics *d, const struct value *at, const char *severity,
+                const char *format, va_list args) PRINTF(4, 0);
+static bool add(struct diagnostics *d, const struct value *at, const char *severity,
+                const char *format, va_list args)
+{
+    AUTO(buf_fini) struct buf line = buf_init(0);
+    buf_put_text(&line, d->file ? d->file : "pipeline");
+    if (at && at->line)
+        buf_format(&line, ":%u:%u", at->line, at->column);
+    buf_format(&line, ": %s", severity);
+    char text[4 * ERR_TEXT_BYTES];
+    vsnprintf(text, sizeof text, format, args);
+    buf_put_text(&line, text);
+    buf_put_char(&line, '\n');
+    if (!d->text.max)
+        d->text = buf_init(0); /* made as {0} */
+    if (is_said(d, buf_text(&line)))
+        return false;
+    if (d->error_count + d->warning_count < DIAGNOSTICS_MAX)
+        buf_put(&d->text, line.bytes, line.count);
+    return true;
+}
+
+void diagnostics_error(struct diagnostics *d, const struct value *at, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    d->error_count += add(d, at, "", format, args);
+    va_end(args);
+}
+
+void diagnostics_warning(struct diagnostics *d, const struct value *at, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    d->warning_count += add(d, at, "warning: ", format, args);
+    va_end(args);
+}
+
+void diagnostics_failure(struct diagnostics *d, const char *text)
+{
+    if (!d->text.max)
+        d->text = buf_init(0);
+    buf_format(&d->text, "%s\n", text);
+    d->error_count++;
+}
+
+bool diagnostics_is_full(const struct diagnostics *d)
+{
+    return d->error_count >= DIAGNOSTICS_MAX;
+}
+
+enum status diagnostics_end(struct diagnostics *d)
+{
+    uint32_t count = d->error_count + d->warning_count;
+    if (count > DIAGNOSTICS_MAX)
+        buf_format(&d->text, "… and %u more\n", count - DIAGNOSTICS_MAX);
+    return d->error_count ? E_INVALID : OK;
+}

@@ -1,0 +1,211 @@
+/* What only places and retries work. Units as people write them: 500ms 2s 10m 1h 7d; 512Mi 2Gi 1G;
+ * 0.5 or 500m of a core. Source: Kubernetes, "Resource Management for Pods and Containers"
+ * (quantities). */
+// SPDX-License-Identifier: Apache-2.0
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/pipeline/step.h"
+
+struct unit {
+    const char *suffix;
+    double factor;
+};
+
+static const struct unit durations[] = {{"ms", 1},       {"s", 1000},      {"m", 60000},
+                                        {"h", 3600000.}, {"d", 86400000.}, {NULL, 0}};
+static const struct unit sizes[] = {
+    {"", 1},     {"k", 1e3},    {"K", 1e3},       {"M", 1e6},          {"G", 1e9},
+    {"T", 1e12}, {"Ki", 1024.}, {"Mi", 1048576.}, {"Gi", 1073741824.}, {"Ti", 1099511627776.},
+    {NULL, 0}};
+static const struct unit cores[] = {{"", 1}, {"m", 0.001}, {NULL, 0}};
+
+/* "2.5Gi" → number × factor. A bare number is taken if `units` has an empty suffix. */
+static bool parse_quantity(const struct value *value, const struct unit *units, double *out)
+{
+    char text[40];
+    const char *suffix = "";
+    double number;
+    if (value->type == VALUE_INT) {
+        number = (double)value->integer;
+    } else if (value->type == VALUE_REAL) {
+        number = value->real;
+    } else {
+        if (value->type != VALUE_STRING || !value->count || value->count >= sizeof text)
+            return false;
+        size_t digits = strspn(value->text, "0123456789.");
+        memcpy(text, value->text, value->count + 1);
+        suffix = value->text + digits;
+        text[digits] = 0;
+        char *end = NULL;
+        number = strtod(text, &end);
+        if (!digits || !end || *end)
+            return false;
+    }
+    for (; units->suffix; units++)
+        if (strcmp(units->suffix, suffix) == 0) {
+            *out = number * units->factor;
+            return isfinite(*out) && *out >= 0;
+        }
+    return false;
+}
+
+static void show(const struct value *value, struct buf *out)
+{
+    *out = buf_init(0);
+    axis_show(value, out);
+}
+
+static void complain(struct pipeline *p, const struct value *value, const char *key,
+                     const char *expected)
+{
+    AUTO(buf_fini) struct buf shown = {0};
+    show(value, &shown);
+    diagnostics_error(p->d, value, "%s: %.80s: expected %s", key, buf_text(&shown), expected);
+}
+
+static void read_duration(struct pipeline *p, const struct value *value, const char *key,
+                          uint32_t *out_ms)
+{
+    double ms = 0;
+    bool is_zero = value->type == VALUE_INT && value->integer == 0; /* needs no unit */
+    if (!is_zero && !parse_quantity(value, durations, &ms))
+        complain(p, value, key, "a duration such as 500ms, 2s, 10m, 1h");
+    else if (ms > DURATION_SECONDS_MAX * 1000.)
+        complain(p, value, key, "at most 30d");
+    else
+        *out_ms = (uint32_t)llround(ms);
+}
+
+static void read_count(struct pipeline *p, const struct value *value, const char *key, int64_t low,
+                       int64_t high, int64_t *out)
+{
+    if (value->type == VALUE_INT && value->integer >= low && value->integer <= high) {
+        *out = value->integer;
+        return;
+    }
+    complain(p, value, key,
+             arena_format(&p->arena, "a whole number from %lld to %lld", (long long)low,
+                          (long long)high));
+}
+
+static bool expect_map(struct pipeline *p, const struct value *value, const char *key)
+{
+    if (value->type == VALUE_MAP)
+        return true;
+    complain(p, value, key, "a mapping");
+    return false;
+}
+
+/* `retry: 3` or `retry: {limit: 3, backoff: 2s, max_backoff: 1m}`. */
+static void read_retry(struct pipeline *p, const struct value *value, struct policy *policy)
+{
+    static const char *const keys[] = {"limit", "backoff", "max_backoff", "poison", NULL};
+    int64_t limit = policy->retry_limit, poison = policy->poison_kills;
+    if (value->type != VALUE_MAP) {
+        read_count(p, value, "retry", 0, RETRY_LIMIT_MAX, &limit);
+        policy->retry_limit = (uint32_t)limit;
+        return;
+    }
+    check_keys(p, value, "of retry", keys);
+    const struct value *item;
+    if ((item = value_get(value, "limit")))
+        read_count(p, item, "retry.limit", 0, RETRY_LIMIT_MAX, &limit);
+    if ((item = value_get(value, "poison")))
+        read_count(p, item, "retry.poison", 1, RETRY_LIMIT_MAX, &poison);
+    if ((item = value_get(value, "backoff")))
+        read_duration(p, item, "retry.backoff", &policy->backoff_ms);
+    if ((item = value_get(value, "max_backoff")))
+        read_duration(p, item, "retry.max_backoff", &policy->backoff_max_ms);
+    else if (policy->backoff_max_ms < policy->backoff_ms)
+        policy->backoff_max_ms = policy->backoff_ms;
+    policy->retry_limit = (uint32_t)limit;
+    policy->poison_kills = (uint32_t)poison;
+    if (policy->backoff_max_ms < policy->backoff_ms)
+        diagnostics_error(p->d, value, "retry: max_backoff is below backoff");
+}
+
+static void read_labels(struct pipeline *p, const struct value *value, struct policy *policy)
+{
+    if (!expect_map(p, value, "resources.labels"))
+        return;
+    const char **labels = arena_alloc(&p->arena, 2 * (size_t)value->count * sizeof *labels);
+    for (uint32_t i = 0; i < value->count; i++) {
+        AUTO(buf_fini) struct buf shown = {0};
+        const struct value *label = &value->items[2 * i + 1];
+        if (label->type == VALUE_ARRAY || label->type == VALUE_MAP || label->type == VALUE_NIL)
+            complain(p, label, "resources.labels", "a text");
+        show(label, &shown);
+        labels[2 * i] = value->items[2 * i].text;
+        labels[2 * i + 1] = arena_format(&p->arena, "%s", buf_text(&shown));
+    }
+    policy->labels = labels;
+    policy->label_count = value->count;
+}
+
+static void read_cpu(struct pipeline *p, const struct value *value, struct policy *policy)
+{
+    double cpu;
+    if (parse_quantity(value, cores, &cpu) && cpu >= 0.01 && cpu <= CPU_MAX)
+        policy->cpu_hundredths = (uint32_t)ceil(cpu * 100 - 1e-9);
+    else
+        complain(p, value, "resources.cpu",
+                 arena_format(&p->arena, "cores such as 2, 0.5 or 500m, from 0.01 to %d", CPU_MAX));
+}
+
+static void read_memory(struct pipeline *p, const struct value *value, struct policy *policy)
+{
+    double bytes;
+    if (parse_quantity(value, sizes, &bytes) && bytes >= 1 && bytes <= 0x1p50)
+        policy->memory_bytes = (uint64_t)bytes;
+    else
+        complain(p, value, "resources.memory", "a size such as 512Mi, 2Gi or 1G, at most 1024Ti");
+}
+
+static void read_resources(struct pipeline *p, const struct value *value, struct policy *policy)
+{
+    static const char *const keys[] = {"cpu", "memory", "labels", NULL};
+    if (!expect_map(p, value, "resources"))
+        return;
+    check_keys(p, value, "of resources", keys);
+    const struct value *item;
+    if ((item = value_get(value, "cpu")))
+        read_cpu(p, item, policy);
+    if ((item = value_get(value, "memory")))
+        read_memory(p, item, policy);
+    if ((item = value_get(value, "labels")))
+        read_labels(p, item, policy);
+}
+
+struct policy policy_default(void)
+{
+    return (struct policy){.retry_limit = 2,
+                           .backoff_ms = 1000,
+                           .backoff_max_ms = 60000,
+                           .cpu_hundredths = 100,
+                           .poison_kills = POISON_KILLS_DEFAULT};
+}
+
+void policy_read(struct pipeline *p, const struct value *node, struct policy *policy)
+{
+    static const char *const keys[] = {"retry", "timeout", "resources", "priority"};
+    struct scope scope = {.pipeline = p, .arena = &p->arena};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const struct value *raw = value_get(node, keys[i]);
+        struct value item;
+        if (!raw || raw->type == VALUE_NIL || substitute(&scope, raw, &item) != OK)
+            continue;
+        int64_t priority = 0;
+        if (i == 0) {
+            read_retry(p, &item, policy);
+        } else if (i == 1) {
+            read_duration(p, &item, keys[i], &policy->timeout_ms);
+        } else if (i == 2) {
+            read_resources(p, &item, policy);
+        } else {
+            read_count(p, &item, keys[i], -PRIORITY_MAX, PRIORITY_MAX, &priority);
+            policy->priority = (int32_t)priority;
+        }
+    }
+}
