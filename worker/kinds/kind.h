@@ -1,9 +1,10 @@
-/* What a kind's handler is given and may do. It runs in a slot: a child process without secrets, sockets or the store, which
- * may crash, hang or leak at no cost to anybody else. Files come in as paths (fetched and verified, read-only); what it
- * leaves at the output paths is hashed and published by the worker's parent.
+/* What a kind's handler is given and may do. It runs in a slot: a child process without secrets,
+ * sockets or the store, which may crash, hang or leak at no cost to anybody else. Files come in as
+ * paths (fetched and verified, read-only); what it leaves at the output paths is hashed and
+ * published by the worker's parent.
  *
- * Each kind is one file that exports one `const struct kind kind_NAME` and one line in kinds.c; proto/kinds.def names it for
- * both programs. */
+ * Each kind is one file that exports one `const struct kind kind_NAME` and one line in kinds.c;
+ * proto/kinds.def names it for both programs. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "proto/err.h"
@@ -12,10 +13,11 @@
 
 struct kind_input {
     const char *name;
-    const char *path; /* in the work folder where it is placed; NULL when the kind reads it where it lies */
+    const char *
+        path; /* in the work folder where it is placed; NULL when the kind reads it where it lies */
     bool is_gather;
-    uint32_t count;             /* 1, or the gather's length (may be 0) */
-    const char *const *files;   /* absolute path of each: a file, or a folder for a tree */
+    uint32_t count;                   /* 1, or the gather's length (may be 0) */
+    const char *const *files;         /* absolute path of each: a file, or a folder for a tree */
     const struct artifact *artifacts; /* its id, bytes, is_tree */
 };
 
@@ -29,8 +31,8 @@ struct kind_call {
     const char *work_dir;   /* absolute, empty, the handler's own */
     const char *output_dir; /* absolute; output NAME goes to output_dir/NAME (a file or a folder) */
     uint32_t attempt;
-    uint32_t timeout_ms;     /* 0: none; the parent enforces it, exec passes it on */
-    uint64_t memory_bytes;   /* 0: none; likewise */
+    uint32_t timeout_ms;   /* 0: none; the parent enforces it, exec passes it on */
+    uint64_t memory_bytes; /* 0: none; likewise */
     /* For a live view; rate-limited by the caller. Names and values of `metrics` are copied. */
     void (*progress)(const struct kind_call *call, uint64_t step, uint64_t total,
                      const char *metric, double value);
@@ -39,25 +41,33 @@ struct kind_call {
 
 struct kind {
     const char *name;
-    /* Errors become the task's failure; their text is what a person reads. stdout and stderr are the record's log. */
+    /* Errors become the task's failure; their text is what a person reads. stdout and stderr are
+     * the record's log. */
     enum status (*run)(const struct kind_call *call, struct err *err);
     bool is_light; /* touches no files: runs without a work folder (sleep) */
-    /* JSON outputs that are small are inlined into the record: the parent decides by name.json sniffing; see publish.h. */
+    /* JSON outputs that are small are inlined into the record: the parent decides by name.json
+     * sniffing; see publish.h. */
 };
 
 /* NULL when there is none. */
 const struct kind *kind_find(const char *name, size_t name_bytes);
 const struct kind *const *kind_all(void);
 
+/* May a task of this kind and version run here? Errors: E_UNSUPPORTED no such kind; E_VERSION
+ * naming both versions. */
+MUST_USE enum status kind_check_version(const char *kind, size_t kind_bytes, const char *version,
+                                        size_t version_bytes, struct err *err);
+
 /* The single input `name`. Errors: E_INVALID absent, or a gather. */
-MUST_USE enum status kind_input(const struct kind_call *call, const char *name, const struct kind_input **out,
-                                struct err *err);
+MUST_USE enum status kind_input(const struct kind_call *call, const char *name,
+                                const struct kind_input **out, struct err *err);
 /* NULL when the task has none of that name (optional inputs). */
 const struct kind_input *kind_input_find(const struct kind_call *call, const char *name);
 /* Is the output asked for? */
 bool kind_has_output(const struct kind_call *call, const char *name);
 /* "output_dir/name" into `path`. */
-MUST_USE enum status kind_output_path(const struct kind_call *call, const char *name, char *path, size_t path_bytes,
-                                      struct err *err);
+MUST_USE enum status kind_output_path(const struct kind_call *call, const char *name, char *path,
+                                      size_t path_bytes, struct err *err);
 
-extern const struct kind kind_preprocess, kind_train, kind_predict, kind_metrics, kind_exec, kind_sleep;
+extern const struct kind kind_preprocess, kind_train, kind_predict, kind_metrics, kind_exec,
+    kind_sleep;

@@ -1,0 +1,30 @@
+/* A worker that has joined a broker: the loop that ties link, agent, slots, fetch and publish
+ * together. It decides nothing: what comes in becomes the agent's events, the agent's actions are
+ * carried out.
+ *
+ * One beat: frames → slots' answers → moves that ended → signals → TICK → write to slots, send →
+ * sleep. Thread: one; the mover has another for large moves. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/err.h"
+
+struct join_options {
+    const char *broker; /* endpoint */
+    const char *store;  /* URL */
+    const char *name;   /* for people; NULL: HOST-PID */
+    const char *cache;  /* folder */
+    uint64_t cache_bytes;
+    uint32_t slots; /* 0: one per core */
+    uint32_t grace_ms;
+    const char *const *labels; /* "key=value" */
+    size_t label_count;
+    bool dies_with_parent; /* SIGKILL when the parent ends, and Ctrl-C is the parent's business */
+};
+
+/* Works until it is dismissed or drained (SIGTERM, SIGINT). Errors: E_UNREACHABLE, E_VERSION, … why
+ * it had to stop. */
+MUST_USE enum status join_run(const struct join_options *options, struct err *err);

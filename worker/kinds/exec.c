@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/kinds/exec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/child.h"
+#include "common/fs.h"
+#include "proto/limits.h"
+
+enum {
+    CHUNK_BYTES = 1 << 16,
+    /* What is kept of the end of stderr, for the failure's text. */
+    TAIL_BYTES = 300
+};
+
+/* The two pipes a program talks into, and where that goes. */
+struct pump {
+    int pipes[2]; /* our ends of stdout and stderr; −1 at their end */
+    int sinks[2]; /* the log, or the output that stdout is */
+    uint64_t left[2];
+    char tail[TAIL_BYTES];
+    size_t tail_bytes;
+    struct err err; /* of a sink: disk full */
+};
+
+static void pump_fini(struct pump *pump)
+{
+    for (int i = 0; i < 2; i++)
+        if (pump->pipes[i] >= 0)
+            close(pump->pipes[i]);
+    if (pump->sinks[0] > 2)
+        close(pump->sinks[0]);
+}
+DEFINE_AUTO_VALUE(struct pump, pump_fini)
+
+static void keep_tail(struct pump *pump, const char *text, size_t bytes)
+{
+    if (bytes > TAIL_BYTES) {
+        text += bytes - TAIL_BYTES;
+        bytes = TAIL_BYTES;
+    }
+    size_t keep = pump->tail_bytes + bytes > TAIL_BYTES ? TAIL_BYTES - bytes : pump->tail_bytes;
+    memmove(pump->tail, pump->tail + pump->tail_bytes - keep, keep);
+    memcpy(pump->tail + keep, text, bytes);
+    pump->tail_bytes = keep + bytes;
+}
+
+/* Passes on what is there; past the limit it is read and dropped, so that the program never blocks.
+ */
+static bool pump_some(struct pump *pump, int which)
+{
+    static char chunk[CHUNK_BYTES];
+    ssize_t n = read(pump->pipes[which], chunk, sizeof chunk);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (n <= 0) {
+        close(pump->pipes[which]);
+        pump->pipes[which] = -1;
+        return false;
+    }
+    if (which == 1)
+        keep_tail(pump, chunk, (size_t)n);
+    size_t bytes = (uint64_t)n < pump->left[which] ? (size_t)n : (size_t)pump->left[which];
+    pump->left[which] -= bytes;
+    if (pump->err.code == OK)
+        (void)!fs_write_all(pump->sinks[which], chunk, bytes, which ? "stderr" : "stdout",
+                            &pump->err);
+    return true;
+}
+
+/* Until the program itself has ended; what it leaves running is killed, and what they wrote before
+ * still read. */
+static void watch(struct pump *pump, struct child *child, struct child_end *end)
+{
+    struct pollfd polls[3];
+    do {
+        for (int i = 0; i < 2; i++)
+            polls[i] = (struct pollfd){pump->pipes[i], POLLIN, 0};
+        polls[2] = (struct pollfd){child->pidfd, POLLIN, 0};
+        if (poll(polls, 3, -1) < 0)
+            continue;
+        for (int i = 0; i < 2; i++)
+            if (polls[i].revents)
+                pump_some(pump, i);
+    } while (!(polls[2].revents & POLLIN));
+    child_signal(child, SIGKILL, true);
+    (void)!child_wait(child, -1, end);
+    for (int i = 0; i < 2; i++)
+        while (pump->pipes[i] >= 0 && pump_some(pump, i))
+            ;
+}
+
+static enum status open_sinks(struct exec *exec, struct pump *pump, struct err *err)
+{
+    char path[PATH_MAX];
+    pump->sinks[0] = 1; /* both are the job's log */
+    pump->sinks[1] = 2;
+    pump->left[0] = pump->left[1] = LOG_BYTES_MAX / 2;
+    if (!exec->params.stdout)
+        return OK;
+    TRY(kind_output_path(exec->call, exec->params.stdout, path, sizeof path, err));
+    pump->sinks[0] = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (pump->sinks[0] < 0)
+        return fs_error(err, errno, path, "open");
+    pump->left[0] = UINT64_MAX;
+    return OK;
+}
+
+static enum status start(struct exec *exec, struct pump *pump, struct child *child, struct err *err)
+{
+    const char **arguments, **environment, *program;
+    TRY(exec_arguments(exec, &arguments, &program, err));
+    TRY(exec_environment(exec, &environment, err));
+    AUTO(fs_close_fd) int out = -1;
+    AUTO(fs_close_fd) int error = -1;
+    int pair[2];
+    if (pipe2(pair, O_CLOEXEC))
+        return err_set(err, E_IO, "pipe: %s", strerror(errno));
+    pump->pipes[0] = pair[0];
+    out = pair[1];
+    if (pipe2(pair, O_CLOEXEC))
+        return err_set(err, E_IO, "pipe: %s", strerror(errno));
+    pump->pipes[1] = pair[0];
+    error = pair[1];
+    for (int i = 0; i < 2; i++)
+        if (fcntl(pump->pipes[i], F_SETFL, O_NONBLOCK))
+            return err_set(err, E_IO, "pipe: %s", strerror(errno));
+    const struct child_fd fds[] = {{out, 1}, {error, 2}};
+    const struct child_options options = {.path = program,
+                                          .argv = arguments,
+                                          .environment = environment,
+                                          .folder = exec->call->work_dir,
+                                          .fds = fds,
+                                          .fd_count = sizeof fds / sizeof *fds,
+                                          .dies_with_parent = true,
+                                          .own_group = true};
+    if (child_start(&options, child, err) != OK)
+        return err_prefix(err, "command");
+    return OK;
+}
+
+/* The last two lines of stderr, on one line: most programs say there what went wrong. */
+static const char *last_words(struct pump *pump, char out[TAIL_BYTES + 1])
+{
+    size_t end = pump->tail_bytes;
+    while (end && strchr(" \t\r\n", pump->tail[end - 1]))
+        end--;
+    size_t begin = end;
+    for (int lines = 0; begin; begin--) {
+        if (pump->tail[begin - 1] == '\n' && ++lines == 2)
+            break;
+    }
+    size_t bytes = 0;
+    for (size_t i = begin; i < end; i++)
+        out[bytes++] = (unsigned char)pump->tail[i] < ' ' ? ' ' : pump->tail[i];
+    out[bytes] = 0;
+    return out;
+}
+
+static enum status judge(struct pump *pump, const struct child_end *end, struct err *err)
+{
+    char words[CHILD_WORDS_BYTES], tail[TAIL_BYTES + 1];
+    if (end->was_signalled || end->code) {
+        child_describe(end, words);
+        last_words(pump, tail);
+        return err_set(err, end->was_signalled ? E_CRASHED : E_EXIT, "%s%s%s", words,
+                       *tail ? ": " : "", tail);
+    }
+    if (pump->err.code != OK && err)
+        *err = pump->err;
+    return pump->err.code;
+}
+
+static enum status run_in(struct exec *exec, struct err *err)
+{
+    AUTO(pump_fini) struct pump pump = {.pipes = {-1, -1}, .sinks = {-1, -1}};
+    struct child child;
+    struct child_end end;
+    TRY(schema_decode(&schema_exec, exec->call->params, &exec->params, err));
+    TRY(exec_place_inputs(exec, err));
+    TRY(exec_plan_outputs(exec, err));
+    TRY(open_sinks(exec, &pump, err));
+    if (mkdir(".tmp", 0700))
+        return fs_error(err, errno, ".tmp", "mkdir");
+    TRY(start(exec, &pump, &child, err));
+    watch(&pump, &child, &end);
+    TRY(judge(&pump, &end, err));
+    return exec_collect_outputs(exec, err);
+}
+
+static enum status run(const struct kind_call *call, struct err *err)
+{
+    struct exec exec = {.call = call};
+    enum status status = run_in(&exec, err);
+    arena_fini(&exec.arena);
+    return status;
+}
+
+const struct kind kind_exec = {.name = "exec", .run = run};

@@ -1,0 +1,68 @@
+/* The agent's inside, shared by agent.c (events) and agent_tick.c (decisions); nobody else includes
+ * it.
+ *
+ * A job is in exactly one place: a queue (linked by `next`), a slot's ring, or the hands of the
+ * caller (fetching, publishing). Thread: the loop's. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "worker/runtime/agent.h"
+
+enum job_state { JOB_NONE, JOB_WAITING, JOB_FETCHING, JOB_READY, JOB_RUNNING, JOB_PUBLISHING };
+
+struct job {
+    struct attempt attempt;
+    uint8_t state; /* enum job_state; a light job that waits is READY */
+    bool is_light;
+    bool is_alone;     /* a light job that may have killed a slot: runs like a heavy one */
+    bool is_cancelled; /* its end is E_CANCELLED, whatever comes */
+    bool is_given_up;  /* handed back while its inputs were fetched: only RELEASE is left */
+    uint32_t slot, next;
+    int32_t priority;
+    uint32_t timeout_ms;
+    uint64_t memory_bytes;
+    ms_t deadline;
+};
+
+struct queue {
+    uint32_t head, tail, count;
+};
+
+enum slot_phase { SLOT_ABSENT, SLOT_STARTING, SLOT_IDLE, SLOT_LIGHT, SLOT_HEAVY, SLOT_DYING };
+enum kill_reason { KILL_NONE, KILL_TIMEOUT, KILL_MEMORY, KILL_CANCEL, KILL_DRAIN };
+
+struct slot_state {
+    uint8_t phase, reason;
+    uint32_t first, count; /* of the ring */
+    uint32_t window, quick;
+    uint32_t failed_starts;
+    uint64_t resident_bytes; /* when it was killed for its size */
+    uint32_t ring[AGENT_WINDOW_MAX];
+};
+
+struct agent {
+    struct agent_options options;
+    struct job *jobs;
+    struct slot_state *slots;
+    struct queue light, waiting, ready; /* ready: heavy jobs, and light ones that run alone */
+    uint32_t held;                      /* jobs whose RESULT or REVOKED is still owed */
+    uint32_t fetching, running, publishing, heavy_running;
+    bool is_online, is_draining, is_dismissed, has_exited, has_spawned;
+    bool has_unacked;
+    uint32_t open_results;
+    ms_t results_at, heartbeat_at, sample_at, exit_at;
+    uint32_t lease_ms;
+    uint64_t epoch;
+    char text[ERR_TEXT_BYTES];
+};
+
+struct agent_action *agent_add(struct agent_actions *out, enum agent_action_type type);
+void agent_queue_put(struct agent *agent, struct queue *queue, uint32_t job, bool is_front);
+uint32_t agent_queue_take(struct agent *agent, struct queue *queue);
+/* The job's one answer; failures carry `text`. */
+void agent_finish(struct agent *agent, uint32_t job, enum status code, const char *text, ms_t now,
+                  struct agent_actions *out);
+void agent_hand_back(struct agent *agent, uint32_t job, struct agent_actions *out);
+void agent_kill_slot(struct agent *agent, uint32_t slot, enum kill_reason reason,
+                     struct agent_actions *out);
+void agent_exit(struct agent *agent, enum status code, const char *text, struct agent_actions *out);
+void agent_tick(struct agent *agent, ms_t now, struct agent_actions *out);

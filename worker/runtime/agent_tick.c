@@ -1,0 +1,243 @@
+/* The agent's decisions, taken on TICK alone: what to fetch, start, spawn, kill, send and wait for.
+ */
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/runtime/agent_state.h"
+
+static void enforce_deadlines(struct agent *agent, ms_t now, struct agent_actions *out)
+{
+    if (!agent->heavy_running)
+        return;
+    for (uint32_t i = 0; i < agent->options.slots; i++) {
+        const struct slot_state *slot = &agent->slots[i];
+        if (slot->phase == SLOT_HEAVY && agent->jobs[slot->ring[slot->first]].deadline <= now)
+            agent_kill_slot(agent, i, KILL_TIMEOUT, out);
+    }
+}
+
+static void sample_sizes(struct agent *agent, ms_t now, struct agent_actions *out)
+{
+    bool is_due = agent->sample_at <= now, is_needed = false;
+    for (uint32_t i = 0; agent->heavy_running && i < agent->options.slots; i++) {
+        const struct slot_state *slot = &agent->slots[i];
+        if (slot->phase != SLOT_HEAVY || !agent->jobs[slot->ring[slot->first]].memory_bytes)
+            continue;
+        is_needed = true;
+        if (is_due)
+            agent_add(out, AGENT_SAMPLE)->slot = i;
+    }
+    if (!is_needed)
+        agent->sample_at = MS_NEVER;
+    else if (is_due || agent->sample_at == MS_NEVER)
+        agent->sample_at = now + agent->options.sample_ms;
+}
+
+static void start_fetches(struct agent *agent, struct agent_actions *out)
+{
+    while (agent->waiting.count && agent->fetching + agent->ready.count + agent->heavy_running <
+                                       agent->options.slots + agent->options.prefetch) {
+        uint32_t job = agent_queue_take(agent, &agent->waiting);
+        agent->jobs[job].state = JOB_FETCHING;
+        agent->fetching++;
+        agent_add(out, AGENT_FETCH)->job = job;
+    }
+}
+
+static void start_job(struct agent *agent, uint32_t number, uint32_t job, struct agent_actions *out)
+{
+    struct slot_state *slot = &agent->slots[number];
+    slot->ring[(slot->first + slot->count++) % AGENT_WINDOW_MAX] = job;
+    agent->jobs[job].state = JOB_RUNNING;
+    agent->jobs[job].slot = number;
+    agent->running++;
+    struct agent_action *action = agent_add(out, AGENT_START);
+    action->job = job;
+    action->slot = number;
+}
+
+static void start_heavy(struct agent *agent, ms_t now, struct agent_actions *out)
+{
+    for (uint32_t i = 0; i < agent->options.slots && agent->ready.count; i++) {
+        if (agent->slots[i].phase != SLOT_IDLE)
+            continue;
+        uint32_t number = agent_queue_take(agent, &agent->ready);
+        struct job *job = &agent->jobs[number];
+        agent->slots[i].phase = SLOT_HEAVY;
+        job->deadline = job->timeout_ms ? now + job->timeout_ms : MS_NEVER;
+        start_job(agent, i, number, out);
+        if (!job->is_light) {
+            agent->heavy_running++;
+            struct agent_action *started = agent_add(out, AGENT_SEND_STARTED);
+            started->job = number;
+            started->attempt = job->attempt;
+        }
+    }
+}
+
+/* Light jobs are shared out evenly, as many as the slot's window has room for, once half of it is
+ * free. */
+static void start_light(struct agent *agent, struct agent_actions *out)
+{
+    if (!agent->light.count || agent->ready.count)
+        return;
+    uint32_t share = (agent->light.count + agent->options.slots - 1) / agent->options.slots;
+    for (uint32_t i = 0; i < agent->options.slots && agent->light.count; i++) {
+        struct slot_state *slot = &agent->slots[i];
+        if ((slot->phase != SLOT_IDLE && slot->phase != SLOT_LIGHT) || slot->count >= slot->window)
+            continue;
+        uint32_t room = slot->window - slot->count;
+        if (room < slot->window / 2)
+            continue;
+        slot->phase = SLOT_LIGHT;
+        for (uint32_t n = room < share ? room : share; n && agent->light.count; n--)
+            start_job(agent, i, agent_queue_take(agent, &agent->light), out);
+    }
+}
+
+static void spawn_slots(struct agent *agent, struct agent_actions *out)
+{
+    uint32_t free_slots = 0, demand = agent->ready.count + agent->fetching + agent->light.count;
+    if (!demand && agent->has_spawned)
+        return;
+    if (!agent->has_spawned) /* the first starts while the link connects */
+        demand = 1;
+    agent->has_spawned = true;
+    for (uint32_t i = 0; i < agent->options.slots; i++)
+        free_slots += agent->slots[i].phase == SLOT_IDLE || agent->slots[i].phase == SLOT_STARTING;
+    for (uint32_t i = 0; i < agent->options.slots && free_slots < demand; i++) {
+        if (agent->slots[i].phase != SLOT_ABSENT)
+            continue;
+        agent->slots[i].phase = SLOT_STARTING;
+        agent_add(out, AGENT_SPAWN)->slot = i;
+        free_slots++;
+    }
+}
+
+/* A frame closes when it is a millisecond old, or at once when nothing runs that could join it. */
+static void flush_results(struct agent *agent, ms_t now, struct agent_actions *out)
+{
+    bool is_alone = !agent->running && !agent->fetching && !agent->publishing;
+    if (!agent->open_results || !agent->is_online || (!is_alone && now <= agent->results_at))
+        return;
+    agent_add(out, AGENT_FLUSH);
+    agent->open_results = 0;
+}
+
+static void heartbeat(struct agent *agent, ms_t now, struct agent_actions *out)
+{
+    if (!agent->is_online || now < agent->heartbeat_at)
+        return;
+    agent_add(out, AGENT_SEND_HEARTBEAT);
+    agent->heartbeat_at = now + agent->lease_ms / 3;
+}
+
+/* Once what ran is over and acknowledged, GOODBYE hands back what came in meanwhile. When the grace
+ * is over first, what runs is ended and handed back too. */
+static void leave(struct agent *agent, ms_t now, struct agent_actions *out)
+{
+    if (agent->has_exited || (!agent->is_draining && !agent->is_dismissed))
+        return;
+    bool is_idle = !agent->running && !agent->fetching && !agent->publishing;
+    bool is_late = now >= agent->exit_at;
+    if (is_idle && (is_late || (!agent->open_results && !agent->has_unacked))) {
+        if (agent->is_online)
+            agent_add(out, AGENT_SEND_GOODBYE);
+        bool is_lost = agent->has_unacked && !agent->is_dismissed;
+        agent_exit(agent, is_lost ? E_UNREACHABLE : OK,
+                   is_lost ? "results were not acknowledged within the grace" : "", out);
+        return;
+    }
+    for (uint32_t i = 0; is_late && i < agent->options.slots; i++)
+        if (agent->slots[i].count)
+            agent_kill_slot(agent, i, KILL_DRAIN, out);
+}
+
+static ms_t earlier(ms_t a, ms_t b)
+{
+    return a < b ? a : b;
+}
+
+static ms_t wake_at(const struct agent *agent, ms_t now)
+{
+    ms_t at = earlier(agent->sample_at, agent->exit_at > now ? agent->exit_at : now + 100);
+    if (agent->is_online)
+        at = earlier(at, agent->heartbeat_at);
+    if (agent->is_online && agent->open_results)
+        at = earlier(at, agent->results_at + 1);
+    for (uint32_t i = 0; agent->heavy_running && i < agent->options.slots; i++) {
+        const struct slot_state *slot = &agent->slots[i];
+        if (slot->phase == SLOT_HEAVY)
+            at = earlier(at, agent->jobs[slot->ring[slot->first]].deadline);
+    }
+    return at;
+}
+
+void agent_tick(struct agent *agent, ms_t now, struct agent_actions *out)
+{
+    enforce_deadlines(agent, now, out);
+    sample_sizes(agent, now, out);
+    if (!agent->is_draining && !agent->is_dismissed) {
+        start_fetches(agent, out);
+        start_heavy(agent, now, out);
+        start_light(agent, out);
+        spawn_slots(agent, out);
+    }
+    flush_results(agent, now, out);
+    heartbeat(agent, now, out);
+    leave(agent, now, out);
+    agent_add(out, AGENT_WAKE_AT)->at = wake_at(agent, now);
+}
+
+bool agent_next_held(const struct agent *agent, uint32_t *cursor, struct attempt *out)
+{
+    while (*cursor < AGENT_JOBS_MAX) {
+        const struct job *job = &agent->jobs[(*cursor)++];
+        if (job->state == JOB_NONE || job->is_given_up)
+            continue;
+        *out = job->attempt;
+        return true;
+    }
+    return false;
+}
+
+bool agent_is_awaiting(const struct agent *agent, uint32_t slot)
+{
+    return agent->slots[slot].count > 0;
+}
+
+bool agent_is_draining(const struct agent *agent)
+{
+    return agent->is_draining;
+}
+
+uint64_t agent_epoch(const struct agent *agent)
+{
+    return agent->epoch;
+}
+
+bool agent_check(const struct agent *agent, struct err *err)
+{
+    uint32_t states[JOB_PUBLISHING + 1] = {0}, held = 0, in_slots = 0;
+    for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++) {
+        states[agent->jobs[i].state]++;
+        held += agent->jobs[i].state != JOB_NONE && !agent->jobs[i].is_given_up;
+    }
+    for (uint32_t i = 0; i < agent->options.slots; i++) {
+        const struct slot_state *slot = &agent->slots[i];
+        in_slots += slot->count;
+        bool may_hold = slot->phase >= SLOT_LIGHT;
+        if ((slot->count && !may_hold) || (slot->phase == SLOT_HEAVY && slot->count != 1)) {
+            err_set(err, E_INVALID, "slot %u in phase %u holds %u jobs", i, slot->phase,
+                    slot->count);
+            return false;
+        }
+    }
+    if (held != agent->held || states[JOB_WAITING] != agent->waiting.count ||
+        states[JOB_READY] != agent->light.count + agent->ready.count ||
+        states[JOB_FETCHING] != agent->fetching || states[JOB_RUNNING] != agent->running ||
+        in_slots != agent->running || states[JOB_PUBLISHING] != agent->publishing) {
+        err_set(err, E_INVALID, "counts disagree: held %u of %u, running %u, in slots %u, ready %u",
+                agent->held, held, agent->running, in_slots, states[JOB_READY]);
+        return false;
+    }
+    return true;
+}

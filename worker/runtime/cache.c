@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/runtime/cache.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/id_map.h"
+#include "common/base/mem.h"
+#include "common/fs.h"
+
+/* One artifact; the entries form a list by use, the newest first, and a free list. */
+struct entry {
+    struct id id;
+    uint64_t bytes;
+    uint32_t pins, newer, older;
+    bool is_verified;
+    struct stat seen; /* of a blob or a tree's folder, when it was put there */
+};
+
+enum { NO_ENTRY = UINT32_MAX };
+
+struct cache {
+    char folder[CACHE_PATH_BYTES - 160], work[CACHE_PATH_BYTES - 128];
+    bool is_private;
+    int lock_fd;
+    uint64_t bytes, max_bytes;
+    struct entry *entries;
+    uint32_t entry_count, capacity, newest, oldest, first_free;
+    struct id_map map;
+};
+
+static const struct id *id_at(const void *context, uint32_t index)
+{
+    return &((const struct cache *)context)->entries[index].id;
+}
+
+void cache_path(const struct cache *cache, const struct id *id, char out[CACHE_PATH_BYTES])
+{
+    char hex[ID_HEX_BYTES];
+    id_hex(id, hex);
+    snprintf(out, CACHE_PATH_BYTES, "%s/blobs/%s", cache->folder, hex);
+}
+
+static void unlink_entry(struct cache *cache, uint32_t index)
+{
+    const struct entry *entry = &cache->entries[index];
+    *(entry->newer == NO_ENTRY ? &cache->newest : &cache->entries[entry->newer].older) =
+        entry->older;
+    *(entry->older == NO_ENTRY ? &cache->oldest : &cache->entries[entry->older].newer) =
+        entry->newer;
+}
+
+static void link_newest(struct cache *cache, uint32_t index)
+{
+    struct entry *entry = &cache->entries[index];
+    entry->newer = NO_ENTRY;
+    entry->older = cache->newest;
+    *(cache->newest == NO_ENTRY ? &cache->oldest : &cache->entries[cache->newest].newer) = index;
+    cache->newest = index;
+}
+
+static uint32_t new_entry(struct cache *cache, const struct id *id)
+{
+    uint32_t index = cache->first_free;
+    if (index != NO_ENTRY) {
+        cache->first_free = cache->entries[index].older;
+    } else {
+        if (cache->entry_count == cache->capacity) {
+            cache->capacity = cache->capacity ? 2 * cache->capacity : 64;
+            cache->entries = mem_resize(cache->entries, cache->capacity * sizeof *cache->entries);
+        }
+        index = cache->entry_count++;
+    }
+    cache->entries[index] = (struct entry){.id = *id};
+    link_newest(cache, index);
+    id_map_put(&cache->map, id, index);
+    return index;
+}
+
+/* Forgets the entry and removes its file; a file that can't be removed is overwritten when it is
+ * fetched again. */
+static void drop(struct cache *cache, uint32_t index)
+{
+    char path[CACHE_PATH_BYTES];
+    struct entry *entry = &cache->entries[index];
+    cache_path(cache, &entry->id, path);
+    if (unlink(path) && (errno == EISDIR || errno == EPERM))
+        (void)!fs_remove_tree(path, NULL);
+    id_map_remove(&cache->map, &entry->id);
+    unlink_entry(cache, index);
+    cache->bytes -= entry->bytes;
+    entry->older = cache->first_free;
+    cache->first_free = index;
+}
+
+static void make_room(struct cache *cache)
+{
+    for (uint32_t at = cache->oldest; at != NO_ENTRY && cache->bytes > cache->max_bytes;) {
+        uint32_t newer = cache->entries[at].newer;
+        if (!cache->entries[at].pins)
+            drop(cache, at);
+        at = newer;
+    }
+}
+
+static void clear_folder(const char *path)
+{
+    (void)!fs_remove_tree(path, NULL);
+    (void)!fs_make_dirs(path, NULL);
+}
+
+/* What an earlier process left. Trees go: to verify them needs their manifests, which the store
+ * has. */
+static enum status scan(struct cache *cache, struct err *err)
+{
+    char path[CACHE_PATH_BYTES];
+    snprintf(path, sizeof path, "%s/blobs", cache->folder);
+    DIR *folder = opendir(path);
+    if (!folder)
+        return fs_error(err, errno, path, "opendir");
+    for (const struct dirent *item; (item = readdir(folder));) {
+        struct id id;
+        struct stat seen;
+        if (!strcmp(item->d_name, ".") || !strcmp(item->d_name, ".."))
+            continue;
+        int bytes = snprintf(path, sizeof path, "%s/blobs/%s", cache->folder, item->d_name);
+        if (bytes < 0 || (size_t)bytes >= sizeof path)
+            continue;
+        bool is_ours = id_parse(item->d_name, strlen(item->d_name), &id, NULL) == OK;
+        if (!is_ours || lstat(path, &seen) || !S_ISREG(seen.st_mode)) {
+            (void)!fs_remove_tree(path, NULL);
+            continue;
+        }
+        struct entry *entry = &cache->entries[new_entry(cache, &id)];
+        entry->bytes = (uint64_t)seen.st_size;
+        cache->bytes += entry->bytes;
+    }
+    closedir(folder);
+    make_room(cache);
+    return OK;
+}
+
+/* Takes the folder for this process alone; where another worker has it, a private one inside. */
+static enum status take_folder(struct cache *cache, const char *folder, struct err *err)
+{
+    char path[CACHE_PATH_BYTES], *real;
+    TRY(fs_make_dirs(folder, err));
+    real = realpath(folder, NULL);
+    if (!real)
+        return fs_error(err, errno, folder, "realpath");
+    int bytes = snprintf(cache->folder, sizeof cache->folder - 64, "%s", real);
+    free(real); /* realpath's own */
+    if (bytes < 0 || (size_t)bytes >= sizeof cache->folder - 64)
+        return err_set(err, E_LIMIT, "%s: the path is too long for a cache folder", folder);
+    snprintf(path, sizeof path, "%s/lock", cache->folder);
+    cache->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (cache->lock_fd < 0)
+        return fs_error(err, errno, path, "open");
+    if (flock(cache->lock_fd, LOCK_EX | LOCK_NB)) {
+        snprintf(path, sizeof path, "%s/private-", cache->folder);
+        cache->is_private = true;
+        return fs_make_temp_dir(path, cache->folder, sizeof cache->folder, err);
+    }
+    return OK;
+}
+
+enum status cache_open(const char *folder, uint64_t max_bytes, struct cache **out, struct err *err)
+{
+    char path[CACHE_PATH_BYTES];
+    *out = NULL;
+    AUTO(cache_close) struct cache *cache = mem_alloc(sizeof *cache);
+    cache->lock_fd = -1;
+    cache->max_bytes = max_bytes;
+    cache->newest = cache->oldest = cache->first_free = NO_ENTRY;
+    cache->map = id_map_init(id_at, cache);
+    TRY(take_folder(cache, folder, err));
+    snprintf(path, sizeof path, "%s/blobs", cache->folder);
+    TRY(fs_make_dirs(path, err));
+    snprintf(cache->work, sizeof cache->work, "%s/work", cache->folder);
+    clear_folder(cache->work);
+    if (!fs_exists(cache->work))
+        return err_set(err, E_IO, "%s: cannot be made", cache->work);
+    TRY(scan(cache, err));
+    *out = TAKE(cache);
+    return OK;
+}
+
+void cache_close(struct cache *cache)
+{
+    if (cache->is_private)
+        (void)!fs_remove_tree(cache->folder, NULL);
+    else if (*cache->work)
+        (void)!fs_remove_tree(cache->work, NULL);
+    if (cache->lock_fd >= 0)
+        close(cache->lock_fd);
+    id_map_fini(&cache->map);
+    mem_free(cache->entries);
+    mem_free(cache);
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+bool cache_pin(struct cache *cache, const struct id *id)
+{
+    char path[CACHE_PATH_BYTES];
+    struct stat now;
+    uint32_t index = id_map_get(&cache->map, id);
+    if (index == ID_MAP_NONE)
+        return false;
+    struct entry *entry = &cache->entries[index];
+    if (!entry->is_verified)
+        return false;
+    cache_path(cache, id, path);
+    if (lstat(path, &now) || !is_same(&now, &entry->seen)) {
+        if (!entry->pins) /* whoever uses it has the changed file; the next one gets a fresh copy */
+            drop(cache, index);
+        return false;
+    }
+    entry->pins++;
+    unlink_entry(cache, index);
+    link_newest(cache, index);
+    return true;
+}
+
+void cache_unpin(struct cache *cache, const struct id *id)
+{
+    uint32_t index = id_map_get(&cache->map, id);
+    if (index != ID_MAP_NONE && cache->entries[index].pins)
+        cache->entries[index].pins--;
+    make_room(cache);
+}
+
+void cache_add(struct cache *cache, const struct artifact *artifact)
+{
+    char path[CACHE_PATH_BYTES];
+    uint32_t index = id_map_get(&cache->map, &artifact->id);
+    if (index == ID_MAP_NONE)
+        index = new_entry(cache, &artifact->id);
+    struct entry *entry = &cache->entries[index];
+    cache_path(cache, &artifact->id, path);
+    cache->bytes -= entry->bytes;
+    entry->is_verified = lstat(path, &entry->seen) == 0;
+    entry->bytes = artifact->is_tree ? artifact->bytes : (uint64_t)entry->seen.st_size;
+    entry->pins++;
+    cache->bytes += entry->bytes;
+    make_room(cache);
+}
+
+const char *cache_work_folder(const struct cache *cache)
+{
+    return cache->work;
+}
+
+uint64_t cache_bytes(const struct cache *cache)
+{
+    return cache->bytes;
+}

@@ -1,0 +1,41 @@
+/* Artifacts on this machine: a content-addressed folder of bounded size, the longest unused go
+ * first.
+ *
+ *   FOLDER/lock            held while a worker uses the folder; another worker then takes a private
+ * folder inside it FOLDER/blobs/<64 hex>  a file (0444), or a folder for a tree FOLDER/work/ work
+ * folders of jobs; emptied at start
+ *
+ * What this process put there it has verified while copying, and trusts while size, inode and
+ * change time stay the same; what an earlier process left is verified once more before its first
+ * use. An entry that a job uses is pinned and stays. The cache knows no store: mover.c fills it.
+ * Thread: the loop's. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "proto/err.h"
+#include "proto/task_spec.h"
+
+struct cache;
+
+enum { CACHE_PATH_BYTES = 4096 };
+
+/* Errors: E_IO, E_DENIED, E_FULL. */
+MUST_USE enum status cache_open(const char *folder, uint64_t max_bytes, struct cache **out,
+                                struct err *err);
+/* Removes what is left in the work folder, and a private folder altogether. */
+void cache_close(struct cache *cache);
+/* Is the artifact here, and still what it was? Then it is pinned. */
+bool cache_pin(struct cache *cache, const struct id *id);
+void cache_unpin(struct cache *cache, const struct id *id);
+/* Where the artifact lies, or has to be put. */
+void cache_path(const struct cache *cache, const struct id *id, char out[CACHE_PATH_BYTES]);
+/* It lies there now, verified: pinned once. Makes room by removing what is unpinned. */
+void cache_add(struct cache *cache, const struct artifact *artifact);
+/* The folder for work folders, absolute. */
+const char *cache_work_folder(const struct cache *cache);
+uint64_t cache_bytes(const struct cache *cache);
+
+static inline void cache_close_auto(struct cache **cache)
+{
+    if (*cache)
+        cache_close(*cache);
+}

@@ -1,0 +1,14 @@
+/* The processes below a slot, found in /proc: its descendants, and whatever else is of its session
+ * (a program that was orphaned on the way). A slot is a subreaper, so that a daemon it started
+ * stays below it. Thread: any. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Bytes resident of `root` and everything below it; shared pages count once per process. 0: gone,
+ * or /proc is not there. */
+uint64_t procs_resident(pid_t root);
+/* Kills everything below `root`, again and again until nothing new turns up; `root` itself is
+ * stopped and left to the caller to kill. */
+void procs_kill_below(pid_t root);

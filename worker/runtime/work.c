@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/runtime/work.h"
+
+#include <string.h>
+
+#include "common/base/assert.h"
+#include "common/base/mem.h"
+#include "worker/kinds/kind.h"
+#include "worker/runtime/work_state.h"
+
+/* A TASKS frame that jobs point into. */
+struct work_frame {
+    size_t jobs;
+    uint8_t bytes[];
+};
+
+static const struct id *arrival_id_at(const void *context, uint32_t index)
+{
+    return &((const struct works *)context)->arrivals[index]->move.artifact.id;
+}
+
+struct works *works_new(const struct works_options *options)
+{
+    struct works *works = mem_alloc(sizeof *works);
+    works->options = *options;
+    works->items = mem_alloc(AGENT_JOBS_MAX * sizeof *works->items);
+    works->first_free = AGENT_NONE;
+    works->arrival_map = id_map_init(arrival_id_at, works);
+    works->ended = buf_init(0);
+    works->scratch = buf_init(0);
+    return works;
+}
+
+void works_free(struct works *works)
+{
+    for (uint32_t i = 0; i < works->used; i++)
+        if (works->items[i].frame)
+            works_release(works, i);
+    for (uint32_t i = 0; i < works->arrival_count; i++) {
+        buf_fini(&works->arrivals[i]->waiters);
+        mem_free(works->arrivals[i]);
+    }
+    mem_free(works->arrivals);
+    id_map_fini(&works->arrival_map);
+    buf_fini(&works->ended);
+    buf_fini(&works->scratch);
+    mem_free(works->items);
+    mem_free(works);
+}
+
+/* Does its kind touch no files, and has it no limits to be watched? A malformed spec is found out
+ * when it is fetched for. */
+static bool is_light(const struct task_msg *task)
+{
+    struct task_spec spec;
+    if (task->timeout_ms || task->memory_bytes || task->input_count ||
+        task_spec_parse(task->spec, task->spec_bytes, &spec, NULL) != OK || spec.output_count ||
+        spec.input_count)
+        return false;
+    const struct kind *kind = kind_find(spec.kind, spec.kind_bytes);
+    return kind && kind->is_light;
+}
+
+static uint32_t new_number(struct works *works)
+{
+    uint32_t job = works->first_free;
+    if (job != AGENT_NONE)
+        works->first_free = works->items[job].next_free;
+    else if (works->used < AGENT_JOBS_MAX)
+        job = works->used++;
+    return job;
+}
+
+static void free_number(struct works *works, uint32_t job)
+{
+    works->items[job] = (struct work){.next_free = works->first_free};
+    works->first_free = job;
+}
+
+enum status works_take(struct works *works, const uint8_t *frame, size_t bytes, struct buf *jobs,
+                       struct err *err)
+{
+    struct work_frame *kept = mem_resize(NULL, sizeof *kept + bytes);
+    memcpy(kept->bytes, frame, bytes);
+    struct mp_reader reader = mp_reader(kept->bytes, bytes);
+    uint32_t count = msg_batch_begin(&reader, MSG_TASKS);
+    size_t before = jobs->count;
+    enum status status = OK;
+    for (kept->jobs = 0; kept->jobs < count && !reader.is_bad; kept->jobs++) {
+        uint32_t job = new_number(works);
+        if (job == AGENT_NONE) {
+            status = err_set(err, E_LIMIT, "TASKS: more than %d jobs at once", AGENT_JOBS_MAX);
+            break;
+        }
+        struct work *work = &works->items[job];
+        *work = (struct work){.frame = kept};
+        buf_put(jobs, &job, sizeof job);
+        msg_next_task(&reader, &work->task);
+        if (!reader.is_bad)
+            work->is_light = is_light(&work->task);
+    }
+    if (status == OK)
+        status = mp_reader_finish(&reader, "TASKS", err);
+    if (status == OK && count)
+        return OK;
+    for (size_t at = before; at < jobs->count; at += sizeof(uint32_t)) {
+        uint32_t job;
+        memcpy(&job, jobs->bytes + at, sizeof job);
+        free_number(works, job);
+    }
+    jobs->count = before;
+    mem_free(kept);
+    return status;
+}
+
+struct work *works_get(struct works *works, uint32_t job)
+{
+    ASSERT(job < works->used && works->items[job].frame);
+    return &works->items[job];
+}
+
+void works_release(struct works *works, uint32_t job)
+{
+    struct work *work = works_get(works, job);
+    if (work->heavy)
+        works_forget_heavy(works, work);
+    if (!--work->frame->jobs)
+        mem_free(work->frame);
+    free_number(works, job);
+}
+
+/* The action of the job's spec, in the scratch buffer; its size in `*bytes`. */
+static const uint8_t *action_of(struct works *works, const struct work *work, size_t *bytes)
+{
+    const struct work_heavy *heavy = work->heavy;
+    *bytes = work->task.spec_bytes;
+    if (!heavy || !heavy->resolved_count)
+        return work->task.spec;
+    size_t need = task_spec_action(&heavy->spec, heavy->resolved, heavy->resolved_count, NULL, 0);
+    uint8_t *at = buf_reserve(&works->scratch, need);
+    *bytes = task_spec_action(&heavy->spec, heavy->resolved, heavy->resolved_count, at, need);
+    works->scratch.count += need;
+    return at;
+}
+
+static enum status write_record(struct works *works, const struct work *work,
+                                struct result_msg *out, struct err *err)
+{
+    struct record record = {.attempt = work->task.attempt.number,
+                            .begun_us = work->begun_us,
+                            .took_us = work->took_us,
+                            .worker = works->options.worker_name,
+                            .worker_bytes = (uint32_t)strlen(works->options.worker_name)};
+    const struct record_output *outputs = NULL;
+    if (work->heavy) {
+        const struct publication *published = &work->heavy->move.publication;
+        record.has_log = published->has_log;
+        record.log = published->log;
+        record.output_count = published->output_count;
+        record.values = published->values;
+        record.values_bytes = published->values_bytes;
+        outputs = published->outputs;
+    }
+    buf_clear(&works->scratch);
+    /* The action goes first into the scratch buffer, the record behind it: room for both, so that
+     * neither moves. */
+    size_t room = 2 * (work->task.spec_bytes + work->task.inputs_bytes) + record.values_bytes +
+                  (size_t)record.output_count * 256 + 1024;
+    (void)!buf_reserve(&works->scratch, room);
+    record.action = action_of(works, work, &record.action_bytes);
+    size_t left = works->scratch.capacity - works->scratch.count;
+    out->record = works->scratch.bytes + works->scratch.count;
+    out->record_bytes =
+        record_encode(&record, outputs, works->scratch.bytes + works->scratch.count, left);
+    if (out->record_bytes > RECORD_BYTES_MAX)
+        return err_set(err, E_LIMIT, "the record would have %zu bytes, over %d", out->record_bytes,
+                       RECORD_BYTES_MAX);
+    ASSERT(out->record_bytes && out->record_bytes <= left);
+    return OK;
+}
+
+enum status works_result(struct works *works, uint32_t job, enum status code, const char *text,
+                         struct result_msg *out, struct err *err)
+{
+    const struct work *work = works_get(works, job);
+    *out = (struct result_msg){.attempt = work->task.attempt, .code = code};
+    if (code == OK)
+        return write_record(works, work, out, err);
+    out->text = text;
+    out->text_bytes = (uint32_t)strlen(text);
+    if (!work->heavy)
+        return OK;
+    const struct publication *published = &work->heavy->move.publication;
+    out->has_log = published->has_log;
+    out->log = published->log;
+    uint32_t lost_count = (uint32_t)(work->heavy->lost.count / sizeof(struct id));
+    if (code != E_LOST || !lost_count)
+        return OK;
+    buf_clear(&works->scratch);
+    size_t room = 8 + (size_t)lost_count * (ID_BYTES + 2);
+    struct mp_writer writer = mp_writer(buf_reserve(&works->scratch, room), room);
+    for (uint32_t i = 0; i < lost_count; i++)
+        mp_write_id(&writer, (const struct id *)(const void *)work->heavy->lost.bytes + i);
+    out->lost = writer.out;
+    out->lost_bytes = writer.need;
+    out->lost_count = lost_count;
+    return OK;
+}
+
+bool works_next_ended(struct works *works, struct work_ended *out)
+{
+    if (works->ended_at == works->ended.count) {
+        buf_clear(&works->ended);
+        works->ended_at = 0;
+        works_take_moves(works);
+        if (!works->ended.count)
+            return false;
+    }
+    memcpy(out, works->ended.bytes + works->ended_at, sizeof *out);
+    works->ended_at += sizeof *out;
+    return true;
+}
