@@ -1,7 +1,11 @@
-/* CSV by RFC 4180, split at memory speed: quoted fields, doubled quotes, line breaks inside quotes, CRLF or LF, a
- * missing last line break, a UTF-8 byte-order mark. The text is changed in place (unquoting); fields are views into
- * it. A record with another number of fields than the first is E_INVALID and names its line.
- * Numbers: csv_real is correctly rounded (fast path of 15 digits, else strtod), and rejects text, NaN, infinity. */
+/* CSV by RFC 4180, split at memory speed: quoted fields, doubled quotes, line breaks inside quotes,
+ * CRLF or LF, a missing last line break, a UTF-8 byte-order mark. The text is changed in place
+ * (unquoting); fields are views into it. A record with another number of fields than the first is
+ * E_INVALID and names its line. A quote inside a field that does not begin with one is an ordinary
+ * character; NUL bytes are refused. Numbers: csv_real is correctly rounded (fast path of 15 digits,
+ * else strtod in the C locale), and rejects text, NaN, infinity and hexadecimal; spaces around a
+ * number are allowed. Source of the fast path: Clinger, "How to read floating point numbers
+ * accurately" (1990), §3. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdbool.h>
@@ -30,11 +34,14 @@ struct csv {
 /* `text` must have one writable byte behind `bytes`. */
 struct csv csv_init(const char *name, char *text, size_t bytes, char separator);
 void csv_fini(struct csv *csv);
-/* Reads a record into csv->fields. Sets *has_record false at the end. An empty line is skipped. Errors: E_INVALID ragged record, quote
- * left open, text behind a closing quote; E_LIMIT columns or field bytes. */
+/* Reads a record into csv->fields. Sets *has_record false at the end. An empty line is skipped.
+ * Errors: E_INVALID ragged record, quote left open, text behind a closing quote; E_LIMIT columns or
+ * field bytes. */
 MUST_USE enum status csv_next(struct csv *csv, bool *has_record, struct err *err);
 bool csv_real(const char *text, size_t bytes, double *out);
 bool csv_int(const char *text, size_t bytes, int64_t *out);
-/* Appends one field, quoted where RFC 4180 needs it. */
+/* Appends one field, quoted where RFC 4180 needs it. NULL is a missing value (nothing between the
+ * commas), an empty text is
+ * "". */
 struct buf;
 void csv_put_field(struct buf *out, const char *text, size_t bytes, bool is_first);
