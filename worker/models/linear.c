@@ -21,7 +21,9 @@
 
 enum {
     MEMORY = 10, /* corrections that L-BFGS keeps */
-    NEWTON_STEPS_MAX = 12,
+    /* Few enough that without an optimum the gradient, which falls by e each step, stays above
+       rounding errors. */
+    NEWTON_STEPS_MAX = 8,
     CG_STEPS_MAX = 500,
 };
 
@@ -31,6 +33,11 @@ enum { PENALTY_NONE, PENALTY_L2 };
 /* Relative to the largest weight: a Newton step below `fine` ends the search; one below `enough` is
  * an optimum whose last digits the data do not decide. */
 static const double fine = 1e-10, enough = 1e-5;
+
+/* Rounding errors of the gradient (columns have deviation 1, losses are means), and of curvature
+ * relative to the steepest direction: columns that depend on each other leave directions in which
+ * the loss is flat. */
+static const double noise = 1e-16, flat = 1e-14;
 
 struct linear {
     struct fitted fitted;
@@ -130,11 +137,15 @@ static void solve(struct logistic *logistic, struct newton *newton)
     for (size_t i = 0; i < count; i++)
         newton->direction[i] = newton->residual[i] = -newton->gradient[i];
     memset(newton->step, 0, count * sizeof *newton->step);
-    double squares = vecmath_dot(newton->residual, newton->residual, count), first = squares;
-    for (size_t k = 0; k < CG_STEPS_MAX && k < 2 * count && squares > 1e-24 * first; k++) {
+    double squares = vecmath_dot(newton->residual, newton->residual, count);
+    double enough_squares = fmax(1e-24 * squares, noise * noise * (double)count), steepest = 0;
+    for (size_t k = 0; k < CG_STEPS_MAX && k < 2 * count && squares > enough_squares; k++) {
         logistic_curvature(logistic, newton->direction, newton->product);
+        logistic_centre(logistic, newton->product);
         double curvature = vecmath_dot(newton->direction, newton->product, count);
-        if (!(curvature > 0))
+        double steepness = curvature / vecmath_dot(newton->direction, newton->direction, count);
+        steepest = fmax(steepest, steepness);
+        if (!(steepness > flat * steepest))
             return;
         double length = squares / curvature;
         vecmath_add_scaled(length, newton->direction, count, newton->step);
@@ -161,10 +172,12 @@ static enum status polish(struct logistic *logistic, double *weights, double *si
     double before = INFINITY;
     *size = INFINITY;
     for (int i = 0; i<NEWTON_STEPS_MAX && * size> fine; i++) {
+        logistic_centre(logistic, weights);
         logistic_loss(logistic, weights, newton.gradient);
+        logistic_centre(logistic, newton.gradient);
         double slope = largest(newton.gradient, count);
-        if (slope >= before || slope == 0) {
-            *size = slope == 0 ? 0 : *size;
+        if (slope <= noise || slope >= before) {
+            *size = i ? *size : 0;
             break;
         }
         before = slope;

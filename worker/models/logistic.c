@@ -182,16 +182,15 @@ bool logistic_is_separated(const struct logistic *logistic, const double *weight
     return true;
 }
 
-/* Over-parametrised softmax: only differences between classes matter, so each column's weights are
- * made to sum to 0, where every penalised optimum lies and an unpenalised search from 0 stays. */
-static void centre_classes(double *values, size_t outputs, size_t columns)
+void logistic_centre(const struct logistic *logistic, double *v)
 {
-    for (size_t j = 0; outputs > 1 && j < columns; j++) {
+    size_t outputs = logistic->outputs, stride = logistic->columns + 1;
+    for (size_t j = 0; outputs > 1 && j < stride; j++) {
         double sum = 0;
         for (size_t k = 0; k < outputs; k++)
-            sum += values[k * columns + j];
+            sum += v[k * stride + j];
         for (size_t k = 0; k < outputs; k++)
-            values[k * columns + j] -= sum / (double)outputs;
+            v[k * stride + j] -= sum / (double)outputs;
     }
 }
 
@@ -205,6 +204,4 @@ void logistic_raw(const struct logistic *logistic, const double *weights, double
             coef[k * columns + j] = w[j] / logistic->scale[j];
         intercept[k] = w[columns] - vecmath_dot(coef + k * columns, logistic->mean, columns);
     }
-    centre_classes(coef, logistic->outputs, columns);
-    centre_classes(intercept, logistic->outputs, 1);
 }

@@ -41,6 +41,10 @@ DEFINE_AUTO_VALUE(struct logistic, logistic_fini)
 double logistic_loss(struct logistic *logistic, const double *weights, double *gradient);
 /* out = H v, H the second derivative where logistic_loss was called last. */
 void logistic_curvature(struct logistic *logistic, const double *v, double *out);
+/* Takes the mean over the outputs from each column's values and from the intercepts of `v` (shaped
+ * as weights). With three or more outputs only differences between them matter: this removes what
+ * rounding errors put where the curvature is zero. */
+void logistic_centre(const struct logistic *logistic, double *v);
 /* Does `weights` give every training row to its class, with room to spare? Then, without a penalty,
  * there is no optimum. */
 bool logistic_is_separated(const struct logistic *logistic, const double *weights);
