@@ -8,7 +8,7 @@
 
 #include "proto/limits.h"
 
-enum { SUGGEST_BYTES_MAX = 63, STRUCT_BYTES_MAX = 1024 };
+enum { SUGGEST_BYTES_MAX = 63, SHOWN_BYTES = 96 };
 
 /* ---- suggestions ---- */
 
@@ -84,30 +84,50 @@ static void *allocate(struct canon *c, const struct value *at, size_t bytes)
 static bool canonical_params(struct canon *c, const struct schema *const *schemas,
                              const struct value *params, struct value *out);
 
+/* A value as a complaint shows it. */
+static const char *show(const struct value *value, char text[SHOWN_BYTES])
+{
+    switch ((enum value_type)value->type) {
+    case VALUE_NIL: return "null";
+    case VALUE_BOOL: return value->boolean ? "true" : "false";
+    case VALUE_INT: snprintf(text, SHOWN_BYTES, "%lld", (long long)value->integer); break;
+    case VALUE_REAL: snprintf(text, SHOWN_BYTES, "%.15g", value->real); break;
+    case VALUE_STRING: snprintf(text, SHOWN_BYTES, "the text \"%.60s\"", value->text); break;
+    case VALUE_BINARY:
+    case VALUE_ARRAY:
+    case VALUE_MAP: snprintf(text, SHOWN_BYTES, "a %s", value_type_name(value->type)); break;
+    }
+    return text;
+}
+
 static bool wrong_type(struct canon *c, const struct param *p, const struct value *value,
                        const char *expected)
 {
-    if (value->type == VALUE_STRING)
-        problem(c, value, "%s: expected %s, not the text \"%.60s\"", p->name, expected,
-                value->text);
-    else
-        problem(c, value, "%s: expected %s, not a %s", p->name, expected,
-                value_type_name(value->type));
+    char text[SHOWN_BYTES];
+    problem(c, value, "%s: expected %s, not %s", p->name, expected, show(value, text));
     return false;
+}
+
+static bool is_in_range(const struct param *p, double number)
+{
+    return isfinite(number) && (p->low_is_open ? number > p->low : number >= p->low) &&
+           (p->high_is_open ? number < p->high : number <= p->high);
 }
 
 static bool in_range(struct canon *c, const struct param *p, const struct value *value,
                      double number)
 {
-    bool is_low = p->low_is_open ? !(number > p->low) : !(number >= p->low);
-    bool is_high = p->high_is_open ? !(number < p->high) : !(number <= p->high);
-    if (!is_low && !is_high)
+    if (is_in_range(p, number))
         return true;
-    if (isinf(p->high))
-        problem(c, value, "%s: %g is not %s %.15g", p->name, number,
+    if (!isfinite(number))
+        problem(c, value, "%s: %g is not a finite number", p->name, number);
+    else if (isinf(p->high))
+        problem(c, value, "%s: %.15g is not %s %.15g", p->name, number,
                 p->low_is_open ? "above" : "at least", p->low);
+    else if (!p->low_is_open && !p->high_is_open)
+        problem(c, value, "%s: %.15g is not in %.15g … %.15g", p->name, number, p->low, p->high);
     else
-        problem(c, value, "%s: %g is not %s %.15g and %s %.15g", p->name, number,
+        problem(c, value, "%s: %.15g is not %s %.15g and %s %.15g", p->name, number,
                 p->low_is_open ? "above" : "at least", p->low,
                 p->high_is_open ? "below" : "at most", p->high);
     return false;
@@ -262,7 +282,12 @@ static bool canonical_value(struct canon *c, const struct param *p, const struct
         return value->type == VALUE_MAP ? canonical_params(c, p->schemas, value, out)
                                         : wrong_type(c, p, value, "a mapping");
     case PARAM_LIST: return canonical_list(c, p, value, out);
-    case PARAM_ANY: return true;
+    case PARAM_ANY:
+        if (value_encode(value, NULL, 0))
+            return true;
+        problem(c, value, "%s: holds a number that is not finite, or is nested too deeply",
+                p->name);
+        return false;
     }
     return false;
 }
@@ -328,17 +353,13 @@ static void check_required(struct canon *c, const struct schema *schema, const s
                     schema->params[i].help);
 }
 
+/* Decoding checks what single values can't say, too. */
 static void run_check(struct canon *c, const struct schema *schema, const struct value *params,
                       const struct value *canonical)
 {
-    _Alignas(16) uint8_t decoded[STRUCT_BYTES_MAX];
     struct err err = {0};
-    if (!schema->check || schema->struct_bytes > sizeof decoded)
-        return;
-    enum status status = schema_decode(schema, canonical, decoded, &err);
-    if (status == OK)
-        status = schema->check(decoded, &err);
-    if (status != OK)
+    void *decoded = schema->check ? allocate(c, params, schema->struct_bytes) : NULL;
+    if (decoded && schema_decode(schema, canonical, decoded, &err) != OK)
         problem(c, params, "%s", err.text);
 }
 
@@ -398,16 +419,33 @@ static int choice_index(const struct param *p, const struct value *value)
     return -1;
 }
 
+/* Are all items of the list what canonical ones are: strings, or mappings of one pair? */
+static bool are_items(const struct value *list, enum value_type type)
+{
+    if (list->type != VALUE_ARRAY)
+        return false;
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->items[i].type != type || (type == VALUE_MAP && list->items[i].count != 1))
+            return false;
+    return true;
+}
+
 static bool decode_value(const struct param *p, const struct value *value, void *field)
 {
     switch (p->type) {
     case PARAM_BOOL: *(bool *)field = value->boolean; return value->type == VALUE_BOOL;
-    case PARAM_INT: *(int64_t *)field = value->integer; return value->type == VALUE_INT;
-    case PARAM_REAL: *(double *)field = value->real; return value->type == VALUE_REAL;
+    case PARAM_INT:
+        *(int64_t *)field = value->integer;
+        return value->type == VALUE_INT && is_in_range(p, (double)value->integer);
+    case PARAM_REAL:
+        *(double *)field = value->real;
+        return value->type == VALUE_REAL && is_in_range(p, value->real);
     case PARAM_STRING: *(const char **)field = value->text; return value->type == VALUE_STRING;
     case PARAM_ENUM: *(int *)field = choice_index(p, value); return *(int *)field >= 0;
     case PARAM_STRINGS:
-    case PARAM_LIST: *(const struct value **)field = value; return value->type == VALUE_ARRAY;
+        *(const struct value **)field = value;
+        return are_items(value, VALUE_STRING);
+    case PARAM_LIST: *(const struct value **)field = value; return are_items(value, VALUE_MAP);
     case PARAM_OBJECT: *(const struct value **)field = value; return value->type == VALUE_MAP;
     case PARAM_ANY: *(const struct value **)field = value; return true;
     }
@@ -434,15 +472,16 @@ enum status schema_decode(const struct schema *schema, const struct value *param
     for (size_t i = 0; i < schema->param_count; i++) {
         const struct param *p = &schema->params[i];
         uint8_t *base = out;
+        char text[SHOWN_BYTES];
         const struct value *value = value_get(params, p->name);
         if (!value && p->has_default == PARAM_REQUIRED)
             return err_set(err, E_INVALID, "%s: parameter `%s` is missing", schema->title, p->name);
         *(bool *)(base + p->has_offset) = value || p->has_default == PARAM_VALUE;
         if (value && !decode_value(p, value, base + p->offset))
-            return err_set(err, E_INVALID, "%s: parameter `%s` is a %s", schema->title, p->name,
-                           value_type_name(value->type));
+            return err_set(err, E_INVALID, "%s: parameter `%s` can't be %s", schema->title, p->name,
+                           show(value, text));
         if (!value && p->has_default == PARAM_VALUE)
             decode_default(p, base + p->offset);
     }
-    return OK;
+    return schema->check ? schema->check(out, err) : OK;
 }
