@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "broker/pipeline/pipeline.h"
@@ -69,8 +70,51 @@ bool diagnostics_is_full(const struct diagnostics *d)
     return d->error_count >= DIAGNOSTICS_MAX;
 }
 
+/* ---- in the file's order ---- */
+
+struct line {
+    const char *text;
+    size_t bytes;
+    unsigned long row, column;
+    size_t index; /* keeps the sort stable */
+};
+
+static int compare_lines(const void *a, const void *b)
+{
+    const struct line *x = a, *y = b;
+    if (x->row != y->row)
+        return x->row < y->row ? -1 : 1;
+    if (x->column != y->column)
+        return x->column < y->column ? -1 : 1;
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* Lines begin with FILE:ROW:COLUMN or with FILE alone, which come first. */
+static void sort_lines(struct diagnostics *d)
+{
+    struct line lines[DIAGNOSTICS_MAX + 1] = {0};
+    size_t count = 0, skip = d->file ? strlen(d->file) + 1 : 0;
+    const char *text = d->text.count ? buf_text(&d->text) : "";
+    for (const char *at = text; *at && count <= DIAGNOSTICS_MAX; at += lines[count++].bytes) {
+        struct line *line = &lines[count];
+        char *end = NULL;
+        *line = (struct line){.text = at, .bytes = strcspn(at, "\n") + 1, .index = count};
+        if (line->bytes > skip)
+            line->row = strtoul(at + skip, &end, 10);
+        if (end && *end == ':')
+            line->column = strtoul(end + 1, NULL, 10);
+    }
+    AUTO(buf_fini) struct buf sorted = buf_init(0);
+    qsort(lines, count, sizeof *lines, compare_lines);
+    for (size_t i = 0; i < count; i++)
+        buf_put(&sorted, lines[i].text, lines[i].bytes);
+    buf_clear(&d->text);
+    buf_put(&d->text, sorted.bytes, sorted.count);
+}
+
 enum status diagnostics_end(struct diagnostics *d)
 {
+    sort_lines(d);
     uint32_t count = d->error_count + d->warning_count;
     if (count > DIAGNOSTICS_MAX)
         buf_format(&d->text, "… and %u more\n", count - DIAGNOSTICS_MAX);

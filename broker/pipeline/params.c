@@ -26,14 +26,12 @@ static struct scope step_scope(struct pipeline *p, const struct step *step, stru
 
 void params_scan(struct pipeline *p, struct step *step)
 {
-    if (!step->kind_at)
+    if (step->is_broken)
         return;
     AUTO(arena_fini) struct arena scratch = {0};
     struct scope scope = step_scope(p, step, &scratch);
-    uint32_t errors = p->d->error_count;
     step->params_axes = substitute_scan(&scope, &step->params);
     step->axes_used |= step->params_axes;
-    step->is_broken |= p->d->error_count != errors;
 }
 
 /* ---- one combination ---- */
@@ -41,23 +39,29 @@ void params_scan(struct pipeline *p, struct step *step)
 struct report_context {
     struct pipeline *p;
     const struct step *step;
+    const struct value *params;
+    bool is_partial; /* some were left out: what is said of the whole may be wrong */
 };
 
 static void report(void *context, const struct value *at, const char *text)
 {
     const struct report_context *c = context;
+    if (c->is_partial && at == c->params)
+        return;
     diagnostics_error(c->p->d, at && at->line ? at : c->step->at, "%s", text);
 }
 
 /* The schema set of these parameters: of the kind, or of the variant that one of them names. */
 static const struct kind_info *find_kind(struct pipeline *p, const struct step *step,
-                                         const struct value *params)
+                                         const struct value *params, bool is_partial)
 {
     const char *key = kind_variant_param(step->kind);
     if (!key)
         return kind_info_find(step->kind, "");
     const char *const *variants = kind_variants(step->kind);
     const struct value *variant = value_get(params, key);
+    if (!variant && is_partial)
+        return NULL;
     if (!variant || variant->type != VALUE_STRING) {
         const struct value *at = variant && variant->line ? variant : params;
         diagnostics_error(p->d, at->line ? at : step->at,
@@ -135,13 +139,17 @@ static enum status build(struct pipeline *p, const struct step *step, const uint
     scope.choice = choice;
     p->budget = SPEC_BYTES_MAX;
     struct value params;
+    uint32_t dropped = 0;
+    scope.dropped = &dropped;
     TRY(substitute(&scope, &step->params, &params));
-    *out = (struct params){.kind = find_kind(p, step, &params)};
+    *out = (struct params){.kind = find_kind(p, step, &params, dropped)};
     if (!out->kind)
         return E_INVALID;
-    struct report_context context = {p, step};
+    struct report_context context = {p, step, &params, dropped};
     struct schema_report reports = {report, &context};
     TRY(schema_canonical(out->kind->schemas, &params, arena_memory(scratch), &reports, canonical));
+    if (dropped)
+        return E_INVALID;
     if (step->is_exec)
         TRY(check_output_paths(p, canonical));
     TRY(check_outputs_agree(p, step, canonical));

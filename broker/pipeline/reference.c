@@ -138,7 +138,6 @@ void reference_read(struct pipeline *p, struct step *step)
     uint32_t count = map && map->type == VALUE_MAP ? map->count : 0;
     if (map && map->type != VALUE_MAP && map->type != VALUE_NIL) {
         diagnostics_error(p->d, map, "inputs: expected a mapping of names to STEP.OUTPUT");
-        step->is_broken = true;
     }
     if (count + step->code_count > INPUTS_MAX) {
         diagnostics_error(p->d, map ? map : step->at,
@@ -160,8 +159,6 @@ void reference_read(struct pipeline *p, struct step *step)
         bool is_named = check_input_name(p, step, key);
         if (read_reference(p, step, key + 1, &input) && is_named)
             step->inputs[step->input_count++] = input;
-        else
-            step->is_broken = true;
     }
     for (uint32_t i = 0; i < step->code_count; i++) {
         const struct source_need *need = &p->needs[step->code[i]];
@@ -286,14 +283,10 @@ void reference_resolve(struct pipeline *p, struct step *step)
         struct input *input = &step->inputs[i];
         if (input->step == STEP_NONE)
             continue;
-        if (p->steps[input->step].is_broken) {
-            step->is_broken = true; /* it was said there */
+        /* What is broken was said there, and is not known well enough to say more. */
+        if (p->steps[input->step].is_broken || !find_output(p, input) || step->is_broken ||
+            !align(p, step, input))
             continue;
-        }
-        if (!find_output(p, input) || !align(p, step, input)) {
-            step->is_broken = true;
-            continue;
-        }
         p->edge_count += step->task_count * input->gather_count;
         if (!input->is_gather)
             continue;
@@ -302,7 +295,6 @@ void reference_resolve(struct pipeline *p, struct step *step)
                               "inputs \"%s\" and \"%s\" of step \"%s\" gather over "
                               "different axes; they must be the same",
                               gather->name, input->name, step->name);
-            step->is_broken = true;
         }
         gather = input;
     }

@@ -141,6 +141,9 @@ struct scope {
     bool quotes;        /* values inside a text are quoted for the shell */
     bool is_plain;      /* no reference is allowed at all (top-level params) */
     bool is_quiet;      /* report nothing */
+    /* Counts pairs of the map at the top that failed and were left out, so that the others can be
+     * checked; NULL: such a map fails. */
+    uint32_t *dropped;
 };
 
 /* Reports every bad reference in `value`; returns the axes it names, as bits. */

@@ -386,6 +386,7 @@ static struct scope scope_below(const struct scope *s, const struct value *key)
 {
     struct scope below = *s;
     bool is_command = s->command_key && value_is_text(key, s->command_key);
+    below.dropped = NULL;
     below.keeps_runtime |= is_command;
     below.quotes |= is_command && key[1].type == VALUE_STRING;
     if (!value_is_text(key, "<<"))
@@ -396,24 +397,31 @@ static struct scope scope_below(const struct scope *s, const struct value *key)
 static enum status substitute_map(const struct scope *s, const struct value *in, struct value *out)
 {
     struct value *items = arena_alloc(s->arena, 2 * (size_t)in->count * sizeof *items);
-    bool is_fine = true, merges = false;
+    bool merges = false;
+    uint32_t count = 0;
     for (uint32_t i = 0; i < in->count; i++) {
         const struct value *key = &in->items[2 * i];
         bool is_merge = value_is_text(key, "<<");
         struct scope below = scope_below(s, key);
-        items[2 * i] = *key;
-        enum status status = is_merge ? substitute_merge(&below, key + 1, &items[2 * i + 1])
-                                      : substitute(&below, key + 1, &items[2 * i + 1]);
-        is_fine &= status == OK;
+        struct value *value = &items[2 * count + 1];
+        if ((is_merge ? substitute_merge(&below, key + 1, value)
+                      : substitute(&below, key + 1, value)) != OK)
+            continue;
+        items[2 * count++] = *key;
         merges |= is_merge;
     }
     *out = *in;
     out->items = items;
-    if (!is_fine || !merges)
-        return is_fine ? OK : E_INVALID;
+    out->count = count;
+    if (count < in->count && !s->dropped)
+        return E_INVALID;
+    if (s->dropped)
+        *s->dropped = in->count - count;
+    if (!merges)
+        return OK;
     struct err err;
     const struct value *at = in;
-    if (merge_pairs(items, in->count, s->arena, out, &at, &err) == OK)
+    if (merge_pairs(items, count, s->arena, out, &at, &err) == OK)
         return OK;
     complain(s, at, "%s", err.text);
     return E_INVALID;
