@@ -152,33 +152,54 @@ enum status preprocessor_read(const char *name, const uint8_t *bytes, size_t cou
 
 /* ---- datasets ---- */
 
-static enum status copy_feature(const struct preprocessor *preprocessor, struct table *table,
-                                size_t index, struct dataset *dataset, struct err *err)
+static enum status bad_number(const struct table *table, const struct column *column, size_t row,
+                              bool is_f32, struct err *err)
 {
-    struct column *column;
-    TRY(table_get(table, "features", preprocessor->features[index], &column, err));
-    TRY(table_type(table, column, err));
-    if (!column_is_number(column)) {
-        enum status status = operation_not_number(table, "features", column, err);
+    if (column_is_missing(column, row))
+        return err_set(err, E_INVALID,
+                       "%s:%u: column `%.80s` is missing (an empty cell); use fill_missing, "
+                       "drop_missing or drop",
+                       table->name, table->lines[row], column->name);
+    return err_set(err, E_INVALID, "%s:%u: column `%.80s` overflows%s", table->name,
+                   table->lines[row], column->name, is_f32 ? " f32" : "");
+}
+
+static enum status find_features(const struct preprocessor *preprocessor, struct table *table,
+                                 struct column **columns, struct err *err)
+{
+    for (size_t i = 0; i < preprocessor->feature_count; i++)
+        TRY(table_get(table, "features", preprocessor->features[i], &columns[i], err));
+    TRY(table_type_columns(table, columns, preprocessor->feature_count, err));
+    for (size_t i = 0; i < preprocessor->feature_count; i++) {
+        if (column_is_number(columns[i]))
+            continue;
+        enum status status = operation_not_number(table, "features", columns[i], err);
         if (err)
             strncat(err->text, "; encode, cast or drop it",
                     sizeof err->text - strlen(err->text) - 1);
         return status;
     }
+    return OK;
+}
+
+/* Columns to rows, a block of rows at a time. */
+static enum status copy_features(const struct preprocessor *preprocessor, struct table *table,
+                                 struct dataset *dataset, struct err *err)
+{
+    enum { BLOCK_ROWS = 256 };
     struct matrix *features = &dataset->features;
-    for (size_t row = 0; row < table->rows; row++) {
-        double x = column_number(column, row);
-        if (dataset->is_f32)
-            x = (double)(float)x;
-        if (isnan(x))
-            return err_set(err, E_INVALID,
-                           "%s:%u: column `%.80s` is missing (an empty cell); use fill_missing, "
-                           "drop_missing or drop",
-                           table->name, table->lines[row], column->name);
-        if (isinf(x))
-            return err_set(err, E_INVALID, "%s:%u: column `%.80s` overflows%s", table->name,
-                           table->lines[row], column->name, dataset->is_f32 ? " f32" : "");
-        features->values[row * features->columns + index] = x;
+    AUTO(mem_free) struct column **columns = mem_alloc((features->columns + 1) * sizeof *columns);
+    TRY(find_features(preprocessor, table, columns, err));
+    for (size_t cell = 0; cell < (table->rows + BLOCK_ROWS - 1) / BLOCK_ROWS * features->columns;
+         cell++) {
+        size_t from = cell / features->columns * BLOCK_ROWS, index = cell % features->columns;
+        for (size_t row = from; row < table->rows && row < from + BLOCK_ROWS; row++) {
+            double x = column_number(columns[index], row);
+            x = dataset->is_f32 ? (double)(float)x : x;
+            if (!isfinite(x))
+                return bad_number(table, columns[index], row, dataset->is_f32, err);
+            features->values[row * features->columns + index] = x;
+        }
     }
     return OK;
 }
@@ -228,8 +249,7 @@ enum status preprocessor_dataset(const struct preprocessor *preprocessor, struct
     TRY(dataset_new(table->rows, preprocessor->feature_count,
                     target ? preprocessor->task : DATASET_NO_TARGET, &dataset, err));
     dataset->is_f32 = preprocessor->is_f32;
-    for (size_t i = 0; i < preprocessor->feature_count; i++)
-        TRY(copy_feature(preprocessor, table, i, dataset, err));
+    TRY(copy_features(preprocessor, table, dataset, err));
     if (target)
         TRY(copy_target(preprocessor, table, target, dataset, err));
     memcpy(dataset->row_id, table->row_ids, table->rows * sizeof *dataset->row_id);

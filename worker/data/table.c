@@ -179,53 +179,6 @@ double column_number(const struct column *column, size_t row)
     return column->integers[row] == TABLE_NO_INTEGER ? NAN : (double)column->integers[row];
 }
 
-/* False at the first cell that is no integer, or if there is no cell at all to judge by. */
-static bool parse_integers(const struct table *table, const struct column *column, int64_t *out)
-{
-    bool has_any = false;
-    for (size_t row = 0; row < table->rows; row++) {
-        uint64_t cell = column->cells[row];
-        out[row] = TABLE_NO_INTEGER;
-        if (cell & CELL_MISSING)
-            continue;
-        if (!csv_int(table->base + cell_offset(cell), cell_bytes(cell), &out[row]) ||
-            out[row] == TABLE_NO_INTEGER)
-            return false;
-        has_any = true;
-    }
-    return has_any;
-}
-
-static bool parse_reals(const struct table *table, const struct column *column, double *out)
-{
-    for (size_t row = 0; row < table->rows; row++) {
-        uint64_t cell = column->cells[row];
-        out[row] = NAN;
-        if (!(cell & CELL_MISSING) &&
-            !csv_real(table->base + cell_offset(cell), cell_bytes(cell), &out[row]))
-            return false;
-    }
-    return true;
-}
-
-enum status table_type(const struct table *table, struct column *column, struct err *err)
-{
-    if (column->type != COLUMN_UNTYPED)
-        return OK;
-    AUTO(mem_free) void *values = NULL; /* 8 bytes a row serve either type */
-    TRY(new_values(table->rows, &values, err));
-    if (parse_integers(table, column, values)) {
-        column->type = COLUMN_INTEGER;
-        column->integers = TAKE(values);
-    } else if (parse_reals(table, column, values)) {
-        column->type = COLUMN_REAL;
-        column->reals = TAKE(values);
-    } else {
-        column->type = COLUMN_TEXT;
-    }
-    return OK;
-}
-
 enum status column_make_real(const struct table *table, struct column *column, struct err *err)
 {
     if (column->type != COLUMN_INTEGER)

@@ -93,6 +93,10 @@ size_t table_index(const struct table *table, const struct column *column);
 
 /* Types the column if it isn't yet. Errors: E_NOMEM. */
 MUST_USE enum status table_type(const struct table *table, struct column *column, struct err *err);
+/* The same for many, a block of rows at a time, so that the text is read once and not per column.
+ */
+MUST_USE enum status table_type_columns(const struct table *table, struct column *const *columns,
+                                        size_t count, struct err *err);
 /* The cell's text (not NUL-terminated), or NULL when missing or computed. */
 const char *column_text(const struct table *table, const struct column *column, size_t row,
                         size_t *bytes);

@@ -43,20 +43,16 @@ static enum status unpack(const char *name, struct buf *text, struct err *err)
     return OK;
 }
 
-/* NUL bytes anywhere, or odd bytes in the first lines: not a text file. */
+/* Odd bytes in the first lines: not a text file. (NUL bytes anywhere are csv_next's to find.) */
 static enum status check_text(const char *name, const struct buf *text, struct err *err)
 {
     const char *bytes = (const char *)text->bytes;
     size_t head = text->count < 4096 ? text->count : 4096;
     while (head && head < text->count && bytes[head - 1] != '\n')
         head--;
-    bool has_bom = text->count >= 3 && !memcmp(bytes, "\xef\xbb\xbf", 3);
-    size_t skip = has_bom && head >= 3 ? 3 : 0;
+    size_t skip = head >= 3 && !memcmp(bytes, "\xef\xbb\xbf", 3) ? 3 : 0;
     size_t odd = skip + scalar_check_text(bytes + skip, head - skip);
-    const char *nul = text->count ? memchr(bytes, 0, text->count) : NULL;
-    if (odd >= head && nul)
-        odd = (size_t)(nul - bytes);
-    else if (odd >= head)
+    if (odd >= head)
         return OK;
     return err_set(err, E_INVALID,
                    "%s: not a text file in UTF-8 (byte %zu is 0x%02x); expected CSV or TSV, plain, "

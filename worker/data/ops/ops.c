@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/doc.h"
+#include "common/base/mem.h"
 #include "common/text/csv.h"
 #include "worker/data/document.h"
 
@@ -50,6 +51,14 @@ static enum status add_named(const struct operation_context *context, const char
     return OK;
 }
 
+static enum status type_all(const struct table *table, struct err *err)
+{
+    AUTO(mem_free) struct column **columns = mem_alloc((table->column_count + 1) * sizeof *columns);
+    for (size_t i = 0; i < table->column_count; i++)
+        columns[i] = &table->columns[i];
+    return table_type_columns(table, columns, table->column_count, err);
+}
+
 enum status operation_columns(const struct operation_context *context, const char *what,
                               const struct value *columns, struct table *table,
                               bool (*wants)(const struct operation_context *context,
@@ -63,9 +72,9 @@ enum status operation_columns(const struct operation_context *context, const cha
         for (uint32_t i = 0; i < columns->count; i++)
             TRY(add_named(context, what, &columns->items[i], table, &list, err));
     } else {
+        TRY(type_all(table, err));
         for (size_t i = 0; i < table->column_count; i++) {
             struct column *column = &table->columns[i];
-            TRY(table_type(table, column, err));
             if (wants(context, column))
                 doc_add(context->arena, &list,
                         doc_text(context->arena, column->name, strlen(column->name)));
