@@ -1,7 +1,7 @@
-/* The broker's end of the work plane: a ROUTER socket. Frames in become scheduler events; ASSIGN, ACK, REVOKE, KILL go out as batched
- * frames. It knows connections (routing id ⇄ dense worker number), checks protocol, instance, signature and limits, and
- * refuses what PROTOCOL.md does not allow. It knows nothing of tasks. Socket options: design §8.
- * Thread: the loop's. */
+/* The broker's end of the work plane: a ROUTER socket. Frames in become scheduler events; ASSIGN,
+ * ACK, REVOKE, KILL go out as batched frames. It knows connections (routing id ⇄ dense worker
+ * number), checks protocol, instance, signature and limits, and refuses what PROTOCOL.md does not
+ * allow. It knows nothing of tasks. Socket options: design §8. Thread: the loop's. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/sched/sched.h"
@@ -16,24 +16,32 @@ struct router_options {
     uint32_t lease_ms, credit;
 };
 
-MUST_USE enum status router_open(const struct router_options *options, struct router **out, struct err *err);
+MUST_USE enum status router_open(const struct router_options *options, struct router **out,
+                                 struct err *err);
 void router_close(struct router *router);
 /* The endpoint it is really bound to (a port that was `*` filled in). */
 const char *router_endpoint(const struct router *router);
-int router_fd(const struct router *router); /* edge-triggered: router_receive until it says empty before sleeping */
+int router_fd(
+    const struct router *router); /* edge-triggered: ask router_is_ready before sleeping */
+bool router_is_ready(const struct router *router);
 
-/* A RESULTS frame that is held until its results are committed. `handle` is what DONE events and PERSIST/ACK actions carry. */
+/* A RESULTS frame that is held until its results are committed. `handle` is what DONE events and
+ * PERSIST/ACK actions carry. */
 struct router_frame {
     const uint8_t *bytes; /* the whole frame, verbatim */
     size_t count;
     uint32_t worker;
+    uint32_t result_count; /* entries in its body */
     uint64_t sequence;
 };
 
-/* Receives every waiting frame and calls `on_event` for each event in it, in order. A frame with any malformed entry is refused whole. For
- * DONE, `record`/`record_bytes` is where the record lies within the frame (frame offset = record − frame bytes). */
-typedef void router_event_fn(void *context, struct sched_event *event, const uint8_t *record, size_t record_bytes);
-MUST_USE enum status router_receive(struct router *router, ms_t now, router_event_fn *on_event, void *context, struct err *err);
+/* Receives every waiting frame and calls `on_event` for each event in it, in order. A frame with
+ * any malformed entry is refused whole. For DONE, `record`/`record_bytes` is where the record lies
+ * within the frame (frame offset = record − frame bytes). */
+typedef void router_event_fn(void *context, struct sched_event *event, const uint8_t *record,
+                             size_t record_bytes);
+MUST_USE enum status router_receive(struct router *router, ms_t now, router_event_fn *on_event,
+                                    void *context, struct err *err);
 const struct router_frame *router_frame(const struct router *router, uint64_t handle);
 
 /* Queues; router_flush sends whole frames of up to FRAME_TASKS_MAX entries per worker. */
@@ -46,6 +54,8 @@ MUST_USE enum status router_flush(struct router *router, struct err *err);
 void router_dismiss(struct router *router);
 /* The worker's name as it gave it in HELLO. */
 const char *router_worker_name(const struct router *router, uint32_t worker);
+/* The number of the connected worker of that name, or UINT32_MAX. */
+uint32_t router_worker_find(const struct router *router, const char *name);
 
 static inline void router_close_auto(struct router **r)
 {

@@ -1,0 +1,384 @@
+/* The receiving half: frames become scheduler events. A frame is checked whole before anything in
+ * it counts. */
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/work/router_state.h"
+
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "common/crypto/hash.h"
+#include "common/crypto/sign.h"
+#include "common/log.h"
+
+/* Where the events of one receive go. */
+struct sink {
+    struct router *router;
+    ms_t now;
+    router_event_fn *on_event;
+    void *context;
+};
+
+static void emit(const struct sink *sink, struct sched_event *event)
+{
+    event->now = sink->now;
+    sink->on_event(sink->context, event, NULL, 0);
+}
+
+/* ---- refusing ---- */
+
+static void say_refused(struct router *router, uint32_t worker, const struct err *reason)
+{
+    uint8_t frame[ERR_TEXT_BYTES + 32];
+    struct mp_writer writer = mp_writer(frame, sizeof frame);
+    struct refused refused = {reason->code, reason->text, (uint32_t)strlen(reason->text)};
+    msg_write_refused(&writer, &refused);
+    router_send_frame(router, worker, frame, writer.need);
+}
+
+static void drop_worker(const struct sink *sink, uint32_t worker, bool is_drain, enum status code)
+{
+    bool was_known = sessions_get(&sink->router->sessions, worker)->is_known;
+    sessions_remove(&sink->router->sessions, worker);
+    struct sched_event event = {.type = SCHED_GONE,
+                                .gone = {.worker = worker, .is_drain = is_drain, .code = code}};
+    if (was_known)
+        emit(sink, &event);
+}
+
+static void refuse(const struct sink *sink, uint32_t worker, const struct err *reason)
+{
+    char quoted[2 * ERR_TEXT_BYTES];
+    log_event(LOG_WARN, "worker.refused", "worker=%u reason=%s", worker,
+              log_quote(reason->text, quoted, sizeof quoted));
+    say_refused(sink->router, worker, reason);
+    drop_worker(sink, worker, false, reason->code);
+}
+
+/* ---- HELLO ---- */
+
+/* The texts of an encoded array or map as NUL-terminated words in the scratch arena. */
+static const char *const *read_words(struct router *router, struct mp_view encoded, bool is_map,
+                                     uint32_t *count)
+{
+    struct mp_reader reader = mp_reader(encoded.bytes, encoded.count);
+    *count = is_map ? mp_read_map(&reader) : mp_read_array(&reader);
+    uint32_t words = is_map ? 2 * *count : *count, bytes;
+    const char **out = arena_alloc(&router->arena, (words + 1) * sizeof *out);
+    for (uint32_t i = 0; i < words; i++) {
+        const char *text = mp_read_str(&reader, &bytes);
+        out[i] = arena_text(&router->arena, text, bytes);
+    }
+    return out;
+}
+
+static const struct attempt *read_attempts(struct router *router, struct mp_view encoded,
+                                           uint32_t *count)
+{
+    struct mp_reader reader = mp_reader(encoded.bytes, encoded.count);
+    *count = mp_read_array(&reader);
+    struct attempt *out = arena_alloc(&router->arena, (*count + 1) * sizeof *out);
+    for (uint32_t i = 0; i < *count; i++)
+        msg_next_attempt(&reader, &out[i]);
+    return out;
+}
+
+static void welcome(struct router *router, uint32_t worker)
+{
+    uint8_t frame[64];
+    struct mp_writer writer = mp_writer(frame, sizeof frame);
+    struct welcome message = {router->options.epoch, router->options.lease_ms,
+                              router->options.credit};
+    msg_write_welcome(&writer, &message);
+    router_send_frame(router, worker, frame, writer.need);
+}
+
+/* The peer's number: its own if it is there under this routing id or came back under another, else
+ * a new one. */
+static enum status find_or_put(struct router *router, const uint8_t *routing_id, size_t bytes,
+                               const uint8_t *instance, uint32_t *worker, struct err *err)
+{
+    *worker = sessions_find(&router->sessions, routing_id, bytes);
+    if (*worker != UINT32_MAX)
+        return OK;
+    if (instance)
+        *worker = sessions_find_instance(&router->sessions, instance);
+    return sessions_put(&router->sessions, routing_id, bytes, worker, err);
+}
+
+static void receive_hello(const struct sink *sink, const uint8_t *routing_id, size_t routing_bytes,
+                          const uint8_t *frame, size_t bytes)
+{
+    struct router *router = sink->router;
+    struct hello hello;
+    struct err err = {0};
+    uint32_t worker = UINT32_MAX;
+    enum status status = msg_decode_hello(frame, bytes, &hello, &err);
+    if (status == OK && hello.epoch > router->options.epoch)
+        status =
+            err_set(&err, E_FENCED, "a broker of epoch %llu leads, this one has %llu",
+                    (unsigned long long)hello.epoch, (unsigned long long)router->options.epoch);
+    struct err full = {0};
+    if (find_or_put(router, routing_id, routing_bytes, status == OK ? hello.instance : NULL,
+                    &worker, &full) != OK) {
+        log_event(LOG_WARN, "worker.refused", "reason=\"%s\"", full.text);
+        return;
+    }
+    if (status != OK) {
+        refuse(sink, worker, &err);
+        return;
+    }
+    struct session *session = sessions_get(&router->sessions, worker);
+    memcpy(session->instance, hello.instance, INSTANCE_BYTES);
+    memcpy(session->public_key, hello.public_key, PUBLIC_KEY_BYTES);
+    memcpy(session->name, hello.name, hello.name_bytes);
+    session->name[hello.name_bytes] = 0;
+    session->is_known = true;
+    struct sched_event event = {.type = SCHED_HELLO};
+    event.hello.worker = worker;
+    memcpy(event.hello.instance, hello.instance, INSTANCE_BYTES);
+    event.hello.slots = hello.slots;
+    event.hello.cpu_hundredths = hello.cpu_hundredths;
+    event.hello.credit = router->options.credit;
+    event.hello.memory_bytes = hello.memory_bytes;
+    event.hello.kinds = read_words(router, hello.kinds, false, &event.hello.kind_count);
+    event.hello.labels = read_words(router, hello.labels, true, &event.hello.label_count);
+    event.hello.running = read_attempts(router, hello.running, &event.hello.running_count);
+    welcome(router, worker);
+    emit(sink, &event);
+}
+
+/* ---- RESULTS ---- */
+
+static enum status check_signature(const struct session *session, const struct results_msg *results,
+                                   struct err *err)
+{
+    struct id digest;
+    hash_bytes(PERSON_FRAME, results->body, results->body_bytes, &digest);
+    if (!sign_verify(session->public_key, &digest, results->signature))
+        return err_set(err, E_DENIED, "RESULTS %llu: its signature is not that of worker %s",
+                       (unsigned long long)results->sequence, session->name);
+    return OK;
+}
+
+static enum status check_entry(struct router *router, struct entry *entry, struct err *err)
+{
+    entry->first_output = (uint32_t)(router->outputs.count / sizeof(struct artifact));
+    if (entry->result.code != OK)
+        return OK;
+    TRY(record_parse(entry->result.record, entry->result.record_bytes, &entry->record, err));
+    struct record_output output;
+    for (size_t cursor = 0; record_next_output(&entry->record, &cursor, &output);)
+        buf_put(&router->outputs, &output.artifact, sizeof output.artifact);
+    return OK;
+}
+
+static enum status check_body(struct router *router, const struct results_msg *results,
+                              uint32_t *count, struct err *err)
+{
+    struct mp_reader reader = mp_reader(results->body, results->body_bytes);
+    *count = msg_body_begin(&reader);
+    if (*count > router->entry_capacity) {
+        router->entry_capacity = *count;
+        router->entries = mem_resize(router->entries, *count * sizeof *router->entries);
+    }
+    buf_clear(&router->outputs);
+    for (uint32_t i = 0; i < *count; i++) {
+        router->entries[i] = (struct entry){0};
+        msg_next_result(&reader, &router->entries[i].result);
+        if (reader.is_bad)
+            break;
+        TRY(check_entry(router, &router->entries[i], err));
+    }
+    return mp_reader_finish(&reader, "RESULTS", err);
+}
+
+static void emit_done(const struct sink *sink, const struct entry *entry, struct sched_event *event)
+{
+    const struct artifact *outputs =
+        (const struct artifact *)(const void *)sink->router->outputs.bytes;
+    event->type = SCHED_DONE;
+    event->done.attempt = entry->result.attempt;
+    event->done.outputs = entry->record.output_count ? outputs + entry->first_output : NULL;
+    event->done.output_count = entry->record.output_count;
+    event->now = sink->now;
+    sink->on_event(sink->context, event, entry->result.record, entry->result.record_bytes);
+}
+
+static void emit_failed(const struct sink *sink, const struct entry *entry, uint32_t worker,
+                        uint64_t handle)
+{
+    const struct result_msg *result = &entry->result;
+    struct id *lost = arena_alloc(&sink->router->arena, (result->lost_count + 1) * sizeof *lost);
+    struct mp_reader reader = mp_reader(result->lost, result->lost_bytes);
+    for (uint32_t i = 0; i < result->lost_count; i++)
+        mp_read_id(&reader, &lost[i]);
+    struct sched_event event = {.type = SCHED_FAILED,
+                                .failed = {.worker = worker,
+                                           .attempt = result->attempt,
+                                           .code = result->code,
+                                           .text = result->text,
+                                           .text_bytes = result->text_bytes,
+                                           .frame = handle,
+                                           .has_log = result->has_log,
+                                           .log = result->log,
+                                           .lost = lost,
+                                           .lost_count = result->lost_count}};
+    emit(sink, &event);
+}
+
+static enum status receive_results(const struct sink *sink, uint32_t worker, zmq_msg_t *message,
+                                   struct err *err)
+{
+    struct router *router = sink->router;
+    struct results_msg results;
+    uint32_t count = 0;
+    /* Held first: a small message's bytes move with it, and everything below points into them. */
+    uint64_t handle = router_hold(router, message, worker, 0);
+    struct router_frame *frame = (struct router_frame *)(uintptr_t)router_frame(router, handle);
+    enum status status = msg_decode_results(frame->bytes, frame->count, &results, err);
+    frame->sequence = results.sequence;
+    if (status == OK)
+        status = check_signature(sessions_get(&router->sessions, worker), &results, err);
+    if (status == OK)
+        status = check_body(router, &results, &count, err);
+    if (status != OK || count == 0) {
+        router_ack(router, handle);
+        return status;
+    }
+    frame->result_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct sched_event event = {.done = {.worker = worker, .frame = handle, .index = i}};
+        if (router->entries[i].result.code == OK)
+            emit_done(sink, &router->entries[i], &event);
+        else
+            emit_failed(sink, &router->entries[i], worker, handle);
+    }
+    return OK;
+}
+
+/* ---- the rest ---- */
+
+static enum status receive_attempts(const struct sink *sink, uint32_t worker, const uint8_t *bytes,
+                                    size_t count, enum msg_type message, enum sched_event_type type,
+                                    struct err *err)
+{
+    struct mp_reader checker = mp_reader(bytes, count), reader = checker;
+    struct attempt attempt;
+    uint32_t attempts = msg_batch_begin(&checker, message);
+    for (uint32_t i = 0; i < attempts && !checker.is_bad; i++)
+        msg_next_attempt(&checker, &attempt);
+    TRY(mp_reader_finish(&checker, "a batch of attempts", err));
+    msg_batch_begin(&reader, message);
+    struct sched_event event = {.type = type, .worker = {.worker = worker}};
+    /* A heartbeat renews the worker's lease even when it holds nothing. */
+    if (type == SCHED_HEARTBEAT && !attempts)
+        emit(sink, &event);
+    for (uint32_t i = 0; i < attempts; i++) {
+        msg_next_attempt(&reader, &event.worker.attempt);
+        emit(sink, &event);
+    }
+    return OK;
+}
+
+static enum status receive_progress(const struct sink *sink, uint32_t worker, const uint8_t *bytes,
+                                    size_t count, struct err *err)
+{
+    struct progress_msg progress;
+    TRY(msg_decode_progress(bytes, count, &progress, err));
+    struct sched_event event = {.type = SCHED_PROGRESS,
+                                .progress = {.worker = worker,
+                                             .attempt = progress.attempt,
+                                             .step = progress.step,
+                                             .total = progress.total}};
+    emit(sink, &event);
+    return OK;
+}
+
+static enum status receive_goodbye(const struct sink *sink, uint32_t worker, const uint8_t *bytes,
+                                   size_t count, struct err *err)
+{
+    TRY(receive_attempts(sink, worker, bytes, count, MSG_GOODBYE, SCHED_REVOKED, err));
+    drop_worker(sink, worker, true, OK);
+    return OK;
+}
+
+static enum status receive_message(const struct sink *sink, uint32_t worker, zmq_msg_t *message,
+                                   struct err *err)
+{
+    const uint8_t *bytes = zmq_msg_data(message);
+    size_t count = zmq_msg_size(message);
+    enum msg_type type = msg_type(bytes, count);
+    switch (type) {
+    case MSG_RESULTS: return receive_results(sink, worker, message, err);
+    case MSG_STARTED: return receive_attempts(sink, worker, bytes, count, type, SCHED_STARTED, err);
+    case MSG_REVOKED: return receive_attempts(sink, worker, bytes, count, type, SCHED_REVOKED, err);
+    case MSG_HEARTBEAT:
+        return receive_attempts(sink, worker, bytes, count, type, SCHED_HEARTBEAT, err);
+    case MSG_PROGRESS: return receive_progress(sink, worker, bytes, count, err);
+    case MSG_GOODBYE: return receive_goodbye(sink, worker, bytes, count, err);
+    default: return err_set(err, E_PROTOCOL, "a frame of %zu bytes that no worker sends", count);
+    }
+}
+
+static void receive_frame(const struct sink *sink, zmq_msg_t *from, zmq_msg_t *message)
+{
+    const uint8_t *routing_id = zmq_msg_data(from);
+    size_t routing_bytes = zmq_msg_size(from);
+    struct err err = {0};
+    arena_fini(&sink->router->arena);
+    if (msg_type(zmq_msg_data(message), zmq_msg_size(message)) == MSG_HELLO) {
+        receive_hello(sink, routing_id, routing_bytes, zmq_msg_data(message),
+                      zmq_msg_size(message));
+        return;
+    }
+    uint32_t worker = sessions_find(&sink->router->sessions, routing_id, routing_bytes);
+    if (worker == UINT32_MAX) {
+        /* Somebody we don't know, perhaps from before our restart: refused, it says HELLO again. */
+        if (sessions_put(&sink->router->sessions, routing_id, routing_bytes, &worker, &err) != OK)
+            return;
+        err_set(&err, E_PROTOCOL, "say HELLO first");
+        refuse(sink, worker, &err);
+        return;
+    }
+    if (receive_message(sink, worker, message, &err) != OK)
+        refuse(sink, worker, &err);
+}
+
+/* Peers that a send did not reach. */
+static void drop_lost(const struct sink *sink)
+{
+    for (uint32_t i = 0; i < sink->router->sessions.count; i++) {
+        const struct session *session = sessions_get(&sink->router->sessions, i);
+        if (session && session->is_lost)
+            drop_worker(sink, i, false, E_GONE);
+    }
+}
+
+static bool receive_part(struct router *router, zmq_msg_t *part)
+{
+    zmq_msg_init(part);
+    return zmq_msg_recv(part, router->socket, ZMQ_DONTWAIT) >= 0;
+}
+
+enum status router_receive(struct router *router, ms_t now, router_event_fn *on_event,
+                           void *context, struct err *err)
+{
+    (void)err;
+    struct sink sink = {router, now, on_event, context};
+    zmq_msg_t from, message, extra;
+    drop_lost(&sink);
+    while (receive_part(router, &from)) {
+        bool has_more = zmq_msg_more(&from) && receive_part(router, &message);
+        if (has_more) {
+            bool is_one = !zmq_msg_more(&message);
+            for (bool more = !is_one; more; zmq_msg_close(&extra))
+                more = receive_part(router, &extra) && zmq_msg_more(&extra);
+            if (is_one) /* frames of several parts are not ours: dropped whole */
+                receive_frame(&sink, &from, &message);
+            zmq_msg_close(&message);
+        }
+        zmq_msg_close(&from);
+    }
+    zmq_msg_close(&from);
+    return OK;
+}

@@ -1,0 +1,45 @@
+/* Inside the router: what its receiving and its sending half share. Seen by broker/work/ alone. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <czmq.h>
+
+#include "broker/work/router.h"
+#include "broker/work/session.h"
+#include "common/base/arena.h"
+
+/* A RESULTS frame that is kept until its results are committed. */
+struct held {
+    zmq_msg_t message;
+    struct router_frame frame;
+    bool is_free;
+};
+
+/* An entry of a RESULTS body, checked; nothing of a frame counts before all of it is. */
+struct entry {
+    struct result_msg result;
+    struct record record;
+    uint32_t first_output; /* in `outputs` */
+};
+
+struct router {
+    zsock_t *sock;
+    void *socket; /* the same, as libzmq sees it */
+    struct router_options options;
+    char *endpoint;
+    struct sessions sessions;
+    uint32_t *dirty; /* workers with something to send */
+    uint32_t dirty_count, dirty_capacity;
+    struct held **held; /* ring by handle; a power of two */
+    uint64_t held_first, held_end;
+    uint32_t held_capacity;
+    struct entry *entries; /* scratch of one frame */
+    uint32_t entry_capacity;
+    struct buf outputs; /* scratch: struct artifact each */
+    struct arena arena; /* scratch of one event */
+    struct buf out;     /* scratch: the frame being written */
+};
+
+/* Sends now: WELCOME, REFUSED, GOODBYE. */
+void router_send_frame(struct router *router, uint32_t worker, const void *bytes, size_t count);
+/* Keeps the frame; its handle. `message` is moved. */
+uint64_t router_hold(struct router *router, zmq_msg_t *message, uint32_t worker, uint64_t sequence);
