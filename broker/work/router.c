@@ -2,10 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/work/router_state.h"
 
+#include <czmq.h>
 #include <string.h>
 
 #include "common/base/mem.h"
-#include "common/log.h"
 
 /* Frames in either direction that may wait for a peer or for us. Credit bounds what is really under
  * way. */

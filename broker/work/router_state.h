@@ -1,7 +1,7 @@
 /* Inside the router: what its receiving and its sending half share. Seen by broker/work/ alone. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include <czmq.h>
+#include <zmq.h>
 
 #include "broker/work/router.h"
 #include "broker/work/session.h"
@@ -22,7 +22,7 @@ struct entry {
 };
 
 struct router {
-    zsock_t *sock;
+    struct _zsock_t *sock;
     void *socket; /* the same, as libzmq sees it */
     struct router_options options;
     char *endpoint;
