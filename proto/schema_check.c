@@ -8,11 +8,11 @@
 static enum status check_text_map(const char *name, const struct value *map, struct err *err)
 {
     if (map->type != VALUE_MAP || !map->count)
-        return err_set(err, E_INVALID, "%s: expected a mapping from name to text, not a %s", name,
+        return err_set(err, E_INVALID, "%s: expected a mapping from name to text, found %s", name,
                        value_type_name(map->type));
     for (uint32_t i = 0; i < map->count; i++)
         if (map->items[2 * i + 1].type != VALUE_STRING)
-            return err_set(err, E_INVALID, "%s.%s: expected text, not a %s", name,
+            return err_set(err, E_INVALID, "%s.%s: expected text, found %s", name,
                            map->items[2 * i].text, value_type_name(map->items[2 * i + 1].type));
     return OK;
 }
@@ -45,7 +45,7 @@ enum status check_op_fill_missing(const void *params, struct err *err)
                        p->has_value ? "goes with strategy constant alone"
                                     : "strategy constant needs one");
     if (p->has_value && (p->value->type == VALUE_MAP || p->value->type == VALUE_ARRAY))
-        return err_set(err, E_INVALID, "value: expected a number or text, not a %s",
+        return err_set(err, E_INVALID, "value: expected a number or text, found %s",
                        value_type_name(p->value->type));
     return OK;
 }
@@ -59,7 +59,7 @@ static enum status check_count_or_part(const char *name, const struct value *val
     if (is_count || is_part)
         return OK;
     if (value->type != VALUE_INT && value->type != VALUE_REAL)
-        return err_set(err, E_INVALID, "%s: expected a number, not a %s", name,
+        return err_set(err, E_INVALID, "%s: expected a number, found %s", name,
                        value_type_name(value->type));
     return err_set(err, E_INVALID,
                    "%s: expected an integer of at least %lld, or a real above 0 and at most 1",
@@ -99,11 +99,12 @@ enum status check_exec(const void *params, struct err *err)
     if (p->command->type == VALUE_ARRAY && p->command->count) {
         for (uint32_t i = 0; i < p->command->count; i++)
             if (p->command->items[i].type != VALUE_STRING)
-                return err_set(err, E_INVALID, "command: word %u is a %s, not text", i + 1,
+                return err_set(err, E_INVALID, "command: word %u: expected text, found %s", i + 1,
                                value_type_name(p->command->items[i].type));
     } else if (p->command->type != VALUE_STRING || !p->command->count) {
-        return err_set(err, E_INVALID, "command: expected a text or a list of words, not %s",
-                       p->command->count ? value_type_name(p->command->type) : "nothing");
+        bool is_empty = p->command->type == VALUE_ARRAY || p->command->type == VALUE_STRING;
+        return err_set(err, E_INVALID, "command: expected a text or a list of words, found %s",
+                       is_empty ? "an empty one" : value_type_name(p->command->type));
     }
     if (p->has_env)
         TRY(check_text_map("env", p->env, err));
