@@ -292,20 +292,30 @@ static bool canonical_value(struct canon *c, const struct param *p, const struct
     return false;
 }
 
+struct value schema_default(const struct param *param)
+{
+    if (param->has_default != PARAM_VALUE)
+        return value_nil();
+    switch (param->type) {
+    case PARAM_BOOL: return value_bool(param->value.boolean);
+    case PARAM_INT: return value_int(param->value.integer);
+    case PARAM_REAL: return value_real(param->value.real);
+    case PARAM_STRING:
+    case PARAM_ENUM: return value_string(param->value.text);
+    case PARAM_ANY: return *param->value.any;
+    case PARAM_STRINGS:
+    case PARAM_OBJECT:
+    case PARAM_LIST: break; /* these have none */
+    }
+    return value_nil();
+}
+
 static bool is_default(const struct param *p, const struct value *value)
 {
-    if (p->has_default == PARAM_NONE && p->type == PARAM_LIST)
-        return value->count == 0;
-    if (p->has_default != PARAM_VALUE)
-        return false;
-    switch (p->type) {
-    case PARAM_BOOL: return value->boolean == p->value.boolean;
-    case PARAM_INT: return value->integer == p->value.integer;
-    case PARAM_REAL: return value->real == p->value.real;
-    case PARAM_STRING:
-    case PARAM_ENUM: return value_is_text(value, p->value.text);
-    default: return false;
-    }
+    struct value usual = schema_default(p);
+    if (p->type == PARAM_LIST)
+        return value->count == 0 && p->has_default == PARAM_NONE;
+    return p->has_default == PARAM_VALUE && value_equal(value, &usual);
 }
 
 static const struct param *find_param(const struct schema *const *schemas, const struct value *key)
@@ -454,15 +464,11 @@ static bool decode_value(const struct param *p, const struct value *value, void 
 
 static void decode_default(const struct param *p, void *field)
 {
-    struct value text = p->type == PARAM_ENUM ? value_string(p->value.text) : value_nil();
-    switch (p->type) {
-    case PARAM_BOOL: *(bool *)field = p->value.boolean; break;
-    case PARAM_INT: *(int64_t *)field = p->value.integer; break;
-    case PARAM_REAL: *(double *)field = p->value.real; break;
-    case PARAM_STRING: *(const char **)field = p->value.text; break;
-    case PARAM_ENUM: *(int *)field = choice_index(p, &text); break;
-    default: break;
-    }
+    struct value usual = schema_default(p);
+    if (p->type == PARAM_ANY)
+        *(const struct value **)field = p->value.any;
+    else
+        (void)decode_value(p, &usual, field);
 }
 
 enum status schema_decode(const struct schema *schema, const struct value *params, void *out,

@@ -47,7 +47,8 @@ struct param {
         bool boolean;
         int64_t integer;
         double real;
-        const char *text; /* STRING; ENUM: the choice's name */
+        const char *text;        /* STRING; ENUM: the choice's name */
+        const struct value *any; /* ANY: written INTEGER(2) in the .def file */
     } value;
     double low, high; /* −inf … inf where unbounded */
     bool low_is_open, high_is_open;
@@ -92,6 +93,9 @@ MUST_USE enum status schema_canonical(const struct schema *const *schemas,
  * the broker. */
 MUST_USE enum status schema_decode(const struct schema *schema, const struct value *params,
                                    void *out, struct err *err);
+
+/* A parameter's default as a value; null where it has none. */
+struct value schema_default(const struct param *param);
 
 /* The nearest of NULL-terminated `names` to `word` by edit distance, or NULL if none is near. */
 const char *schema_suggest(const char *word, const char *const *names);

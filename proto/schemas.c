@@ -13,19 +13,25 @@
 #define REAL_DEFAULT(x)   .has_default = PARAM_VALUE, .value.real = (x)
 #define STRING_DEFAULT(x) .has_default = PARAM_VALUE, .value.text = (x)
 #define ENUM_DEFAULT(x)   .has_default = PARAM_VALUE, .value.text = (x)
-#define BOOL_NONE         .has_default = PARAM_NONE
-#define INT_NONE          .has_default = PARAM_NONE
-#define REAL_NONE         .has_default = PARAM_NONE
-#define STRING_NONE       .has_default = PARAM_NONE
-#define ENUM_NONE         .has_default = PARAM_NONE
-#define STRINGS_NONE      .has_default = PARAM_NONE
-#define OBJECT_NONE       .has_default = PARAM_NONE
-#define LIST_NONE         .has_default = PARAM_NONE
-#define ANY_NONE          .has_default = PARAM_NONE
-#define STRING_REQUIRED   .has_default = PARAM_REQUIRED
-#define ENUM_REQUIRED     .has_default = PARAM_REQUIRED
-#define STRINGS_REQUIRED  .has_default = PARAM_REQUIRED
-#define ANY_REQUIRED      .has_default = PARAM_REQUIRED
+#define ANY_DEFAULT(x)    .has_default = PARAM_VALUE, .value.any = x
+#define INTEGER(x)                                                                                 \
+    &(const struct value)                                                                          \
+    {                                                                                              \
+        .type = VALUE_INT, .integer = (x)                                                          \
+    }
+#define BOOL_NONE        .has_default = PARAM_NONE
+#define INT_NONE         .has_default = PARAM_NONE
+#define REAL_NONE        .has_default = PARAM_NONE
+#define STRING_NONE      .has_default = PARAM_NONE
+#define ENUM_NONE        .has_default = PARAM_NONE
+#define STRINGS_NONE     .has_default = PARAM_NONE
+#define OBJECT_NONE      .has_default = PARAM_NONE
+#define LIST_NONE        .has_default = PARAM_NONE
+#define ANY_NONE         .has_default = PARAM_NONE
+#define STRING_REQUIRED  .has_default = PARAM_REQUIRED
+#define ENUM_REQUIRED    .has_default = PARAM_REQUIRED
+#define STRINGS_REQUIRED .has_default = PARAM_REQUIRED
+#define ANY_REQUIRED     .has_default = PARAM_REQUIRED
 /* Ranges. */
 #define ANY_VALUE        .low = -INFINITY, .high = INFINITY
 #define RANGE(a, b)      .low = (a), .high = (b)

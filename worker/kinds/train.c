@@ -27,18 +27,6 @@ static enum status find_model(const struct kind_call *call, const struct model *
     return OK;
 }
 
-static struct value default_of(const struct param *param)
-{
-    if (param->has_default != PARAM_VALUE)
-        return value_nil();
-    switch (param->type) {
-    case PARAM_BOOL: return value_bool(param->value.boolean);
-    case PARAM_INT: return value_int(param->value.integer);
-    case PARAM_REAL: return value_real(param->value.real);
-    default: return value_string(param->value.text);
-    }
-}
-
 /* All parameters of the model: given, default, or null where there is neither. */
 static struct value all_params(const struct schema *schema, const struct value *given,
                                struct arena *arena)
@@ -47,7 +35,7 @@ static struct value all_params(const struct schema *schema, const struct value *
     for (size_t i = 0; i < schema->param_count; i++) {
         const struct param *param = &schema->params[i];
         const struct value *value = value_get(given, param->name);
-        doc_put(arena, &all, param->name, value ? doc_copy(arena, value) : default_of(param));
+        doc_put(arena, &all, param->name, value ? doc_copy(arena, value) : schema_default(param));
     }
     return all;
 }

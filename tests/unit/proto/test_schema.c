@@ -75,6 +75,8 @@ static void test_defaults_are_left_out_at_every_level(void **state)
     expect_canonical("preprocess", "",
                      "{'operations': [{'scale': {'ddof': 0, 'method': 'standard'}}]}",
                      "{'operations': [{'scale': {}}]}");
+    expect_canonical("train", "decision_tree", "{'model': 'decision_tree', 'min_samples_split': 2}",
+                     "{'model': 'decision_tree'}");
     /* A split of all defaults is still a split. */
     expect_canonical("preprocess", "", "{'split': {'seed': 0}}", "{'split': {}}");
     expect_canonical("preprocess", "", "{'operations': []}", "{}");
@@ -234,6 +236,7 @@ static void test_decoding_fills_in_the_defaults(void **state)
     assert_int_equal(schema_decode(&schema_decision_tree, &nothing, &tree, NULL), OK);
     assert_false(tree.has_max_depth);
     assert_int_equal(tree.min_samples_leaf, 1);
+    assert_true(tree.has_min_samples_split && tree.min_samples_split->integer == 2);
 }
 
 /* A specification that did not come from a broker of ours is checked as strictly. */
@@ -315,16 +318,11 @@ static void test_kinds_schemas_are_disjoint(void **state)
 
 static void write_default(const struct param *p, struct buf *out)
 {
-    if (p->has_default != PARAM_VALUE) {
+    struct value usual = schema_default(p);
+    if (p->has_default == PARAM_VALUE)
+        json_write(&usual, 0, out);
+    else
         buf_put_text(out, p->has_default == PARAM_REQUIRED ? "required" : "none");
-        return;
-    }
-    switch (p->type) {
-    case PARAM_BOOL: buf_put_text(out, p->value.boolean ? "true" : "false"); break;
-    case PARAM_INT: buf_format(out, "%lld", (long long)p->value.integer); break;
-    case PARAM_REAL: json_write_real(p->value.real, out); break;
-    default: buf_format(out, "\"%s\"", p->value.text); break;
-    }
 }
 
 /* A parameter equal to its default is left out of a task's identity, so a changed default would
