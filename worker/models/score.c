@@ -3,7 +3,6 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "common/base/mem.h"
 #include "common/base/sum.h"
@@ -84,10 +83,26 @@ struct scored {
     bool is_positive;
 };
 
-static int compare_scores(const void *a, const void *b)
+/* Highest first; bottom-up merges from one array to the other and back. Returns the sorted one of
+ * the two. */
+static struct scored *sort_scores(struct scored *from, struct scored *to, size_t count)
 {
-    const struct scored *x = a, *y = b;
-    return (x->score < y->score) - (x->score > y->score);
+    for (size_t width = 1; width < count; width *= 2) {
+        for (size_t start = 0; start < count; start += 2 * width) {
+            size_t middle = start + width < count ? start + width : count;
+            size_t end = middle + width < count ? middle + width : count;
+            size_t left = start, right = middle;
+            for (size_t i = start; i < end; i++) {
+                bool is_left =
+                    left < middle && (right == end || from[left].score >= from[right].score);
+                to[i] = is_left ? from[left++] : from[right++];
+            }
+        }
+        struct scored *swap = from;
+        from = to;
+        to = swap;
+    }
+    return from;
 }
 
 /* From the highest score down, a group of ties at a time; twice the area in pairs, which is an
@@ -121,8 +136,7 @@ enum status score_roc_auc(const double *target, const double *probabilities, siz
     for (size_t row = 0; row < rows; row++)
         sorted[row] =
             (struct scored){probabilities[row * k + positive], (size_t)target[row] == positive};
-    qsort(sorted, rows, sizeof *sorted, compare_scores);
-    *out = area(sorted, rows);
+    *out = area(sort_scores(scores, scores + rows, rows), rows);
     return OK;
 }
 
