@@ -1,7 +1,7 @@
-/* The four beats: receive all that is ready, step the scheduler, commit every PERSIST in one batch (and answer every RESOLVE), send.
- * The only place where the pure core meets socket, state, store and clock. While a commit is under way nothing is stepped and
- * the scheduler's time stands still: a slow state pauses a run and expires no lease.
- * Thread: one. */
+/* The four beats: receive all that is ready, step the scheduler, commit every PERSIST in one batch
+ * (and answer every RESOLVE), send. The only place where the pure core meets socket, state, store
+ * and clock. While a commit is under way nothing is stepped and the scheduler's time stands still:
+ * a slow state pauses a run and expires no lease. Thread: one. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/sched/sched.h"
@@ -13,9 +13,9 @@ struct loop;
 
 /* Called between beats, on the loop's thread. Any may be NULL. */
 struct loop_hooks {
-    void (*published)(void *context, uint32_t run, uint32_t task); /* a task's visible state changed */
+    void (*published)(void *context, uint32_t run,
+                      uint32_t task); /* a task's visible state changed */
     void (*run_over)(void *context, uint32_t run);
-    void (*beat)(void *context, ms_t now); /* once per beat: progress view, child supervision */
     void *context;
 };
 
@@ -37,7 +37,8 @@ void loop_set_router(struct loop *loop, struct router *router);
 void loop_step(struct loop *loop, struct sched_event *event);
 /* Adds run documents to the next commit (copied). */
 void loop_put_run(struct loop *loop, const char *id, const uint8_t *document, size_t bytes);
-/* One round: sleeps at most `max_ms` when nothing is ready. Errors: E_FENCED, E_CORRUPT, E_BUG-like ones that end the broker. */
+/* One round: sleeps at most `max_ms` when nothing is ready. Errors: E_FENCED, E_CORRUPT, E_BUG-like
+ * ones that end the broker. */
 MUST_USE enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err);
 /* Is anything persisted but not yet committed, or unsent? */
 bool loop_is_idle(const struct loop *loop);

@@ -192,6 +192,7 @@ struct sched_action {
     uint32_t attempt, index;
     uint64_t frame;
     ms_t at;
+    bool is_replacement;           /* PERSIST of a forced task: the old record goes in the same commit */
     const struct artifact *inputs; /* RESOLVE, ASSIGN: resolved inputs; CHECK: what to look for */
     uint32_t input_count;
 };
@@ -244,6 +245,7 @@ struct sched_task_info {
     struct artifact log;
     const uint8_t *spec;
     uint32_t spec_bytes;
+    const struct sched_policy *policy; /* never NULL */
     uint32_t output_count;
     const struct artifact *outputs;
 };

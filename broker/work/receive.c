@@ -233,10 +233,10 @@ static enum status receive_results(const struct sink *sink, uint32_t worker, zmq
     struct results_msg results;
     uint32_t count = 0;
     /* Held first: a small message's bytes move with it, and everything below points into them. */
-    uint64_t handle = router_hold(router, message, worker, 0);
-    struct router_frame *frame = (struct router_frame *)(uintptr_t)router_frame(router, handle);
-    enum status status = msg_decode_results(frame->bytes, frame->count, &results, err);
-    frame->sequence = results.sequence;
+    uint64_t handle;
+    struct held *held = router_hold(router, message, worker, &handle);
+    enum status status = msg_decode_results(held->frame.bytes, held->frame.count, &results, err);
+    held->frame.sequence = results.sequence;
     if (status == OK)
         status = check_signature(sessions_get(&router->sessions, worker), &results, err);
     if (status == OK)
@@ -245,7 +245,7 @@ static enum status receive_results(const struct sink *sink, uint32_t worker, zmq
         router_ack(router, handle);
         return status;
     }
-    frame->result_count = count;
+    held->open_results = count;
     for (uint32_t i = 0; i < count; i++) {
         struct sched_event event = {.done = {.worker = worker, .frame = handle, .index = i}};
         if (router->entries[i].result.code == OK)

@@ -127,7 +127,8 @@ static void grow_held(struct router *router)
     router->held_capacity = capacity;
 }
 
-uint64_t router_hold(struct router *router, zmq_msg_t *message, uint32_t worker, uint64_t sequence)
+struct held *router_hold(struct router *router, zmq_msg_t *message, uint32_t worker,
+                         uint64_t *handle)
 {
     if (router->held_end - router->held_first == router->held_capacity)
         grow_held(router);
@@ -135,12 +136,14 @@ uint64_t router_hold(struct router *router, zmq_msg_t *message, uint32_t worker,
     zmq_msg_init(&held->message);
     zmq_msg_move(&held->message, message);
     /* A small message lies inside zmq_msg_t itself: its bytes are asked for only where it stays. */
+    memcpy(held->public_key, sessions_get(&router->sessions, worker)->public_key, PUBLIC_KEY_BYTES);
     held->frame = (struct router_frame){.bytes = zmq_msg_data(&held->message),
                                         .count = zmq_msg_size(&held->message),
                                         .worker = worker,
-                                        .sequence = sequence};
+                                        .public_key = held->public_key};
     router->held[router->held_end & (router->held_capacity - 1)] = held;
-    return router->held_end++;
+    *handle = router->held_end++;
+    return held;
 }
 
 static struct held *find_held(const struct router *router, uint64_t handle)
@@ -155,6 +158,12 @@ const struct router_frame *router_frame(const struct router *router, uint64_t ha
 {
     const struct held *held = find_held(router, handle);
     return held ? &held->frame : NULL;
+}
+
+bool router_settle(struct router *router, uint64_t handle)
+{
+    struct held *held = find_held(router, handle);
+    return held && held->open_results && --held->open_results == 0;
 }
 
 static void release(struct router *router, struct held *held)

@@ -31,7 +31,7 @@ struct router_frame {
     const uint8_t *bytes; /* the whole frame, verbatim */
     size_t count;
     uint32_t worker;
-    uint32_t result_count; /* entries in its body */
+    const uint8_t *public_key; /* that it is signed with */
     uint64_t sequence;
 };
 
@@ -43,6 +43,8 @@ typedef void router_event_fn(void *context, struct sched_event *event, const uin
 MUST_USE enum status router_receive(struct router *router, ms_t now, router_event_fn *on_event,
                                     void *context, struct err *err);
 const struct router_frame *router_frame(const struct router *router, uint64_t handle);
+/* One result of the frame is dealt with; true when it was the last: now router_ack it. */
+bool router_settle(struct router *router, uint64_t handle);
 
 /* Queues; router_flush sends whole frames of up to FRAME_TASKS_MAX entries per worker. */
 void router_assign(struct router *router, uint32_t worker, const struct task_msg *task);

@@ -11,6 +11,8 @@
 struct held {
     zmq_msg_t message;
     struct router_frame frame;
+    uint8_t public_key[PUBLIC_KEY_BYTES];
+    uint32_t open_results; /* not settled yet */
     bool is_free;
 };
 
@@ -42,4 +44,5 @@ struct router {
 /* Sends now: WELCOME, REFUSED, GOODBYE. */
 void router_send_frame(struct router *router, uint32_t worker, const void *bytes, size_t count);
 /* Keeps the frame; its handle. `message` is moved. */
-uint64_t router_hold(struct router *router, zmq_msg_t *message, uint32_t worker, uint64_t sequence);
+struct held *router_hold(struct router *router, zmq_msg_t *message, uint32_t worker,
+                         uint64_t *handle);

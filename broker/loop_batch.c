@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/loop_batch.h"
+
+#include <string.h>
+
+#include "common/base/assert.h"
+#include "common/crypto/hash.h"
+
+enum { ARTIFACT_BYTES_MAX = 48 };
+
+void loop_batch_init(struct loop_batch *batch)
+{
+    *batch = (struct loop_batch){.last_handle = UINT64_MAX};
+    struct buf *bufs[] = {&batch->frames,   &batch->keys, &batch->records,  &batch->aliases,
+                          &batch->removals, &batch->runs, &batch->resolves, &batch->scratch};
+    for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
+        *bufs[i] = buf_init(0);
+}
+
+void loop_batch_fini(struct loop_batch *batch)
+{
+    arena_fini(&batch->arena);
+    buf_fini(&batch->frames);
+    buf_fini(&batch->keys);
+    buf_fini(&batch->records);
+    buf_fini(&batch->aliases);
+    buf_fini(&batch->removals);
+    buf_fini(&batch->runs);
+    buf_fini(&batch->resolves);
+    buf_fini(&batch->scratch);
+}
+
+bool loop_batch_is_empty(const struct loop_batch *batch)
+{
+    return !batch->records.count && !batch->aliases.count && !batch->removals.count &&
+           !batch->runs.count;
+}
+
+void loop_batch_clear(struct loop_batch *batch)
+{
+    arena_fini(&batch->arena);
+    buf_clear(&batch->frames);
+    buf_clear(&batch->keys);
+    buf_clear(&batch->records);
+    buf_clear(&batch->aliases);
+    buf_clear(&batch->removals);
+    buf_clear(&batch->runs);
+    batch->last_handle = UINT64_MAX;
+}
+
+#define COUNT_OF(buf, type) (uint32_t)((buf)->count / sizeof(type))
+#define ITEMS_OF(buf, type) (const type *)(const void *)(buf)->bytes
+
+void loop_batch_view(const struct loop_batch *batch, struct state_batch *out)
+{
+    *out = (struct state_batch){.frames = ITEMS_OF(&batch->frames, struct mp_view),
+                                .frame_count = COUNT_OF(&batch->frames, struct mp_view),
+                                .frame_keys = batch->keys.bytes,
+                                .records = ITEMS_OF(&batch->records, struct state_record),
+                                .record_count = COUNT_OF(&batch->records, struct state_record),
+                                .aliases = ITEMS_OF(&batch->aliases, struct state_alias),
+                                .alias_count = COUNT_OF(&batch->aliases, struct state_alias),
+                                .removals = ITEMS_OF(&batch->removals, struct id),
+                                .removal_count = COUNT_OF(&batch->removals, struct id),
+                                .runs = ITEMS_OF(&batch->runs, struct state_run),
+                                .run_count = COUNT_OF(&batch->runs, struct state_run)};
+}
+
+/* A frame's results come one after the other, so the last frame added is nearly always the one. */
+static uint32_t frame_index(struct loop_batch *batch, const struct router_frame *frame,
+                            uint64_t handle)
+{
+    if (batch->last_handle != handle) {
+        struct mp_view view = {frame->bytes, frame->count};
+        buf_put(&batch->frames, &view, sizeof view);
+        buf_put(&batch->keys, frame->public_key, PUBLIC_KEY_BYTES);
+        batch->last_handle = handle;
+    }
+    return COUNT_OF(&batch->frames, struct mp_view) - 1;
+}
+
+/* A record holds its action as it is hashed, so its key needs nothing else. A task without task
+ * inputs is found by its own id alone: its action says the same. */
+static bool action_of(const uint8_t *bytes, size_t count, struct id *out)
+{
+    struct record record;
+    struct task_spec action;
+    if (record_parse(bytes, count, &record, NULL) != OK ||
+        task_spec_parse(record.action, record.action_bytes, &action, NULL) != OK ||
+        !action.input_count)
+        return false;
+    hash_bytes(PERSON_ACTION, record.action, record.action_bytes, out);
+    return true;
+}
+
+void loop_batch_record(struct loop_batch *batch, const struct router_frame *frame, uint64_t handle,
+                       const uint8_t *record, size_t record_bytes, const struct id *task,
+                       bool replaces)
+{
+    struct state_record entry = {.task = *task,
+                                 .frame = frame_index(batch, frame, handle),
+                                 .offset = (uint32_t)(record - frame->bytes),
+                                 .bytes = (uint32_t)record_bytes};
+    ASSERT(record >= frame->bytes && entry.offset + record_bytes <= frame->count);
+    entry.has_action = action_of(record, record_bytes, &entry.action);
+    if (replaces)
+        loop_batch_removal(batch, task);
+    buf_put(&batch->records, &entry, sizeof entry);
+}
+
+void loop_batch_alias(struct loop_batch *batch, const struct id *task, const struct id *action)
+{
+    struct state_alias alias = {*task, *action};
+    buf_put(&batch->aliases, &alias, sizeof alias);
+}
+
+void loop_batch_removal(struct loop_batch *batch, const struct id *task)
+{
+    buf_put(&batch->removals, task, sizeof *task);
+}
+
+void loop_batch_run(struct loop_batch *batch, const char *id, const uint8_t *document, size_t bytes)
+{
+    struct state_run run = {
+        .id = arena_text(&batch->arena, id, strlen(id)),
+        .document = (const uint8_t *)arena_text(&batch->arena, (const char *)document, bytes),
+        .document_bytes = bytes};
+    buf_put(&batch->runs, &run, sizeof run);
+}
+
+void loop_batch_resolve(struct loop_batch *batch, uint32_t task, const uint8_t *spec,
+                        size_t spec_bytes, const struct artifact *inputs, uint32_t input_count)
+{
+    struct task_spec parsed;
+    struct resolve resolve = {.task = task};
+    ASSERT(task_spec_parse(spec, spec_bytes, &parsed, NULL) == OK); /* we made it */
+    buf_clear(&batch->scratch);
+    size_t need = task_spec_action(&parsed, inputs, input_count, NULL, 0);
+    uint8_t *room = buf_reserve(&batch->scratch, need);
+    ASSERT(need && task_spec_action(&parsed, inputs, input_count, room, need) == need);
+    hash_bytes(PERSON_ACTION, room, need, &resolve.action);
+    buf_put(&batch->resolves, &resolve, sizeof resolve);
+}
+
+struct mp_view loop_batch_inputs(struct loop_batch *batch, const struct artifact *inputs,
+                                 uint32_t count)
+{
+    size_t most = 8 + (size_t)count * ARTIFACT_BYTES_MAX;
+    buf_clear(&batch->scratch);
+    struct mp_writer writer = mp_writer(buf_reserve(&batch->scratch, most), most);
+    mp_write_array(&writer, count);
+    for (uint32_t i = 0; i < count; i++)
+        mp_write_artifact(&writer, &inputs[i]);
+    return (struct mp_view){writer.out, writer.need};
+}

@@ -1,0 +1,50 @@
+/* What one beat commits and asks: records, aliases, removals, run documents for the state; action
+ * keys to look up. Filled while the scheduler steps, emptied when the commit is done. Seen by
+ * broker/loop.c alone. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "broker/state/state.h"
+#include "broker/work/router.h"
+#include "common/base/arena.h"
+#include "common/base/buf.h"
+
+/* A task that waits for the look-up of its action key. */
+struct resolve {
+    uint32_t task;
+    struct id action;
+};
+
+struct loop_batch {
+    struct arena arena;   /* run documents */
+    struct buf frames;    /* struct mp_view each */
+    struct buf keys;      /* public keys of the frames, PUBLIC_KEY_BYTES each */
+    struct buf records;   /* struct state_record each */
+    struct buf aliases;   /* struct state_alias each */
+    struct buf removals;  /* struct id each */
+    struct buf runs;      /* struct state_run each */
+    struct buf resolves;  /* struct resolve each */
+    struct buf scratch;   /* an action, or a task's inputs, being encoded */
+    uint64_t last_handle; /* of the frame last added */
+};
+
+void loop_batch_init(struct loop_batch *batch);
+void loop_batch_fini(struct loop_batch *batch);
+/* Nothing to commit? */
+bool loop_batch_is_empty(const struct loop_batch *batch);
+void loop_batch_clear(struct loop_batch *batch); /* but the resolves */
+void loop_batch_view(const struct loop_batch *batch, struct state_batch *out);
+
+/* A record within a held frame. `replaces`: the one that is there is removed in the same commit. */
+void loop_batch_record(struct loop_batch *batch, const struct router_frame *frame, uint64_t handle,
+                       const uint8_t *record, size_t record_bytes, const struct id *task,
+                       bool replaces);
+void loop_batch_alias(struct loop_batch *batch, const struct id *task, const struct id *action);
+void loop_batch_removal(struct loop_batch *batch, const struct id *task);
+void loop_batch_run(struct loop_batch *batch, const char *id, const uint8_t *document,
+                    size_t bytes); /* copied */
+/* Hashes the action of a spec with its inputs resolved, to be looked up. */
+void loop_batch_resolve(struct loop_batch *batch, uint32_t task, const uint8_t *spec,
+                        size_t spec_bytes, const struct artifact *inputs, uint32_t input_count);
+/* Encoded array of artifacts, valid until the next call that encodes. */
+struct mp_view loop_batch_inputs(struct loop_batch *batch, const struct artifact *inputs,
+                                 uint32_t count);
