@@ -209,18 +209,48 @@ static enum status put_entry(void *context, const char *path, bool is_executable
     return add_entry(putting->tree, &entry, err);
 }
 
+static enum status put_manifest(struct store *store, struct tree *tree, struct id *id,
+                                struct err *err)
+{
+    size_t bytes = measure(tree);
+    TRY(buf_try_reserve(&tree->manifest, bytes, "manifest", err));
+    struct mp_writer w = mp_writer(tree->manifest.bytes, bytes);
+    write_entries(tree, &w);
+    return store_put_manifest(store, tree->manifest.bytes, bytes, id, err);
+}
+
 enum status tree_put(struct store *store, const char *folder, struct artifact *out, struct err *err)
 {
     *out = (struct artifact){.is_tree = true};
     AUTO(tree_free) struct tree *tree = tree_new();
     struct putting putting = {.store = store, .folder = folder, .tree = tree};
     TRY(fs_walk(folder, put_entry, &putting, err));
-    size_t bytes = measure(tree);
-    TRY(buf_try_reserve(&tree->manifest, bytes, "manifest", err));
-    struct mp_writer w = mp_writer(tree->manifest.bytes, bytes);
-    write_entries(tree, &w);
     out->bytes = putting.bytes;
-    return store_put_manifest(store, tree->manifest.bytes, bytes, &out->id, err);
+    return put_manifest(store, tree, &out->id, err);
+}
+
+enum status tree_put_entries(struct store *store, struct tree_entry *entries, size_t count,
+                             struct artifact *out, struct err *err)
+{
+    *out = (struct artifact){.is_tree = true};
+    AUTO(tree_free) struct tree *tree = tree_new();
+    if (count)
+        qsort(entries, count, sizeof *entries, compare_entries);
+    for (size_t i = 0; i < count; i++) {
+        int shown = (int)entries[i].path_bytes;
+        if (!is_path(entries[i].path, entries[i].path_bytes))
+            return err_set(err, E_INVALID, "%.*s: not a path that an artifact can hold", shown,
+                           entries[i].path);
+        if (i && compare_paths(&entries[i - 1], &entries[i]) == 0)
+            return err_set(err, E_INVALID, "%.*s: there twice", shown, entries[i].path);
+        TRY(add_entry(tree, &entries[i], err));
+        out->bytes += entries[i].bytes;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (lies_in_file(tree, &entries[i]))
+            return err_set(err, E_INVALID, "%.*s: lies in a file", (int)entries[i].path_bytes,
+                           entries[i].path);
+    return put_manifest(store, tree, &out->id, err);
 }
 
 /* ---- getting ---- */
