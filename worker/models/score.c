@@ -131,10 +131,10 @@ enum status score_roc_auc(const double *target, const double *probabilities, siz
 {
     *out = NAN;
     void *memory;
-    TRY(mem_try(rows + 1, sizeof(struct scored), "scores", &memory, err));
-    AUTO(mem_free) struct scored *sorted = memory;
+    TRY(mem_try(rows + 1, 2 * sizeof(struct scored), "scores", &memory, err));
+    AUTO(mem_free) struct scored *scores = memory;
     for (size_t row = 0; row < rows; row++)
-        sorted[row] =
+        scores[row] =
             (struct scored){probabilities[row * k + positive], (size_t)target[row] == positive};
     *out = area(sort_scores(scores, scores + rows, rows), rows);
     return OK;
