@@ -41,6 +41,7 @@ static inline void config_list_fini(struct config_list *list)
     mem_free((void *)(uintptr_t)list->items);
     *list = (struct config_list){0};
 }
+DEFINE_AUTO_VALUE(struct config_list, config_list_fini)
 
 /* Reads the environment, then the arguments behind argv[0]; what is neither flag nor value goes to
  * `arguments` in order. "--" ends flags, "-" is an argument. An empty variable counts as unset; for

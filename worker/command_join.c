@@ -18,7 +18,8 @@ int command_join(int argc, char **argv)
     struct join_options join = {
         .broker = NULL, .store = ".penstock/store", .cache = ".penstock/cache"};
     const char *cache_bytes = "10GiB", *grace = "30s";
-    struct config_list labels = {0}, arguments = {0};
+    AUTO(config_list_fini) struct config_list labels = {0};
+    AUTO(config_list_fini) struct config_list arguments = {0};
     int64_t slots = 0;
     const struct config_option options[] = {
         {"broker", 'b', CONFIG_TEXT, "PENSTOCK_BROKER", "ENDPOINT", &join.broker,

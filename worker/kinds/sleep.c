@@ -13,9 +13,9 @@
 
 enum {
     FAULT_EXIT_STATUS = 3,
-    CHUNK_BYTES = 4 << 20,
+    CHUNK_BYTES = 1 << 20,
     /* Slow enough that a limit is noticed before the machine is full. */
-    CHUNK_MS = 2
+    CHUNK_MS = 5
 };
 
 static void wait_seconds(double seconds)

@@ -23,7 +23,7 @@ struct agent *agent_new(const struct agent_options *options)
     struct agent *agent = mem_alloc(sizeof *agent);
     agent->options = *options;
     if (!agent->options.sample_ms)
-        agent->options.sample_ms = 50;
+        agent->options.sample_ms = 25;
     if (!agent->options.prefetch)
         agent->options.prefetch = options->slots;
     agent->jobs = mem_alloc(AGENT_JOBS_MAX * sizeof *agent->jobs);

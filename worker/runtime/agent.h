@@ -61,7 +61,7 @@ enum {
 struct agent_options {
     uint32_t slots;     /* ≥ 1 */
     uint32_t grace_ms;  /* of a drain */
-    uint32_t sample_ms; /* between two looks at resident sizes; 0: 50 */
+    uint32_t sample_ms; /* between two looks at resident sizes; 0: 25 */
     uint32_t prefetch;  /* heavy jobs fetched ahead of the slots; 0: as many as slots */
 };
 

@@ -174,13 +174,13 @@ static ms_t wake_at(const struct agent *agent, ms_t now)
 void agent_tick(struct agent *agent, ms_t now, struct agent_actions *out)
 {
     enforce_deadlines(agent, now, out);
-    sample_sizes(agent, now, out);
     if (!agent->is_draining && !agent->is_dismissed) {
         start_fetches(agent, out);
         start_heavy(agent, now, out);
         start_light(agent, out);
         spawn_slots(agent, out);
     }
+    sample_sizes(agent, now, out);
     flush_results(agent, now, out);
     heartbeat(agent, now, out);
     leave(agent, now, out);

@@ -40,6 +40,10 @@ bool slot_next(struct slot *slot, struct slot_message *out, bool *is_bad);
  * status. */
 int slot_main(void);
 
+/* Runs the job in this very process, for a debugger to look at: what the kind prints goes where
+ * this program's output goes. */
+MUST_USE enum status slot_run_here(const struct slot_job *job, struct err *err);
+
 static inline void slot_stop_auto(struct slot **slot)
 {
     if (*slot)

@@ -76,6 +76,8 @@ static void progress(const struct kind_call *call, uint64_t step, uint64_t total
                      const char *metric, double value)
 {
     struct server *server = call->context;
+    if (!server) /* in the foreground: whoever watches has the log */
+        return;
     int64_t now = clock_us();
     if (now - server->progress_us < PROGRESS_US && step != total)
         return;
@@ -107,9 +109,10 @@ static enum status decode_params(struct server *server, const struct task_spec *
     *out = (struct value){.type = VALUE_MAP};
     if (!spec->params)
         return OK;
-    server->scratch_used = 0;
     struct value_memory memory = {scratch_allocate, server};
-    if (spec->params_bytes > SCRATCH_BYTES / 64)
+    if (server)
+        server->scratch_used = 0;
+    if (!server || spec->params_bytes > SCRATCH_BYTES / 64)
         memory = arena_memory(arena);
     return value_decode(spec->params, spec->params_bytes, memory, out, err);
 }
@@ -128,9 +131,13 @@ static void list_outputs(const struct task_spec *spec, struct arena *arena, stru
     call->output_count = count;
 }
 
-/* Where the kind's stdout and stderr go: the job's log. */
+/* Into the work folder, with stdout and stderr into the job's log, if it has one. */
 static enum status enter(const struct slot_job *job, int saved[2], struct err *err)
 {
+    if (chdir(job->work_dir))
+        return fs_error(err, errno, job->work_dir, "chdir");
+    if (!job->log_path)
+        return OK;
     AUTO(fs_close_fd)
     int log = open(job->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log < 0)
@@ -139,18 +146,18 @@ static enum status enter(const struct slot_job *job, int saved[2], struct err *e
     saved[1] = fcntl(2, F_DUPFD_CLOEXEC, 4);
     if (saved[0] < 0 || saved[1] < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
         return err_set(err, E_IO, "slot: dup2: %s", strerror(errno));
-    if (chdir(job->work_dir))
-        return fs_error(err, errno, job->work_dir, "chdir");
     return OK;
 }
 
-static void leave(const int saved[2])
+static void leave(const struct server *server, const int saved[2])
 {
     fflush(stdout);
     fflush(stderr);
     for (int i = 0; i < 2; i++)
         if (saved[i] >= 0)
             dup2(saved[i], i + 1);
+    if (!server)
+        return;
     if (chdir("/"))
         _exit(1);
     close_range(SOCKET + 1, ~0U, 0);
@@ -189,8 +196,14 @@ static enum status run_kind(struct server *server, const struct slot_job *job, s
     enum status status = enter(job, saved, err);
     if (status == OK)
         status = kind->run(&call, err);
-    leave(saved);
+    leave(server, saved);
     return status;
+}
+
+enum status slot_run_here(const struct slot_job *job, struct err *err)
+{
+    AUTO(arena_fini) struct arena arena = {0};
+    return run_kind(NULL, job, &arena, err);
 }
 
 /* Runs one job and answers. `*at_us` is when the one before it ended, and then when this one did.

@@ -179,6 +179,25 @@ static enum status write_record(struct works *works, const struct work *work,
     return OK;
 }
 
+/* What a program said may be cut or of another encoding; the wire wants UTF-8. */
+static void put_plain_text(struct buf *out, const char *text)
+{
+    size_t bytes = strnlen(text, ERR_TEXT_BYTES - 1);
+    bool is_plain = mp_is_utf8(text, (uint32_t)bytes);
+    (void)!buf_reserve(out, bytes + 1);
+    for (size_t i = 0; i < bytes; i++)
+        buf_put_char(out, !is_plain && (unsigned char)text[i] >= 0x80 ? '?' : text[i]);
+}
+
+static void put_lost(struct buf *out, const struct work_heavy *heavy, uint32_t count)
+{
+    size_t room = (size_t)count * (ID_BYTES + 2);
+    struct mp_writer writer = mp_writer(buf_reserve(out, room + 1), room);
+    for (uint32_t i = 0; i < count; i++)
+        mp_write_id(&writer, (const struct id *)(const void *)heavy->lost.bytes + i);
+    out->count += writer.need;
+}
+
 enum status works_result(struct works *works, uint32_t job, enum status code, const char *text,
                          struct result_msg *out, struct err *err)
 {
@@ -186,24 +205,20 @@ enum status works_result(struct works *works, uint32_t job, enum status code, co
     *out = (struct result_msg){.attempt = work->task.attempt, .code = code};
     if (code == OK)
         return write_record(works, work, out, err);
-    out->text = text;
-    out->text_bytes = (uint32_t)strlen(text);
-    if (!work->heavy)
-        return OK;
-    const struct publication *published = &work->heavy->move.publication;
-    out->has_log = published->has_log;
-    out->log = published->log;
-    uint32_t lost_count = (uint32_t)(work->heavy->lost.count / sizeof(struct id));
-    if (code != E_LOST || !lost_count)
-        return OK;
     buf_clear(&works->scratch);
-    size_t room = 8 + (size_t)lost_count * (ID_BYTES + 2);
-    struct mp_writer writer = mp_writer(buf_reserve(&works->scratch, room), room);
-    for (uint32_t i = 0; i < lost_count; i++)
-        mp_write_id(&writer, (const struct id *)(const void *)work->heavy->lost.bytes + i);
-    out->lost = writer.out;
-    out->lost_bytes = writer.need;
-    out->lost_count = lost_count;
+    put_plain_text(&works->scratch, text);
+    out->text_bytes = (uint32_t)works->scratch.count;
+    if (work->heavy) {
+        const struct publication *published = &work->heavy->move.publication;
+        out->has_log = published->has_log;
+        out->log = published->log;
+        out->lost_count =
+            code == E_LOST ? (uint32_t)(work->heavy->lost.count / sizeof(struct id)) : 0;
+        put_lost(&works->scratch, work->heavy, out->lost_count);
+    }
+    out->text = (const char *)works->scratch.bytes;
+    out->lost = works->scratch.bytes + out->text_bytes;
+    out->lost_bytes = works->scratch.count - out->text_bytes;
     return OK;
 }
 
