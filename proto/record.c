@@ -11,7 +11,8 @@ static bool read_output(struct mp_reader *r, struct record_output *out)
 {
     out->name = mp_read_str(r, &out->name_bytes);
     mp_read_artifact(r, &out->artifact);
-    return !r->is_bad && out->name_bytes && out->name_bytes <= NAME_BYTES_MAX;
+    return !r->is_bad && out->name_bytes && out->name_bytes <= NAME_BYTES_MAX &&
+           mp_is_utf8(out->name, out->name_bytes);
 }
 
 static bool read_outputs(struct mp_reader *r, struct record *out)
@@ -29,6 +30,16 @@ static bool read_outputs(struct mp_reader *r, struct record *out)
     return true;
 }
 
+/* A mapping that is not empty, whatever is in it. */
+static bool read_map(struct mp_reader *r, const uint8_t **bytes, size_t *count)
+{
+    bool is_map = mp_peek(r) == MP_MAP;
+    struct mp_view view = mp_read_any(r);
+    *bytes = view.bytes;
+    *count = view.count;
+    return is_map && view.count > 1;
+}
+
 static bool is_key(const char *key, uint32_t bytes, const char *word)
 {
     return bytes == strlen(word) && memcmp(key, word, bytes) == 0;
@@ -39,11 +50,12 @@ static bool is_key(const char *key, uint32_t bytes, const char *word)
 static bool read_record(struct mp_reader *r, struct record *out)
 {
     uint32_t pairs = mp_read_map(r), bytes, optional = 0;
-    if (!is_key(mp_read_str(r, &bytes), bytes, "action"))
-        return false;
-    out->action = r->at;
-    out->action_bytes = mp_read_any(r).count;
     const char *key = mp_read_str(r, &bytes);
+    if (!is_key(key, bytes, "action"))
+        return false;
+    if (!read_map(r, &out->action, &out->action_bytes))
+        return false;
+    key = mp_read_str(r, &bytes);
     if (!is_key(key, bytes, "attempt"))
         return false;
     uint64_t attempt = mp_read_uint(r);
@@ -67,9 +79,8 @@ static bool read_record(struct mp_reader *r, struct record *out)
     out->took_us = mp_read_int(r);
     key = mp_read_str(r, &bytes);
     if (is_key(key, bytes, "values")) {
-        struct mp_view values = mp_read_any(r);
-        out->values = values.bytes;
-        out->values_bytes = values.count;
+        if (!read_map(r, &out->values, &out->values_bytes))
+            return false;
         key = mp_read_str(r, &bytes);
         optional++;
     }
@@ -77,7 +88,7 @@ static bool read_record(struct mp_reader *r, struct record *out)
         return false;
     out->worker = mp_read_str(r, &out->worker_bytes);
     return !r->is_bad && pairs == 4 + optional && attempt <= UINT32_MAX &&
-           out->worker_bytes <= NAME_BYTES_MAX;
+           out->worker_bytes <= NAME_BYTES_MAX && mp_is_utf8(out->worker, out->worker_bytes);
 }
 
 enum status record_parse(const uint8_t *bytes, size_t count, struct record *out, struct err *err)

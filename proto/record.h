@@ -1,13 +1,14 @@
 /* What a finished task was (design: §2): one canonical MessagePack map,
  *
- *   {"action": {…}, "attempt": 1, "log": id?, "outputs": {NAME: [id, bytes, is_tree], …},
- *    "timings": [queued_ms?, begun (µs since the epoch), took (µs)], "values": {NAME: JSON value,
- * …}?, "worker": "name"}
+ *   {"action": {…}, "attempt": 1, "log": ARTIFACT?, "outputs": {NAME: ARTIFACT, …}?,
+ *    "timings": [begun (µs since the epoch), took (µs)], "values": {NAME: JSON value, …}?,
+ *    "worker": "name"}            where ARTIFACT = [id, bytes, is_tree]
  *
  * "action" is the action's document itself (proto/task_spec.h), so a record never names a task id
- * and lineage needs nothing else. "outputs" and "values" are left out when empty. "values" holds
- * JSON outputs of up to INLINE_BYTES_MAX, parsed, so that `select` and `metrics` tables need no
- * read. The reader is a view. */
+ * and lineage needs nothing else. "log", "outputs" and "values" are left out when there are none.
+ * "values" holds JSON outputs of up to INLINE_BYTES_MAX, parsed, so that `select` and `metrics`
+ * tables need no read. The reader is a view; it takes the action's form on trust (task_spec_parse
+ * checks it). */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "proto/err.h"
@@ -35,6 +36,7 @@ struct record {
     uint32_t worker_bytes;
 };
 
+/* Errors: E_PROTOCOL not a canonical record; E_LIMIT. */
 MUST_USE enum status record_parse(const uint8_t *bytes, size_t count, struct record *out,
                                   struct err *err);
 bool record_next_output(const struct record *record, size_t *cursor, struct record_output *out);

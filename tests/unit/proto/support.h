@@ -30,6 +30,39 @@ static inline struct value from_json(struct arena *arena, const char *text)
     return value;
 }
 
+static inline uint8_t *from_hex(struct arena *arena, const char *hex, size_t *count)
+{
+    *count = strlen(hex) / 2;
+    uint8_t *bytes = arena_alloc(arena, *count + 1);
+    for (size_t i = 0; i < *count; i++) {
+        unsigned byte;
+        assert_int_equal(sscanf(hex + 2 * i, "%2x", &byte), 1);
+        bytes[i] = (uint8_t)byte;
+    }
+    return bytes;
+}
+
+/* JSON has no binary: {"$bin": hex} becomes one, and {"$id": "a1"} becomes 32 bytes of a1. */
+static inline void make_binaries(struct arena *arena, struct value *value)
+{
+    if (value->type != VALUE_MAP && value->type != VALUE_ARRAY)
+        return;
+    const char *hex = value_get_text(value, "$bin"), *byte = value_get_text(value, "$id");
+    size_t count;
+    if (hex || byte) {
+        uint8_t *bytes = from_hex(arena, hex ? hex : byte, &count);
+        if (byte) {
+            int fill = bytes[0];
+            bytes = memset(arena_alloc(arena, 32), fill, 32);
+            count = 32;
+        }
+        *value = (struct value){.type = VALUE_BINARY, .count = (uint32_t)count, .binary = bytes};
+        return;
+    }
+    for (uint32_t i = 0; i < value->count; i++)
+        make_binaries(arena, &value->items[value->type == VALUE_MAP ? 2 * i + 1 : i]);
+}
+
 static inline const char *to_hex(struct arena *arena, const uint8_t *bytes, size_t count)
 {
     char *hex = arena_alloc(arena, 2 * count + 1);
@@ -53,6 +86,14 @@ static inline const char *encode_hex(struct arena *arena, const struct value *va
     size_t count;
     uint8_t *bytes = encode_value(arena, value, &count);
     return to_hex(arena, bytes, count);
+}
+
+/* The canonical bytes of JSON text (with ' for "), binaries made. */
+static inline uint8_t *json_bytes(struct arena *arena, const char *json, size_t *count)
+{
+    struct value value = from_json(arena, json);
+    make_binaries(arena, &value);
+    return encode_value(arena, &value, count);
 }
 
 /* A small generator with a fixed seed, so that a failure comes again. Source: Marsaglia, "Xorshift
