@@ -79,7 +79,6 @@ static struct dataset *dataset_of(struct step *step, struct table *table)
 static void expect_error(const char *yaml, const char *csv, const char *wanted)
 {
     AUTO(step_fini) struct step step;
-    AUTO(dataset_free) struct dataset *dataset = NULL;
     struct err err = {0};
     enum status status = run(&step, yaml, csv, &err);
     for (int i = 0; status == OK && i < PART_COUNT; i++) {
