@@ -57,6 +57,7 @@ void cart_data_fini(struct cart_data *data);
 DEFINE_AUTO_VALUE(struct cart_data, cart_data_fini)
 
 void cart_fini(struct cart *cart);
+DEFINE_AUTO_VALUE(struct cart, cart_fini)
 /* Appends one tree. `weights` counts how often each row is taken (bootstrap), or is NULL for once
  * each. `rng` picks the candidates of each split where features_max < columns. Errors: E_NOMEM. */
 MUST_USE enum status cart_grow(struct cart *cart, const struct cart_data *data,
