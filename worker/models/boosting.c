@@ -26,20 +26,20 @@ struct boosting {
     BoosterHandle booster;
 };
 
-static void boosting_free(struct fitted *fitted)
+static void release(struct fitted *fitted)
 {
     struct boosting *boosting = (struct boosting *)fitted;
     if (boosting->booster)
         XGBoosterFree(boosting->booster);
     mem_free(boosting);
 }
-DEFINE_AUTO(struct fitted *, boosting_free)
+DEFINE_AUTO(struct fitted *, release)
 
-static void matrix_free(DMatrixHandle handle)
+static void release_matrix(DMatrixHandle handle)
 {
     XGDMatrixFree(handle);
 }
-DEFINE_AUTO(DMatrixHandle, matrix_free)
+DEFINE_AUTO(DMatrixHandle, release_matrix)
 
 /* XGBoost's text has a time, a source file and a stack trace; the first line behind the last "]" or
  * ": " of those is what it means to say. */
@@ -187,7 +187,7 @@ static enum status make_booster(const DMatrixHandle matrices[], size_t matrix_co
     *out = NULL;
     TRY_XGB(XGBSetGlobalConfig("{\"verbosity\": 0}"), "starting");
     struct boosting *boosting = mem_alloc(sizeof *boosting);
-    AUTO(boosting_free) struct fitted *fitted = &boosting->fitted;
+    AUTO(release) struct fitted *fitted = &boosting->fitted;
     boosting->fitted = (struct fitted){&model_gradient_boosting, column_count, class_count};
     TRY_XGB(XGBoosterCreate(matrices, matrix_count, &boosting->booster), "starting");
     TRY(set_text(boosting->booster, "nthread", "1", err));
@@ -303,12 +303,12 @@ static enum status take_rows(const struct matrix *features, const double *target
     return OK;
 }
 
-static enum status boosting_fit(const struct fit_input *input, struct buf *history,
-                                struct fitted **out, struct err *err)
+static enum status fit(const struct fit_input *input, struct buf *history, struct fitted **out,
+                       struct err *err)
 {
     *out = NULL;
-    AUTO(matrix_free) DMatrixHandle training = NULL;
-    AUTO(matrix_free) DMatrixHandle validation = NULL;
+    AUTO(release_matrix) DMatrixHandle training = NULL;
+    AUTO(release_matrix) DMatrixHandle validation = NULL;
     struct round round = {.rows_count = 1};
     TRY(take_rows(&input->features, input->target, input->class_count, &training, &round.rows[0],
                   err));
@@ -318,7 +318,7 @@ static enum status boosting_fit(const struct fit_input *input, struct buf *histo
         round.rows_count = 2;
     }
     DMatrixHandle matrices[] = {training, validation};
-    AUTO(boosting_free) struct fitted *fitted = NULL;
+    AUTO(release) struct fitted *fitted = NULL;
     TRY(make_booster(matrices, round.rows_count, input->features.columns, input->class_count,
                      &fitted, err));
     BoosterHandle booster = ((struct boosting *)fitted)->booster;
@@ -331,13 +331,13 @@ static enum status boosting_fit(const struct fit_input *input, struct buf *histo
 
 /* ---- predicting, saving, loading ---- */
 
-static enum status boosting_predict(const struct fitted *fitted, const struct matrix *features,
-                                    double *out, struct err *err)
+static enum status predict(const struct fitted *fitted, const struct matrix *features, double *out,
+                           struct err *err)
 {
     const struct boosting *boosting = (const struct boosting *)fitted;
     if (!features->rows)
         return OK;
-    AUTO(matrix_free) DMatrixHandle matrix = NULL;
+    AUTO(release_matrix) DMatrixHandle matrix = NULL;
     TRY(make_matrix(features, &matrix, err));
     size_t count = features->rows * outputs_of(fitted->class_count);
     const float *values;
@@ -354,7 +354,7 @@ static enum status boosting_predict(const struct fitted *fitted, const struct ma
     return OK;
 }
 
-static enum status boosting_save(const struct fitted *fitted, struct buf *out, struct err *err)
+static enum status save(const struct fitted *fitted, struct buf *out, struct err *err)
 {
     const struct boosting *boosting = (const struct boosting *)fitted;
     bst_ulong count;
@@ -365,15 +365,15 @@ static enum status boosting_save(const struct fitted *fitted, struct buf *out, s
     return buf_check(out, "the model", err);
 }
 
-static enum status boosting_load(const uint8_t *bytes, size_t count, size_t column_count,
-                                 size_t class_count, struct fitted **out, struct err *err)
+static enum status load(const uint8_t *bytes, size_t count, size_t column_count, size_t class_count,
+                        struct fitted **out, struct err *err)
 {
     *out = NULL;
     /* Without this XGBoost would take the bytes for its old binary format, whose reader checks even
      * less. */
     if (count < 2 || bytes[0] != '{')
         return err_set(err, E_CORRUPT, "gradient_boosting: the model is not UBJ");
-    AUTO(boosting_free) struct fitted *fitted = NULL;
+    AUTO(release) struct fitted *fitted = NULL;
     TRY(make_booster(NULL, 0, column_count, class_count, &fitted, err));
     BoosterHandle booster = ((struct boosting *)fitted)->booster;
     if (XGBoosterLoadModelFromBuffer(booster, bytes, count) != 0)
@@ -392,10 +392,10 @@ const struct model model_gradient_boosting = {
     .schema = &schema_gradient_boosting,
     .can_classify = true,
     .can_regress = true,
-    .fit = boosting_fit,
-    .predict = boosting_predict,
-    .free = boosting_free,
-    .save_bytes = boosting_save,
+    .fit = fit,
+    .predict = predict,
+    .free = release,
+    .save_bytes = save,
     .weights_name = "model.ubj",
-    .load_bytes = boosting_load,
+    .load_bytes = load,
 };

@@ -126,11 +126,11 @@ struct stack {
     size_t count, capacity;
 };
 
-static void stack_fini(struct stack *stack)
+static void drop_stack(struct stack *stack)
 {
     mem_free(stack->items);
 }
-DEFINE_AUTO_VALUE(struct stack, stack_fini)
+DEFINE_AUTO_VALUE(struct stack, drop_stack)
 
 static enum status push(struct stack *stack, struct pending item, struct err *err)
 {
@@ -188,7 +188,7 @@ enum status cart_grow(struct cart *cart, const struct cart_data *data,
     cart->stride = data->class_count ? data->class_count : 1;
     AUTO(cart_splitter_fini) struct cart_splitter splitter = {0};
     TRY(cart_splitter_init(&splitter, data, options, weights, rng, err));
-    AUTO(stack_fini) struct stack stack = {0};
+    AUTO(drop_stack) struct stack stack = {0};
     size_t first = cart->node_count;
     TRY(push(&stack, (struct pending){.end = splitter.sample_count, .is_root = true}, err));
     while (stack.count) {

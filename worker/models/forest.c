@@ -17,17 +17,17 @@ struct forest {
     int64_t *first; /* tree_count + 1: each tree's first node, then the end */
 };
 
-static void forest_free(struct fitted *fitted)
+static void release(struct fitted *fitted)
 {
     struct forest *forest = (struct forest *)fitted;
     cart_fini(&forest->cart);
     mem_free(forest->first);
     mem_free(forest);
 }
-DEFINE_AUTO(struct fitted *, forest_free)
+DEFINE_AUTO(struct fitted *, release)
 
-static enum status forest_new(size_t column_count, size_t class_count, size_t tree_count,
-                              struct fitted **out, struct err *err)
+static enum status make_forest(size_t column_count, size_t class_count, size_t tree_count,
+                               struct fitted **out, struct err *err)
 {
     *out = NULL;
     void *first;
@@ -73,8 +73,8 @@ static enum status grow_trees(struct forest *forest, const struct fit_input *inp
     return OK;
 }
 
-static enum status forest_fit(const struct fit_input *input, struct buf *history,
-                              struct fitted **out, struct err *err)
+static enum status fit(const struct fit_input *input, struct buf *history, struct fitted **out,
+                       struct err *err)
 {
     (void)history;
     *out = NULL;
@@ -92,16 +92,16 @@ static enum status forest_fit(const struct fit_input *input, struct buf *history
     TRY(cart_options_make(&settings, input, &options, err));
     AUTO(cart_data_fini) struct cart_data data = {0};
     TRY(cart_data_init(&input->features, input->target, input->class_count, &data, err));
-    AUTO(forest_free) struct fitted *fitted = NULL;
-    TRY(forest_new(input->features.columns, input->class_count, (size_t)params->n_estimators,
-                   &fitted, err));
+    AUTO(release) struct fitted *fitted = NULL;
+    TRY(make_forest(input->features.columns, input->class_count, (size_t)params->n_estimators,
+                    &fitted, err));
     TRY(grow_trees((struct forest *)fitted, input, &data, &options, err));
     *out = TAKE(fitted);
     return OK;
 }
 
-static enum status forest_predict(const struct fitted *fitted, const struct matrix *features,
-                                  double *out, struct err *err)
+static enum status predict(const struct fitted *fitted, const struct matrix *features, double *out,
+                           struct err *err)
 {
     const struct forest *forest = (const struct forest *)fitted;
     size_t stride = forest->cart.stride;
@@ -123,7 +123,7 @@ static enum status forest_predict(const struct fitted *fitted, const struct matr
     return OK;
 }
 
-static size_t forest_save(const struct fitted *fitted, struct tensor *out, size_t out_count)
+static size_t save(const struct fitted *fitted, struct tensor *out, size_t out_count)
 {
     const struct forest *forest = (const struct forest *)fitted;
     if (out_count < CART_TENSORS + 1)
@@ -148,17 +148,16 @@ static enum status check_trees(const struct forest *forest, struct err *err)
     return OK;
 }
 
-static enum status forest_load(const struct tensor *tensors, size_t tensor_count,
-                               size_t column_count, size_t class_count, struct fitted **out,
-                               struct err *err)
+static enum status load(const struct tensor *tensors, size_t tensor_count, size_t column_count,
+                        size_t class_count, struct fitted **out, struct err *err)
 {
     *out = NULL;
     const struct tensor *first = cart_find_tensor(tensors, tensor_count, "tree_first_node");
     if (!first || first->type != TENSOR_I64 || first->dims != 1 || first->shape[0] < 2)
         return err_set(err, E_CORRUPT,
                        "the model's `tree_first_node` is missing or has another type or shape");
-    AUTO(forest_free) struct fitted *fitted = NULL;
-    TRY(forest_new(column_count, class_count, first->shape[0] - 1, &fitted, err));
+    AUTO(release) struct fitted *fitted = NULL;
+    TRY(make_forest(column_count, class_count, first->shape[0] - 1, &fitted, err));
     struct forest *forest = (struct forest *)fitted;
     memcpy(forest->first, first->data, first->shape[0] * sizeof *forest->first);
     TRY(cart_load(tensors, tensor_count, class_count ? class_count : 1, &forest->cart, err));
@@ -172,10 +171,10 @@ const struct model model_random_forest = {
     .schema = &schema_random_forest,
     .can_classify = true,
     .can_regress = true,
-    .fit = forest_fit,
-    .predict = forest_predict,
-    .free = forest_free,
-    .save = forest_save,
+    .fit = fit,
+    .predict = predict,
+    .free = release,
+    .save = save,
     .weights_name = "weights.safetensors",
-    .load = forest_load,
+    .load = load,
 };

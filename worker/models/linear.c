@@ -46,21 +46,21 @@ struct linear {
     double *intercept; /* outputs */
 };
 
-static void linear_free(struct fitted *fitted)
+static void release(struct fitted *fitted)
 {
     struct linear *linear = (struct linear *)fitted;
     mem_free(linear->coef);
     mem_free(linear->intercept);
     mem_free(linear);
 }
-DEFINE_AUTO(struct fitted *, linear_free)
+DEFINE_AUTO(struct fitted *, release)
 
-static enum status linear_new(size_t column_count, size_t class_count, struct fitted **out,
-                              struct err *err)
+static enum status make_linear(size_t column_count, size_t class_count, struct fitted **out,
+                               struct err *err)
 {
     *out = NULL;
     struct linear *linear = mem_alloc(sizeof *linear);
-    AUTO(linear_free) struct fitted *fitted = &linear->fitted;
+    AUTO(release) struct fitted *fitted = &linear->fitted;
     linear->fitted = (struct fitted){&model_logistic_regression, column_count, class_count};
     linear->outputs = class_count == 2 ? 1 : class_count;
     void *coef, *intercept;
@@ -124,11 +124,11 @@ struct newton {
     double *memory, *gradient, *step, *residual, *direction, *product;
 };
 
-static void newton_fini(struct newton *newton)
+static void drop_newton(struct newton *newton)
 {
     mem_free(newton->memory);
 }
-DEFINE_AUTO_VALUE(struct newton, newton_fini)
+DEFINE_AUTO_VALUE(struct newton, drop_newton)
 
 /* step = −H⁻¹ gradient, by conjugate gradients. */
 static void solve(struct logistic *logistic, struct newton *newton)
@@ -161,7 +161,7 @@ static void solve(struct logistic *logistic, struct newton *newton)
 static enum status polish(struct logistic *logistic, double *weights, double *size, struct err *err)
 {
     size_t count = logistic->weight_count;
-    AUTO(newton_fini) struct newton newton = {0};
+    AUTO(drop_newton) struct newton newton = {0};
     void *memory;
     TRY(mem_try(5 * count, sizeof(double), "logistic regression", &memory, err));
     newton.memory = newton.gradient = memory;
@@ -251,8 +251,8 @@ static void lbfgs_free_auto(lbfgsfloatval_t **weights)
     lbfgs_free(*weights);
 }
 
-static enum status linear_fit(const struct fit_input *input, struct buf *history,
-                              struct fitted **out, struct err *err)
+static enum status fit(const struct fit_input *input, struct buf *history, struct fitted **out,
+                       struct err *err)
 {
     *out = NULL;
     const struct logistic_regression_params *params = input->params;
@@ -276,14 +276,14 @@ static enum status linear_fit(const struct fit_input *input, struct buf *history
                             .tolerance = params->tol,
                             .steps_max = (uint64_t)params->max_iter};
     TRY(minimise(&search, is_penalised, weights, err));
-    TRY(linear_new(input->features.columns, input->class_count, out, err));
+    TRY(make_linear(input->features.columns, input->class_count, out, err));
     struct linear *linear = (struct linear *)*out;
     logistic_raw(&logistic, weights, linear->coef, linear->intercept);
     return OK;
 }
 
-static enum status linear_predict(const struct fitted *fitted, const struct matrix *features,
-                                  double *out, struct err *err)
+static enum status predict(const struct fitted *fitted, const struct matrix *features, double *out,
+                           struct err *err)
 {
     (void)err;
     const struct linear *linear = (const struct linear *)fitted;
@@ -303,7 +303,7 @@ static enum status linear_predict(const struct fitted *fitted, const struct matr
     return OK;
 }
 
-static size_t linear_save(const struct fitted *fitted, struct tensor *out, size_t out_count)
+static size_t save(const struct fitted *fitted, struct tensor *out, size_t out_count)
 {
     const struct linear *linear = (const struct linear *)fitted;
     struct tensor tensors[] = {
@@ -332,16 +332,15 @@ static enum status copy_reals(const struct tensor *tensors, size_t tensor_count,
     return OK;
 }
 
-static enum status linear_load(const struct tensor *tensors, size_t tensor_count,
-                               size_t column_count, size_t class_count, struct fitted **out,
-                               struct err *err)
+static enum status load(const struct tensor *tensors, size_t tensor_count, size_t column_count,
+                        size_t class_count, struct fitted **out, struct err *err)
 {
     *out = NULL;
     if (class_count < 2 || !column_count)
         return err_set(err, E_CORRUPT, "a linear classifier of %zu classes and %zu columns",
                        class_count, column_count);
-    AUTO(linear_free) struct fitted *fitted = NULL;
-    TRY(linear_new(column_count, class_count, &fitted, err));
+    AUTO(release) struct fitted *fitted = NULL;
+    TRY(make_linear(column_count, class_count, &fitted, err));
     struct linear *linear = (struct linear *)fitted;
     TRY(copy_reals(tensors, tensor_count, "coef", linear->outputs, column_count, linear->coef,
                    err));
@@ -354,10 +353,10 @@ const struct model model_logistic_regression = {
     .name = "logistic_regression",
     .schema = &schema_logistic_regression,
     .can_classify = true,
-    .fit = linear_fit,
-    .predict = linear_predict,
-    .free = linear_free,
-    .save = linear_save,
+    .fit = fit,
+    .predict = predict,
+    .free = release,
+    .save = save,
     .weights_name = "weights.safetensors",
-    .load = linear_load,
+    .load = load,
 };

@@ -11,23 +11,23 @@ struct tree {
     struct cart cart;
 };
 
-static void tree_free(struct fitted *fitted)
+static void release(struct fitted *fitted)
 {
     struct tree *tree = (struct tree *)fitted;
     cart_fini(&tree->cart);
     mem_free(tree);
 }
-DEFINE_AUTO(struct fitted *, tree_free)
+DEFINE_AUTO(struct fitted *, release)
 
-static struct tree *tree_new(size_t column_count, size_t class_count)
+static struct tree *make_tree(size_t column_count, size_t class_count)
 {
     struct tree *tree = mem_alloc(sizeof *tree);
     tree->fitted = (struct fitted){&model_decision_tree, column_count, class_count};
     return tree;
 }
 
-static enum status tree_fit(const struct fit_input *input, struct buf *history, struct fitted **out,
-                            struct err *err)
+static enum status fit(const struct fit_input *input, struct buf *history, struct fitted **out,
+                       struct err *err)
 {
     (void)history;
     *out = NULL;
@@ -44,16 +44,16 @@ static enum status tree_fit(const struct fit_input *input, struct buf *history, 
     TRY(cart_options_make(&settings, input, &options, err));
     AUTO(cart_data_fini) struct cart_data data = {0};
     TRY(cart_data_init(&input->features, input->target, input->class_count, &data, err));
-    struct tree *tree = tree_new(input->features.columns, input->class_count);
-    AUTO(tree_free) struct fitted *fitted = &tree->fitted;
+    struct tree *tree = make_tree(input->features.columns, input->class_count);
+    AUTO(release) struct fitted *fitted = &tree->fitted;
     struct rng rng = rng_seed((uint64_t)params->seed);
     TRY(cart_grow(&tree->cart, &data, &options, NULL, &rng, err));
     *out = TAKE(fitted);
     return OK;
 }
 
-static enum status tree_predict(const struct fitted *fitted, const struct matrix *features,
-                                double *out, struct err *err)
+static enum status predict(const struct fitted *fitted, const struct matrix *features, double *out,
+                           struct err *err)
 {
     const struct tree *tree = (const struct tree *)fitted;
     void *memory;
@@ -68,19 +68,19 @@ static enum status tree_predict(const struct fitted *fitted, const struct matrix
     return OK;
 }
 
-static size_t tree_save(const struct fitted *fitted, struct tensor *out, size_t out_count)
+static size_t save(const struct fitted *fitted, struct tensor *out, size_t out_count)
 {
     if (out_count >= CART_TENSORS)
         cart_save(&((const struct tree *)fitted)->cart, out);
     return CART_TENSORS;
 }
 
-static enum status tree_load(const struct tensor *tensors, size_t tensor_count, size_t column_count,
-                             size_t class_count, struct fitted **out, struct err *err)
+static enum status load(const struct tensor *tensors, size_t tensor_count, size_t column_count,
+                        size_t class_count, struct fitted **out, struct err *err)
 {
     *out = NULL;
-    struct tree *tree = tree_new(column_count, class_count);
-    AUTO(tree_free) struct fitted *fitted = &tree->fitted;
+    struct tree *tree = make_tree(column_count, class_count);
+    AUTO(release) struct fitted *fitted = &tree->fitted;
     TRY(cart_load(tensors, tensor_count, class_count ? class_count : 1, &tree->cart, err));
     TRY(cart_check(&tree->cart, 0, tree->cart.node_count, column_count, err));
     *out = TAKE(fitted);
@@ -92,10 +92,10 @@ const struct model model_decision_tree = {
     .schema = &schema_decision_tree,
     .can_classify = true,
     .can_regress = true,
-    .fit = tree_fit,
-    .predict = tree_predict,
-    .free = tree_free,
-    .save = tree_save,
+    .fit = fit,
+    .predict = predict,
+    .free = release,
+    .save = save,
     .weights_name = "weights.safetensors",
-    .load = tree_load,
+    .load = load,
 };
