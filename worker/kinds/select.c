@@ -176,9 +176,12 @@ enum status select_run(const struct kind_call *call, const struct value *select,
     const struct kind_input *reports = kind_input_find(call, "reports");
     const struct kind_input *models = kind_input_find(call, "models");
     const char *const made[] = {"metrics", models ? "model" : NULL, NULL};
-    TRY(data_check_outputs(call, made, err));
     if (!reports)
         return err_set(err, E_INVALID, "select: input `reports` is missing");
+    if (!models && kind_has_output(call, "model"))
+        return err_set(err, E_INVALID,
+                       "select: input `models` is missing: output `model` is the winner of them");
+    TRY(data_check_outputs(call, made, err));
     if (models && models->count != reports->count)
         return err_set(err, E_INVALID, "select: %u models for %u reports; give both the same axes",
                        models->count, reports->count);

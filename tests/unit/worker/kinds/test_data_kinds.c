@@ -221,6 +221,8 @@ static void contests_without_a_winner_say_what_there_is(void **state)
     call = compare("{select: {metric: loss}}");
     call.inputs[1].files[3] = NULL;
     call_expect_error(&call, E_INVALID, "3 models for 4 reports");
+    call.inputs[1].name = NULL;
+    call_expect_error(&call, E_INVALID, "input `models` is missing");
     call_write(dir, "r1.json", "[1]");
     call = compare("{select: {metric: loss}}");
     call_expect_error(&call, E_CORRUPT, "reports[1]");
