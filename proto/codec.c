@@ -13,7 +13,7 @@ static uint8_t *room(struct mp_writer *w, size_t bytes)
 {
     size_t at = w->need;
     w->need += bytes;
-    return w->need <= w->capacity ? w->out + at : NULL;
+    return w->out && w->need <= w->capacity ? w->out + at : NULL;
 }
 
 static void put_big_endian(uint8_t *p, uint64_t value, unsigned bytes)

@@ -61,11 +61,12 @@ enum mp_type { MP_END, MP_BAD, MP_NIL, MP_BOOL, MP_INT, MP_REAL, MP_STR, MP_BIN,
 
 static inline struct mp_reader mp_reader(const uint8_t *bytes, size_t count)
 {
-    return (struct mp_reader){bytes, bytes + count, false, false};
+    /* No arithmetic on the NULL of an empty view. */
+    return (struct mp_reader){bytes, count ? bytes + count : bytes, false, false};
 }
 static inline struct mp_reader mp_reader_canonical(const uint8_t *bytes, size_t count)
 {
-    return (struct mp_reader){bytes, bytes + count, false, true};
+    return (struct mp_reader){bytes, count ? bytes + count : bytes, false, true};
 }
 /* Of the next item, which is not consumed. */
 enum mp_type mp_peek(const struct mp_reader *r);
