@@ -1,0 +1,32 @@
+/* What a state back end provides; seen by broker/state/ alone. state.c checks arguments and picks
+ * the back end. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "broker/state/layer.h"
+#include "broker/state/state.h"
+
+struct state_backend {
+    const char *scheme; /* "lmdb", "mem" */
+    /* `place` is the URL behind the scheme. */
+    enum status (*open)(const char *place, enum state_mode mode, struct state **out,
+                        struct err *err);
+    void (*close)(struct state *state);
+    enum status (*begin)(struct state *state, const struct state_batch *batch, struct err *err);
+    enum status (*poll)(struct state *state, bool *is_done, struct err *err);
+    int (*fd)(const struct state *state);
+    enum status (*flush)(struct state *state, struct err *err);
+    enum status (*find)(struct state *state, enum space space, const struct id *keys,
+                        uint32_t count, state_found_fn *found, void *context, struct err *err);
+    enum status (*each_record)(struct state *state, state_visit_fn *visit, void *context,
+                               struct err *err);
+    /* Runs whose id begins with `prefix`, newest first; `limit` 0: all. */
+    enum status (*each_run)(struct state *state, const char *prefix, size_t limit,
+                            state_run_fn *visit, void *context, struct err *err);
+};
+
+/* Every back end's struct begins with this. */
+struct state {
+    const struct state_backend *backend;
+};
+
+extern const struct state_backend state_lmdb, state_mem;

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/state/behind.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+
+#include "common/base/assert.h"
+#include "common/base/mem.h"
+#include "common/log.h"
+
+enum {
+    FLUSH_MS = 100,
+    GATHER_MS = 10, /* how long a little waits for more before it is indexed */
+    GATHER_KEYS_MAX = 1 << 15,
+    RETRY_MS = 1000
+};
+
+struct behind {
+    struct journal *journal;
+    struct lmdb_index *index;
+    struct layer *front, *back;
+    pthread_mutex_t lock;
+    pthread_cond_t added, applied, flush_due;
+    bool has_threads, is_stopping, is_urgent;
+    bool is_dirty; /* the journal has what fdatasync has not seen */
+    enum status index_status;
+    struct err index_err;
+    pthread_t index_thread, flush_thread;
+};
+
+static struct timespec after_ms(long ms)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_nsec += ms * 1000000;
+    at.tv_sec += at.tv_nsec / 1000000000;
+    at.tv_nsec %= 1000000000;
+    return at;
+}
+
+static void cond_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+struct behind *behind_new(struct journal *journal, struct lmdb_index *index)
+{
+    struct behind *behind = mem_alloc(sizeof *behind);
+    behind->journal = journal;
+    behind->index = index;
+    behind->front = layer_new();
+    behind->back = layer_new();
+    pthread_mutex_init(&behind->lock, NULL);
+    cond_init(&behind->added);
+    cond_init(&behind->applied);
+    cond_init(&behind->flush_due);
+    return behind;
+}
+
+/* ---- the index's thread; all with the lock held ---- */
+
+static void swap(struct behind *behind)
+{
+    struct layer *front = behind->front;
+    behind->front = behind->back;
+    behind->back = front;
+    behind->front->journal_end = front->journal_end;
+}
+
+/* Waits for something to do; false: stop. */
+static bool gather(struct behind *behind)
+{
+    while (layer_is_empty(behind->front) && !behind->is_stopping)
+        pthread_cond_wait(&behind->added, &behind->lock);
+    if (layer_is_empty(behind->front))
+        return false;
+    struct timespec at = after_ms(GATHER_MS);
+    while (!behind->is_stopping && !behind->is_urgent &&
+           behind->front->keys[SPACE_TASK].count < GATHER_KEYS_MAX)
+        if (pthread_cond_timedwait(&behind->added, &behind->lock, &at) == ETIMEDOUT)
+            break;
+    return true;
+}
+
+static void wait_to_retry(struct behind *behind)
+{
+    log_event(LOG_WARN, "state.index_waiting", "reason=\"%s\"", behind->index_err.text);
+    struct timespec at = after_ms(RETRY_MS);
+    while (!behind->is_stopping)
+        if (pthread_cond_timedwait(&behind->added, &behind->lock, &at) == ETIMEDOUT)
+            return;
+}
+
+static void index_back(struct behind *behind)
+{
+    while (!layer_is_empty(behind->back)) {
+        struct err err = {0};
+        pthread_mutex_unlock(&behind->lock);
+        enum status status =
+            lmdb_index_apply(behind->index, behind->back, journal_id(behind->journal), &err);
+        pthread_mutex_lock(&behind->lock);
+        behind->index_status = status;
+        behind->index_err = err;
+        if (status == OK)
+            layer_clear(behind->back);
+        pthread_cond_broadcast(&behind->applied);
+        if (status == OK)
+            return;
+        if (behind->is_stopping)
+            return; /* the journal has it */
+        wait_to_retry(behind);
+    }
+}
+
+static void *index_loop(void *argument)
+{
+    struct behind *behind = argument;
+    pthread_mutex_lock(&behind->lock);
+    while (gather(behind)) {
+        behind->is_urgent = false;
+        swap(behind);
+        index_back(behind);
+        if (behind->is_stopping && behind->index_status != OK)
+            break;
+    }
+    pthread_mutex_unlock(&behind->lock);
+    return NULL;
+}
+
+/* ---- the disk's thread ---- */
+
+static void *flush_loop(void *argument)
+{
+    struct behind *behind = argument;
+    pthread_mutex_lock(&behind->lock);
+    while (!behind->is_stopping) {
+        if (!behind->is_dirty) {
+            pthread_cond_wait(&behind->flush_due, &behind->lock);
+            continue;
+        }
+        struct timespec at = after_ms(FLUSH_MS);
+        while (!behind->is_stopping)
+            if (pthread_cond_timedwait(&behind->flush_due, &behind->lock, &at) == ETIMEDOUT)
+                break;
+        if (behind->is_stopping)
+            break;
+        behind->is_dirty = false;
+        pthread_mutex_unlock(&behind->lock);
+        /* A failure is remembered by the journal: state_flush will say it. */
+        if (!journal_is_flushed(behind->journal))
+            (void)!journal_flush(behind->journal, NULL);
+        pthread_mutex_lock(&behind->lock);
+    }
+    pthread_mutex_unlock(&behind->lock);
+    return NULL;
+}
+
+/* ---- the committing thread ---- */
+
+void behind_lock(struct behind *behind, struct layer *layers[BEHIND_LAYERS])
+{
+    pthread_mutex_lock(&behind->lock);
+    layers[0] = behind->front;
+    layers[1] = behind->back;
+}
+
+void behind_unlock(struct behind *behind)
+{
+    pthread_mutex_unlock(&behind->lock);
+}
+
+static void start_threads(struct behind *behind)
+{
+    ASSERT(pthread_create(&behind->index_thread, NULL, index_loop, behind) == 0);
+    ASSERT(pthread_create(&behind->flush_thread, NULL, flush_loop, behind) == 0);
+    behind->has_threads = true;
+}
+
+void behind_added(struct behind *behind)
+{
+    behind->front->journal_end = journal_end(behind->journal);
+    if (!behind->has_threads)
+        start_threads(behind);
+    if (!behind->is_dirty)
+        pthread_cond_signal(&behind->flush_due);
+    behind->is_dirty = true;
+    pthread_cond_signal(&behind->added);
+}
+
+enum status behind_drain(struct behind *behind, struct err *err)
+{
+    pthread_mutex_lock(&behind->lock);
+    behind->index_status = OK;
+    while (behind->index_status == OK &&
+           !(layer_is_empty(behind->front) && layer_is_empty(behind->back))) {
+        behind->is_urgent = true;
+        pthread_cond_signal(&behind->added);
+        pthread_cond_wait(&behind->applied, &behind->lock);
+    }
+    enum status status = behind->index_status;
+    if (status != OK)
+        err_set(err, status, "%s", behind->index_err.text);
+    pthread_mutex_unlock(&behind->lock);
+    return status;
+}
+
+void behind_free(struct behind *behind)
+{
+    if (behind->has_threads) {
+        pthread_mutex_lock(&behind->lock);
+        behind->is_stopping = true;
+        pthread_cond_broadcast(&behind->added);
+        pthread_cond_broadcast(&behind->flush_due);
+        pthread_mutex_unlock(&behind->lock);
+        pthread_join(behind->index_thread, NULL);
+        pthread_join(behind->flush_thread, NULL);
+    }
+    pthread_cond_destroy(&behind->added);
+    pthread_cond_destroy(&behind->applied);
+    pthread_cond_destroy(&behind->flush_due);
+    pthread_mutex_destroy(&behind->lock);
+    layer_free(behind->front);
+    layer_free(behind->back);
+    mem_free(behind);
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/state/state_lmdb.h"
+#include "common/base/mem.h"
+
+enum { FIND_CHUNK = 4096 /* keys looked up in one snapshot */ };
+
+/* ---- looking up ---- */
+
+/* Locked, or while nobody else knows the state. */
+static size_t layers_of(struct state_lmdb *state, struct layer *layers[BEHIND_LAYERS])
+{
+    if (state->tail) {
+        layers[0] = state->tail;
+        return 1;
+    }
+    behind_lock(state->behind, layers);
+    return BEHIND_LAYERS;
+}
+
+static void release_layers(struct state_lmdb *state)
+{
+    if (!state->tail)
+        behind_unlock(state->behind);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const struct index_query *x = a, *y = b;
+    return id_compare(x->key, y->key);
+}
+
+static int by_offset(const void *a, const void *b, void *context)
+{
+    const struct index_query *queries = context;
+    uint64_t x = queries[*(const uint32_t *)a].place.offset;
+    uint64_t y = queries[*(const uint32_t *)b].place.offset;
+    return (x > y) - (x < y);
+}
+
+/* Fills in every query, sorted by key, from one moment: a layer that goes into the index is seen in
+ * one of them. */
+static enum status find_places(struct state_lmdb *state, enum space space, size_t count,
+                               struct err *err)
+{
+    struct index_query *queries = state->queries;
+    struct layer *layers[BEHIND_LAYERS];
+    size_t layer_count = layers_of(state, layers);
+    for (size_t i = 0; i < count; i++)
+        queries[i].is_found = false;
+    enum status status =
+        state->index ? lmdb_index_find(state->index, space, queries, count, err) : OK;
+    for (size_t i = 0; i < count && status == OK; i++) {
+        struct place below = queries[i].place;
+        queries[i].is_found = layers_find(layers, layer_count, space, queries[i].key,
+                                          queries[i].is_found ? &below : NULL, &queries[i].place);
+    }
+    release_layers(state);
+    return status;
+}
+
+struct report {
+    const struct id *keys;
+    const struct index_query *queries;
+    const uint32_t *wanted;
+    state_found_fn *found;
+    void *context;
+};
+
+static void report_record(void *context, uint32_t index, const uint8_t *record, size_t bytes)
+{
+    const struct report *report = context;
+    const struct index_query *query = &report->queries[report->wanted[index]];
+    report->found(report->context, (uint32_t)(query->key - report->keys), record, bytes);
+}
+
+static enum status find_chunk(struct state_lmdb *state, enum space space, const struct id *keys,
+                              const struct id *first, size_t count, state_found_fn *found,
+                              void *context, struct err *err)
+{
+    struct index_query *queries = state->queries;
+    for (size_t i = 0; i < count; i++)
+        queries[i].key = first + i;
+    qsort(queries, count, sizeof *queries, by_key);
+    TRY(find_places(state, space, count, err));
+    uint32_t wanted = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (queries[i].is_found)
+            state->wanted[wanted++] = i;
+    qsort_r(state->wanted, wanted, sizeof *state->wanted, by_offset, queries);
+    for (uint32_t i = 0; i < wanted; i++)
+        state->places[i] = queries[state->wanted[i]].place;
+    struct report report = {keys, queries, state->wanted, found, context};
+    return journal_read(state->journal, state->places, wanted, report_record, &report, err);
+}
+
+enum status lmdb_find(struct state *base, enum space space, const struct id *keys, uint32_t count,
+                      state_found_fn *found, void *context, struct err *err)
+{
+    struct state_lmdb *state = state_lmdb_of(base);
+    if (!state->queries) {
+        state->queries = mem_alloc(FIND_CHUNK * sizeof *state->queries);
+        state->places = mem_alloc(FIND_CHUNK * sizeof *state->places);
+        state->wanted = mem_alloc(FIND_CHUNK * sizeof *state->wanted);
+    }
+    for (uint32_t at = 0; at < count; at += FIND_CHUNK) {
+        uint32_t n = count - at < FIND_CHUNK ? count - at : FIND_CHUNK;
+        TRY(find_chunk(state, space, keys, keys + at, n, found, context, err));
+    }
+    return OK;
+}
+
+/* For apply_batch. */
+static bool source_find(void *context, enum space space, const struct id *key, struct place *out)
+{
+    struct state_lmdb *state = context;
+    struct index_query query = {.key = key};
+    if (state->index && lmdb_index_find(state->index, space, &query, 1, NULL) != OK)
+        query.is_found = false;
+    struct place below = query.place;
+    return layers_find(state->seen, state->seen_count, space, key, query.is_found ? &below : NULL,
+                       out);
+}
+
+static enum status source_read(void *context, struct place place, state_found_fn *found,
+                               void *found_context, struct err *err)
+{
+    struct state_lmdb *state = context;
+    return journal_read(state->journal, &place, 1, found, found_context, err);
+}
+
+struct apply_source lmdb_source(struct state_lmdb *state)
+{
+    return (struct apply_source){source_find, source_read, state};
+}
+
+/* ---- walks: a writer's layers go into the index first, a reader's tail lies over it ---- */
+
+struct visit {
+    const struct layer_entry *entries;
+    state_visit_fn *visit;
+    void *context;
+    enum status status;
+    struct err *err;
+};
+
+static void visit_record(void *context, uint32_t index, const uint8_t *record, size_t bytes)
+{
+    struct visit *visit = context;
+    (void)index;
+    if (visit->status == OK)
+        visit->status =
+            visit->visit(visit->context, &visit->entries->key, record, bytes, visit->err);
+}
+
+static enum status visit_one(struct state_lmdb *state, const struct layer_entry *entry,
+                             struct visit *visit, struct err *err)
+{
+    visit->entries = entry;
+    TRY(journal_read(state->journal, &entry->place, 1, visit_record, visit, err));
+    return visit->status;
+}
+
+static enum status each_indexed(struct state_lmdb *state, struct visit *visit, struct err *err)
+{
+    AUTO(mem_free) struct layer_entry *entries = mem_alloc(FIND_CHUNK * sizeof *entries);
+    struct id after;
+    size_t count = FIND_CHUNK;
+    for (bool is_first = true; count == FIND_CHUNK; is_first = false) {
+        TRY(lmdb_index_list(state->index, is_first ? NULL : &after, entries, FIND_CHUNK, &count,
+                            err));
+        for (size_t i = 0; i < count; i++) {
+            const struct layer_entry *above =
+                state->tail ? layer_get(state->tail, SPACE_TASK, &entries[i].key) : NULL;
+            if (!above || !above->is_removed)
+                TRY(visit_one(state, &entries[i], visit, err));
+        }
+        if (count)
+            after = entries[count - 1].key;
+    }
+    return OK;
+}
+
+enum status lmdb_each_record(struct state *base, state_visit_fn *visit_fn, void *context,
+                             struct err *err)
+{
+    struct state_lmdb *state = state_lmdb_of(base);
+    struct visit visit = {.visit = visit_fn, .context = context, .err = err};
+    if (state->behind)
+        TRY(behind_drain(state->behind, err));
+    if (state->index)
+        TRY(each_indexed(state, &visit, err));
+    const struct layer_keys *tail = state->tail ? &state->tail->keys[SPACE_TASK] : NULL;
+    for (uint32_t i = 0; tail && i < tail->count; i++) {
+        const struct layer_entry *entry = &tail->entries[i];
+        struct index_query query = {.key = &entry->key};
+        if (state->index)
+            TRY(lmdb_index_find(state->index, SPACE_TASK, &query, 1, err));
+        if (entry->has_place && (entry->is_removed || !query.is_found))
+            TRY(visit_one(state, entry, &visit, err));
+    }
+    return OK;
+}
+
+struct run_visit {
+    const struct layer_run *run;
+    state_run_fn *visit;
+    void *context;
+    enum status status;
+    struct err *err;
+};
+
+static void visit_run(void *context, uint32_t index, const uint8_t *document, size_t bytes)
+{
+    struct run_visit *visit = context;
+    (void)index;
+    visit->status = visit->visit(visit->context, visit->run->id, document, bytes, visit->err);
+}
+
+enum status lmdb_each_run(struct state *base, const char *prefix, size_t limit,
+                          state_run_fn *visit_fn, void *context, struct err *err)
+{
+    struct state_lmdb *state = state_lmdb_of(base);
+    AUTO(layer_free) struct layer *all = layer_new();
+    struct run_visit visit = {.visit = visit_fn, .context = context, .err = err};
+    if (state->behind)
+        TRY(behind_drain(state->behind, err));
+    if (state->index)
+        TRY(lmdb_index_runs(state->index, prefix, limit, all, err));
+    for (uint32_t i = 0; state->tail && i < state->tail->run_count; i++)
+        if (strncmp(state->tail->runs[i].id, prefix, strlen(prefix)) == 0)
+            layer_put_run(all, state->tail->runs[i].id, state->tail->runs[i].place);
+    all->run_count = layer_sort_runs(all->runs, all->run_count);
+    for (uint32_t i = 0; i < all->run_count && (!limit || i < limit); i++) {
+        visit.run = &all->runs[i];
+        TRY(journal_read(state->journal, &visit.run->place, 1, visit_run, &visit, err));
+        TRY(visit.status);
+    }
+    return OK;
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/state/state.h"
+
+#include <string.h>
+
+#include "broker/state/backend.h"
+#include "common/base/assert.h"
+
+enum { CANDIDATES_SHOWN = 5 };
+
+static const struct state_backend *const backends[] = {&state_lmdb, &state_mem};
+
+enum status state_open(const char *url, enum state_mode mode, struct state **out, struct err *err)
+{
+    *out = NULL;
+    size_t scheme_bytes = strcspn(url, ":/");
+    if (url[scheme_bytes] != ':')
+        return state_lmdb.open(url, mode, out, err);
+    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
+        if (strlen(backends[i]->scheme) == scheme_bytes &&
+            memcmp(backends[i]->scheme, url, scheme_bytes) == 0)
+            return backends[i]->open(url + scheme_bytes + 1, mode, out, err);
+    return err_set(err, E_INVALID,
+                   "state \"%s\": unknown scheme \"%.*s\"; use a folder, lmdb:FOLDER or mem:", url,
+                   (int)scheme_bytes, url);
+}
+
+void state_close(struct state *state)
+{
+    state->backend->close(state);
+}
+
+static void check_batch(const struct state_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->record_count; i++) {
+        const struct state_record *record = &batch->records[i];
+        ASSERT(record->frame < batch->frame_count);
+        ASSERT((uint64_t)record->offset + record->bytes <= batch->frames[record->frame].count);
+    }
+    for (uint32_t i = 0; i < batch->run_count; i++)
+        ASSERT(strlen(batch->runs[i].id) < STATE_RUN_ID_BYTES && batch->runs[i].id[0]);
+}
+
+enum status state_begin(struct state *state, const struct state_batch *batch, struct err *err)
+{
+    check_batch(batch);
+    return state->backend->begin(state, batch, err);
+}
+
+enum status state_poll(struct state *state, bool *is_done, struct err *err)
+{
+    return state->backend->poll(state, is_done, err);
+}
+
+int state_fd(const struct state *state)
+{
+    return state->backend->fd(state);
+}
+
+enum status state_flush(struct state *state, struct err *err)
+{
+    return state->backend->flush(state, err);
+}
+
+enum status state_find_tasks(struct state *state, const struct id *tasks, uint32_t count,
+                             state_found_fn *found, void *context, struct err *err)
+{
+    return state->backend->find(state, SPACE_TASK, tasks, count, found, context, err);
+}
+
+enum status state_find_actions(struct state *state, const struct id *actions, uint32_t count,
+                               state_found_fn *found, void *context, struct err *err)
+{
+    return state->backend->find(state, SPACE_ACTION, actions, count, found, context, err);
+}
+
+enum status state_each_record(struct state *state, state_visit_fn *visit, void *context,
+                              struct err *err)
+{
+    return state->backend->each_record(state, visit, context, err);
+}
+
+enum status state_each_run(struct state *state, size_t limit, state_run_fn *visit, void *context,
+                           struct err *err)
+{
+    return state->backend->each_run(state, "", limit, visit, context, err);
+}
+
+/* ---- one run, by reference ---- */
+
+struct search {
+    const char *ref;
+    uint32_t count;
+    bool is_exact;
+    char id[STATE_RUN_ID_BYTES];
+    struct buf *document;
+    struct buf candidates;
+};
+
+static enum status take_run(void *context, const char *id, const uint8_t *document, size_t bytes,
+                            struct err *err)
+{
+    (void)err;
+    struct search *search = context;
+    if (search->is_exact)
+        return OK;
+    search->is_exact = strcmp(id, search->ref) == 0;
+    if (search->count++ < CANDIDATES_SHOWN)
+        buf_format(&search->candidates, "%s%s", search->count > 1 ? ", " : "", id);
+    if (search->count > 1 && !search->is_exact)
+        return OK;
+    memcpy(search->id, id, strlen(id) + 1);
+    buf_clear(search->document);
+    buf_put(search->document, document, bytes);
+    return OK;
+}
+
+enum status state_get_run(struct state *state, const char *ref, char *id_out, size_t id_bytes,
+                          struct buf *out, struct err *err)
+{
+    bool is_latest = strcmp(ref, "latest") == 0;
+    AUTO(buf_fini) struct buf document = buf_init(0);
+    struct search search = {.ref = ref, .document = &document, .candidates = buf_init(0)};
+    enum status status = state->backend->each_run(state, is_latest ? "" : ref, is_latest ? 1 : 0,
+                                                  take_run, &search, err);
+    if (status == OK && !search.count)
+        status = is_latest ? err_set(err, E_NOTFOUND, "there is no run yet")
+                           : err_set(err, E_NOTFOUND, "there is no run \"%s\"", ref);
+    else if (status == OK && search.count > 1 && !search.is_exact)
+        status =
+            err_set(err, E_INVALID, "\"%s\" is the beginning of %u runs: %s%s", ref, search.count,
+                    buf_text(&search.candidates), search.count > CANDIDATES_SHOWN ? ", …" : "");
+    buf_fini(&search.candidates);
+    TRY(status);
+    if (strlen(search.id) >= id_bytes)
+        return err_set(err, E_LIMIT, "run id \"%s\" is longer than %zu bytes", search.id,
+                       id_bytes - 1);
+    memcpy(id_out, search.id, strlen(search.id) + 1);
+    buf_put(out, document.bytes, document.count);
+    return buf_check(out, "the run's document", err);
+}
