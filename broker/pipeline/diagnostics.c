@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "broker/pipeline/pipeline.h"
@@ -75,37 +74,41 @@ bool diagnostics_is_full(const struct diagnostics *d)
 struct line {
     const char *text;
     size_t bytes;
-    unsigned long row, column;
-    size_t index; /* keeps the sort stable */
+    uint64_t place; /* row and column; 0 for a line that names the file alone */
 };
 
-static int compare_lines(const void *a, const void *b)
+/* ":12:5: …" → 12 << 32 | 5 */
+static uint64_t read_place(const char *text)
 {
-    const struct line *x = a, *y = b;
-    if (x->row != y->row)
-        return x->row < y->row ? -1 : 1;
-    if (x->column != y->column)
-        return x->column < y->column ? -1 : 1;
-    return x->index < y->index ? -1 : x->index > y->index;
+    uint64_t place = 0;
+    for (int part = 0; part < 2 && *text == ':'; part++) {
+        uint32_t number = 0;
+        for (text++; *text >= '0' && *text <= '9'; text++)
+            number = number * 10 + (uint32_t)(*text - '0');
+        place = place << 32 | number;
+    }
+    return place;
 }
 
-/* Lines begin with FILE:ROW:COLUMN or with FILE alone, which come first. */
+/* Stable, and for few lines, most of which come in order. */
+static void insert(struct line *lines, size_t count, struct line line)
+{
+    for (; count && lines[count - 1].place > line.place; count--)
+        lines[count] = lines[count - 1];
+    lines[count] = line;
+}
+
 static void sort_lines(struct diagnostics *d)
 {
-    struct line lines[DIAGNOSTICS_MAX + 1] = {0};
-    size_t count = 0, skip = d->file ? strlen(d->file) + 1 : 0;
-    const char *text = d->text.count ? buf_text(&d->text) : "";
-    for (const char *at = text; *at && count <= DIAGNOSTICS_MAX; at += lines[count++].bytes) {
-        struct line *line = &lines[count];
-        char *end = NULL;
-        *line = (struct line){.text = at, .bytes = strcspn(at, "\n") + 1, .index = count};
-        if (line->bytes > skip)
-            line->row = strtoul(at + skip, &end, 10);
-        if (end && *end == ':')
-            line->column = strtoul(end + 1, NULL, 10);
+    struct line lines[DIAGNOSTICS_MAX + 1];
+    size_t count = 0, skip = d->file ? strlen(d->file) : 0;
+    const char *at = d->text.count ? buf_text(&d->text) : "";
+    while (*at && count <= DIAGNOSTICS_MAX) {
+        size_t bytes = strcspn(at, "\n") + 1;
+        insert(lines, count++, (struct line){at, bytes, bytes > skip ? read_place(at + skip) : 0});
+        at += bytes;
     }
     AUTO(buf_fini) struct buf sorted = buf_init(0);
-    qsort(lines, count, sizeof *lines, compare_lines);
     for (size_t i = 0; i < count; i++)
         buf_put(&sorted, lines[i].text, lines[i].bytes);
     buf_clear(&d->text);

@@ -1,52 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "broker/pipeline/step.h"
 #include "proto/schema.h"
 
-struct row {
-    const char *name;
-    uint32_t index;
-};
-
-static int compare_rows(const void *a, const void *b)
+uint64_t name_hash(const char *name)
 {
-    return strcmp(((const struct row *)a)->name, ((const struct row *)b)->name);
+    uint64_t hash = 14695981039346656037u; /* FNV-1a, its high half folded in */
+    for (; *name; name++)
+        hash = (hash ^ (uint8_t)*name) * 1099511628211u;
+    return hash ^ hash >> 32;
 }
 
 void name_index_init(struct name_index *index, struct arena *arena, const char *const *names,
                      uint32_t count)
 {
-    AUTO(arena_fini) struct arena scratch = {0};
-    struct row *rows = arena_alloc(&scratch, count * sizeof *rows);
-    for (uint32_t i = 0; i < count; i++)
-        rows[i] = (struct row){names[i], i};
-    if (count)
-        qsort(rows, count, sizeof *rows, compare_rows);
-    index->count = count;
-    index->names = arena_alloc(arena, (count + 1) * sizeof *index->names); /* NULL-terminated */
-    index->indices = arena_alloc(arena, count * sizeof *index->indices);
+    uint32_t slots = 8;
+    while (slots < 2 * count)
+        slots *= 2;
+    index->mask = slots - 1;
+    index->slots = arena_alloc(arena, slots * sizeof *index->slots);
+    index->names = arena_alloc(arena, ((size_t)count + 1) * sizeof *index->names);
     for (uint32_t i = 0; i < count; i++) {
-        index->names[i] = rows[i].name;
-        index->indices[i] = rows[i].index;
+        index->names[i] = names[i];
+        uint32_t at = (uint32_t)name_hash(names[i]) & index->mask;
+        while (index->slots[at])
+            at = (at + 1) & index->mask;
+        index->slots[at] = i + 1;
     }
 }
 
 uint32_t name_index_get(const struct name_index *index, const char *name)
 {
-    uint32_t low = 0, high = index->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int order = strcmp(name, index->names[middle]);
-        if (order == 0)
-            return index->indices[middle];
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
+    uint32_t at = (uint32_t)name_hash(name) & index->mask;
+    for (; index->slots[at]; at = (at + 1) & index->mask)
+        if (strcmp(index->names[index->slots[at] - 1], name) == 0)
+            return index->slots[at] - 1;
     return STEP_NONE;
 }
 

@@ -1,7 +1,6 @@
 /* Overrides edit the document before anybody reads it. Subtrees may be shared (YAML aliases), so
  * the maps on the way are copied: nothing else changes with them. */
 // SPDX-License-Identifier: Apache-2.0
-#include <stdlib.h>
 #include <string.h>
 
 #include "broker/pipeline/step.h"
@@ -32,9 +31,11 @@ static struct value *enter_map(struct pipeline *p, struct value *map, const char
 
 static struct value *enter_list(struct pipeline *p, struct value *list, const char *key)
 {
-    char *end = NULL;
-    unsigned long index = strtoul(key, &end, 10);
-    if (end == key || (*end && *end != '.') || index >= list->count)
+    uint64_t index = 0;
+    size_t digits = strspn(key, "0123456789");
+    for (size_t i = 0; i < digits && index < list->count; i++)
+        index = index * 10 + (uint64_t)(key[i] - '0');
+    if (!digits || (key[digits] && key[digits] != '.') || index >= list->count)
         return NULL;
     struct value *items = arena_alloc(&p->arena, list->count * sizeof *items);
     memcpy(items, list->items, list->count * sizeof *items);

@@ -1,7 +1,6 @@
 /* From a step's template to canonical parameters. A combination is one choice of a value per axis
  * that the template names; tasks that differ in other axes share it. */
 // SPDX-License-Identifier: Apache-2.0
-#include <stdlib.h>
 #include <string.h>
 
 #include "broker/pipeline/step.h"
@@ -197,9 +196,12 @@ void params_check(struct pipeline *p, struct step *step)
 
 /* ---- outputs ---- */
 
-static int compare_names(const void *a, const void *b)
+static void insert_name(const char **names, uint32_t *count, const char *name)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    uint32_t at = (*count)++;
+    for (; at && strcmp(names[at - 1], name) > 0; at--)
+        names[at] = names[at - 1];
+    names[at] = name;
 }
 
 /* exec: what `outputs` names, and what `stdout` does. */
@@ -208,17 +210,15 @@ static void read_exec_outputs(struct pipeline *p, struct step *step, const struc
     uint32_t declared = step->outputs_node ? step->outputs_node->count : 0;
     const char **names = arena_alloc(&p->arena, ((size_t)declared + 1) * sizeof *names);
     for (uint32_t i = 0; i < declared; i++)
-        names[step->output_count++] = step->outputs_node->items[2 * i].text;
+        insert_name(names, &step->output_count, step->outputs_node->items[2 * i].text);
     const struct value *out = value_get(params, "stdout");
     if (out && out->type == VALUE_STRING && check_name(p, out, "an output", false)) {
         if (step->outputs_node && value_get(step->outputs_node, out->text))
             diagnostics_error(p->d, out, "stdout: the output \"%s\" is already a file of `outputs`",
                               out->text);
         else
-            names[step->output_count++] = arena_text(&p->arena, out->text, out->count);
+            insert_name(names, &step->output_count, arena_text(&p->arena, out->text, out->count));
     }
-    if (step->output_count)
-        qsort(names, step->output_count, sizeof *names, compare_names);
     step->outputs = names;
 }
 

@@ -118,14 +118,6 @@ uint32_t source_add(struct pipeline *p, const char *name, const char *location,
     return count;
 }
 
-static uint64_t hash_text(const char *text)
-{
-    uint64_t hash = 14695981039346656037u; /* FNV-1a, its high half folded in */
-    for (; *text; text++)
-        hash = (hash ^ (uint8_t)*text) * 1099511628211u;
-    return hash ^ hash >> 32;
-}
-
 static void rehash_code(struct pipeline *p)
 {
     uint32_t old_mask = p->code_mask, *old = p->code_slots;
@@ -135,7 +127,7 @@ static void rehash_code(struct pipeline *p)
     for (uint32_t i = 0; old && i <= old_mask; i++) {
         if (!old[i])
             continue;
-        uint32_t at = (uint32_t)hash_text(p->sources[old[i] - 1].name) & p->code_mask;
+        uint32_t at = (uint32_t)name_hash(p->sources[old[i] - 1].name) & p->code_mask;
         while (p->code_slots[at])
             at = (at + 1) & p->code_mask;
         p->code_slots[at] = old[i];
@@ -146,7 +138,7 @@ uint32_t source_add_code(struct pipeline *p, const struct value *path)
 {
     if (!p->code_slots || 2 * p->code_count > p->code_mask)
         rehash_code(p);
-    uint32_t at = (uint32_t)hash_text(path->text) & p->code_mask;
+    uint32_t at = (uint32_t)name_hash(path->text) & p->code_mask;
     for (; p->code_slots[at]; at = (at + 1) & p->code_mask)
         if (strcmp(p->sources[p->code_slots[at] - 1].name, path->text) == 0)
             return p->code_slots[at] - 1;

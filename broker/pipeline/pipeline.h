@@ -14,7 +14,8 @@
 #include "proto/task_spec.h"
 #include "proto/value.h"
 
-/* All problems of one file, as text: one line each, up to DIAGNOSTICS_MAX, then "… and N more". */
+/* All problems of one file, as text: one line each in the file's order, up to DIAGNOSTICS_MAX, then
+ * "… and N more". */
 struct diagnostics {
     const char *file;
     struct buf text;

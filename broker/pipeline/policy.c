@@ -3,10 +3,10 @@
  * (quantities). */
 // SPDX-License-Identifier: Apache-2.0
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "broker/pipeline/step.h"
+#include "common/text/scalar.h"
 
 struct unit {
     const char *suffix;
@@ -26,26 +26,23 @@ static bool parse_quantity(const struct value *value, const struct unit *units, 
 {
     char text[40];
     const char *suffix = "";
-    double number;
-    if (value->type == VALUE_INT) {
-        number = (double)value->integer;
-    } else if (value->type == VALUE_REAL) {
-        number = value->real;
-    } else {
-        if (value->type != VALUE_STRING || !value->count || value->count >= sizeof text)
+    struct value number = *value;
+    if (value->type == VALUE_STRING) {
+        if (!value->count || value->count >= sizeof text)
             return false;
         size_t digits = strspn(value->text, "0123456789.");
         memcpy(text, value->text, value->count + 1);
         suffix = value->text + digits;
         text[digits] = 0;
-        char *end = NULL;
-        number = strtod(text, &end);
-        if (!digits || !end || *end)
+        if (scalar_resolve(text, digits, &number, NULL) != OK)
             return false;
     }
+    if (number.type != VALUE_INT && number.type != VALUE_REAL)
+        return false;
+    double amount = number.type == VALUE_INT ? (double)number.integer : number.real;
     for (; units->suffix; units++)
         if (strcmp(units->suffix, suffix) == 0) {
-            *out = number * units->factor;
+            *out = amount * units->factor;
             return isfinite(*out) && *out >= 0;
         }
     return false;

@@ -2,7 +2,6 @@
  * aligns (by name and value), one that the consumer alone has broadcasts, one that the producer
  * alone has is gathered. */
 // SPDX-License-Identifier: Apache-2.0
-#include <stdlib.h>
 #include <string.h>
 
 #include "broker/pipeline/step.h"
@@ -114,9 +113,13 @@ static bool read_reference(struct pipeline *p, const struct step *step, const st
                                                                    : find_step(p, ref, input);
 }
 
-static int compare_inputs(const void *a, const void *b)
+/* At most INPUTS_MAX, so insertion is fast enough. */
+static void insert_input(struct step *step, const struct input *input)
 {
-    return strcmp(((const struct input *)a)->name, ((const struct input *)b)->name);
+    uint32_t at = step->input_count++;
+    for (; at && strcmp(step->inputs[at - 1].name, input->name) > 0; at--)
+        step->inputs[at] = step->inputs[at - 1];
+    step->inputs[at] = *input;
 }
 
 static bool check_input_name(struct pipeline *p, const struct step *step, const struct value *key)
@@ -158,24 +161,23 @@ void reference_read(struct pipeline *p, struct step *step)
                               .gather_count = 1};
         bool is_named = check_input_name(p, step, key);
         if (read_reference(p, step, key + 1, &input) && is_named)
-            step->inputs[step->input_count++] = input;
+            insert_input(step, &input);
     }
     for (uint32_t i = 0; i < step->code_count; i++) {
         const struct source_need *need = &p->needs[step->code[i]];
         if (map && map->type == VALUE_MAP && value_get(map, need->location))
             diagnostics_error(p->d, need->at, "the code file \"%s\" has the name of an input",
                               need->location);
-        step->inputs[step->input_count++] = (struct input){.name = need->location,
-                                                           .key = need->at,
-                                                           .path = need->location,
-                                                           .at = need->at,
-                                                           .source = step->code[i],
-                                                           .step = STEP_NONE,
-                                                           .is_code = true,
-                                                           .gather_count = 1};
+        struct input input = {.name = need->location,
+                              .path = need->location,
+                              .key = need->at,
+                              .at = need->at,
+                              .source = step->code[i],
+                              .step = STEP_NONE,
+                              .is_code = true,
+                              .gather_count = 1};
+        insert_input(step, &input);
     }
-    if (step->input_count)
-        qsort(step->inputs, step->input_count, sizeof *step->inputs, compare_inputs);
 }
 
 /* ---- axes ---- */

@@ -19,7 +19,7 @@
 #include "broker/pipeline/pipeline.h"
 #include "proto/kinds.h"
 
-enum { STEP_NONE = UINT32_MAX };
+#define STEP_NONE UINT32_MAX /* no such step, source, axis or value */
 
 /* ---- diagnostics.c ---- */
 
@@ -93,12 +93,12 @@ struct source {
     struct artifact artifact;
 };
 
-/* Names to indices; sorted once, then looked up by bisection. */
+/* Names to their indices, by hashing; the names must differ. */
 struct name_index {
-    const char **names; /* sorted */
-    uint32_t *indices;
-    uint32_t count;
+    const char **names;    /* NULL-terminated, for suggestions */
+    uint32_t *slots, mask; /* index + 1; 0 is empty */
 };
+uint64_t name_hash(const char *name);
 void name_index_init(struct name_index *index, struct arena *arena, const char *const *names,
                      uint32_t count);
 /* STEP_NONE if there is none. */

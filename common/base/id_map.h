@@ -8,7 +8,7 @@
 
 #include "proto/id.h"
 
-enum { ID_MAP_NONE = UINT32_MAX };
+#define ID_MAP_NONE UINT32_MAX
 
 struct id_map {
     uint32_t *slots; /* index + 1; 0 is empty */

@@ -1,6 +1,6 @@
-/* JSON ⇄ value tree; the door to jansson. Reading is strict (no NaN, no duplicate keys, VALUE_DEPTH_MAX). Writing keeps
- * the map's order; reals print with the shortest digits that read back equal, and always with a point or exponent,
- * so that 1.0 stays a real. */
+/* JSON ⇄ value tree; the door to jansson. Reading is strict (no NaN, no duplicate keys,
+ * VALUE_DEPTH_MAX). Writing keeps the map's order; reals print with the shortest digits that read
+ * back equal, and always with a point or exponent, so that 1.0 stays a real. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "common/base/arena.h"
