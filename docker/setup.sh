@@ -9,6 +9,7 @@ has() { # probe
     command:*) command -v "${1#*:}" >/dev/null 2>&1 ;;
     pkg:*) command -v pkg-config >/dev/null 2>&1 && pkg-config --exists "${1#*:}" ;;
     header:*) command -v gcc >/dev/null 2>&1 && echo "#include <${1#*:}>" | gcc -E -x c - >/dev/null 2>&1 ;;
+    asan:*) echo 'int main(void){return 0;}' | "${1#*:}" -fsanitize=address -x c -o /dev/null - >/dev/null 2>&1 ;;
     python:*) python3 -c "import ${1#*:}" >/dev/null 2>&1 ;;
     *) echo "packages.txt: unknown probe $1" >&2; exit 2 ;;
     esac

@@ -36,10 +36,15 @@ enum status err_prefix(struct err *err, const char *format, ...)
     memcpy(old, err->text, sizeof old);
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(err->text, sizeof err->text, format, args);
+    int n = vsnprintf(err->text, sizeof err->text - 3, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->text)
-        snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
+    size_t used = n < 0 ? 0 : strlen(err->text);
+    size_t room = sizeof err->text - used - 3, copied = strnlen(old, sizeof old - 1);
+    memcpy(err->text + used, ": ", 2);
+    if (copied > room)
+        copied = room;
+    memcpy(err->text + used + 2, old, copied);
+    err->text[used + 2 + copied] = 0;
     return err->code;
 }
 

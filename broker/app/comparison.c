@@ -95,8 +95,8 @@ static void compare_one(struct app *app, struct arena *arena, const struct value
     const struct value *winner = field(&selection, "winner");
     struct value *comparison = doc_add(arena, comparisons, doc_map());
     doc_put(arena, comparison, "step", *field(&steps->items[task], "step"));
-    doc_put(arena, comparison, "metric", *field(&selection, "metric"));
-    doc_put(arena, comparison, "mode", *field(&selection, "mode"));
+    doc_put(arena, comparison, "metric", *field(field(&selection, "select"), "metric"));
+    doc_put(arena, comparison, "mode", *field(field(&selection, "select"), "mode"));
     struct value *rows = doc_put(arena, comparison, "rows", doc_list());
     for (uint32_t i = 0; i < reports.count; i++) {
         uint32_t report = reports.edges[i].task;

@@ -214,7 +214,7 @@ enum status app_submit(struct app *app, const struct app_request *request, struc
     make_run_id(app->run_id);
     struct loop_options options = {.state = app->state,
                                    .store = app->store,
-                                   .hooks = {progress_published, run_over, NULL, app},
+                                   .hooks = {progress_published, run_over, app},
                                    .seed = (uint64_t)app->begun_us,
                                    .wake_fd = app->wake_fd};
     app->loop = loop_new(&options);
