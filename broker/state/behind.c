@@ -7,12 +7,18 @@
 
 #include "common/base/assert.h"
 #include "common/base/mem.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 enum {
     FLUSH_MS = 100,
-    GATHER_MS = 10, /* how long a little waits for more before it is indexed */
-    GATHER_KEYS_MAX = 1 << 15,
+    /* A little waits for more before it is indexed, the longer the dearer the last transaction was:
+     * that one copies most pages of the tree, whether few keys are new or many. So indexing takes a
+     * fifth of a core at most, until the queue is long. */
+    GATHER_MS = 10,
+    GATHER_MS_MAX = 1000,
+    GATHER_SHARE = 4,
+    GATHER_KEYS_MAX = 1 << 17,
     RETRY_MS = 1000
 };
 
@@ -23,7 +29,8 @@ struct behind {
     pthread_mutex_t lock;
     pthread_cond_t added, applied, flush_due;
     bool has_threads, is_stopping, is_urgent;
-    bool is_dirty; /* the journal has what fdatasync has not seen */
+    int64_t apply_us; /* what the last transaction took */
+    bool is_dirty;    /* the journal has what fdatasync has not seen */
     enum status index_status;
     struct err index_err;
     pthread_t index_thread, flush_thread;
@@ -79,7 +86,9 @@ static bool gather(struct behind *behind)
         pthread_cond_wait(&behind->added, &behind->lock);
     if (layer_is_empty(behind->front))
         return false;
-    struct timespec at = after_ms(GATHER_MS);
+    int64_t wait_ms = GATHER_SHARE * behind->apply_us / 1000;
+    wait_ms = wait_ms < GATHER_MS ? GATHER_MS : wait_ms;
+    struct timespec at = after_ms(wait_ms < GATHER_MS_MAX ? wait_ms : GATHER_MS_MAX);
     while (!behind->is_stopping && !behind->is_urgent &&
            behind->front->keys[SPACE_TASK].count < GATHER_KEYS_MAX)
         if (pthread_cond_timedwait(&behind->added, &behind->lock, &at) == ETIMEDOUT)
@@ -101,9 +110,12 @@ static void index_back(struct behind *behind)
     while (!layer_is_empty(behind->back)) {
         struct err err = {0};
         pthread_mutex_unlock(&behind->lock);
+        int64_t begun = clock_us();
         enum status status =
             lmdb_index_apply(behind->index, behind->back, journal_id(behind->journal), &err);
+        int64_t took = clock_us() - begun;
         pthread_mutex_lock(&behind->lock);
+        behind->apply_us = took;
         behind->index_status = status;
         behind->index_err = err;
         if (status == OK)
