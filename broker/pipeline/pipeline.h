@@ -11,6 +11,7 @@
 #include "common/base/buf.h"
 #include "proto/err.h"
 #include "proto/id.h"
+#include "proto/source_need.h"
 #include "proto/task_spec.h"
 #include "proto/value.h"
 
@@ -28,13 +29,6 @@ void diagnostics_warning(struct diagnostics *d, const struct value *at, const ch
     PRINTF(3, 4);
 
 struct pipeline; /* opaque; lives in its own arena */
-
-/* One thing from outside that the pipeline names: `sources:` entries and exec's `code` files. */
-struct source_need {
-    const char *name;       /* as in `sources.NAME`; for code files the path */
-    const char *location;   /* path or glob, relative to the pipeline file */
-    const struct value *at; /* for messages */
-};
 
 /* `-p name=value` (value is YAML: 7, 1.5, [a, b]); `--set path.to.key=value` edits the document
  * before it is read. */

@@ -9,8 +9,9 @@
  * rule). The store is asked, too: what it lacks is put again. One thread. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include "broker/pipeline/pipeline.h"
 #include "common/store/store.h"
+#include "proto/source_need.h"
+#include "proto/task_spec.h"
 
 struct source_cache;
 
