@@ -1,4 +1,5 @@
-/* Slots as real processes (this program again, as `slot`), and hostile bytes between them and their parent. */
+/* Slots as real processes (this program again, as `slot`), and hostile bytes between them and their
+ * parent. */
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/runtime/slot.h"
 
@@ -92,8 +93,9 @@ static void a_crash_tells_its_signal(void **state)
 {
     (void)state;
     int how, exit_status;
-    fault("{\"kind\":\"sleep\",\"outputs\":[],\"params\":{\"fault\":\"segfault\"},\"version\":\"1\"}",
-          &how, &exit_status);
+    fault(
+        "{\"kind\":\"sleep\",\"outputs\":[],\"params\":{\"fault\":\"segfault\"},\"version\":\"1\"}",
+        &how, &exit_status);
     assert_int_equal(how, SIGSEGV);
     assert_int_equal(exit_status, 0);
 }
@@ -102,8 +104,8 @@ static void an_exit_tells_its_status(void **state)
 {
     (void)state;
     int how, exit_status;
-    fault("{\"kind\":\"sleep\",\"outputs\":[],\"params\":{\"fault\":\"exit\"},\"version\":\"1\"}", &how,
-          &exit_status);
+    fault("{\"kind\":\"sleep\",\"outputs\":[],\"params\":{\"fault\":\"exit\"},\"version\":\"1\"}",
+          &how, &exit_status);
     assert_int_equal(how, 0);
     assert_int_equal(exit_status, 3);
 }
@@ -114,8 +116,9 @@ static void memory_is_seen_growing_and_a_stop_ends_it(void **state)
     AUTO(arena_fini) struct arena arena = {0};
     struct slot *slot = started();
     uint64_t before = slot_resident(slot), now = before;
-    put_light(slot, &arena,
-              "{\"kind\":\"sleep\",\"outputs\":[],\"params\":{\"fault\":\"memory\"},\"version\":\"1\"}");
+    put_light(
+        slot, &arena,
+        "{\"kind\":\"sleep\",\"outputs\":[],\"params\":{\"fault\":\"memory\"},\"version\":\"1\"}");
     slot_flush(slot);
     for (ms_t until = clock_ms() + PATIENCE_MS; clock_ms() < until && now < before + (8 << 20);)
         now = slot_resident(slot);
@@ -142,10 +145,10 @@ static void stopping_a_slot_ends_everything_it_started(void **state)
     const char *folder = temp_folder(&arena);
     struct slot *slot = started();
     /* A daemon that left group and session, a background job, and the program itself. */
-    struct slot_job job = exec_job(
-        &arena, folder,
-        "{\"kind\":\"exec\",\"outputs\":[],\"params\":{\"command\":\"setsid sh -c 'echo $$ > d; sleep "
-        "600' & sleep 600 & touch ready; wait\"},\"version\":\"1\"}");
+    struct slot_job job = exec_job(&arena, folder,
+                                   "{\"kind\":\"exec\",\"outputs\":[],\"params\":{\"command\":"
+                                   "\"setsid sh -c 'echo $$ > d; sleep "
+                                   "600' & sleep 600 & touch ready; wait\"},\"version\":\"1\"}");
     slot_put(slot, &job);
     slot_flush(slot);
     const char *ready = arena_format(&arena, "%s/d", job.work_dir);
@@ -173,18 +176,19 @@ static void a_slot_has_no_descriptors_and_no_environment_of_ours(void **state)
     const char *folder = temp_folder(&arena);
     struct slot *slot = started();
     struct slot_message message;
-    struct slot_job job =
-        exec_job(&arena, folder,
-                 "{\"kind\":\"exec\",\"outputs\":[\"o\"],\"params\":{\"command\":\"ls /proc/$PPID/fd | "
-                 "sort -n | tr '\\\\n' ' '; tr '\\\\0' '\\\\n' < /proc/$PPID/environ | cut -d= -f1\","
-                 "\"stdout\":\"o\"},\"version\":\"1\"}");
+    struct slot_job job = exec_job(
+        &arena, folder,
+        "{\"kind\":\"exec\",\"outputs\":[\"o\"],\"params\":{\"command\":\"ls /proc/$PPID/fd | "
+        "sort -n | tr '\\\\n' ' '; tr '\\\\0' '\\\\n' < /proc/$PPID/environ | cut -d= -f1\","
+        "\"stdout\":\"o\"},\"version\":\"1\"}");
     slot_put(slot, &job);
     slot_flush(slot);
     assert_true(next(slot, &message));
     assert_int_equal(message.type, SLOT_DONE);
     AUTO(buf_fini) struct buf text = buf_init(4096);
     assert_int_equal(fs_read(arena_format(&arena, "%s/o", job.output_dir), &text, NULL), OK);
-    /* 0 1 2, the socket, and what this very job needs: its log twice, two pipes, a pidfd, its output. */
+    /* 0 1 2, the socket, and what this very job needs: its log twice, two pipes, a pidfd, its
+     * output. */
     int count = 0;
     for (const char *at = buf_text(&text); *at && *at != 'P'; at++)
         count += *at == ' ';

@@ -1,0 +1,266 @@
+/* The kind exec with real programs. */
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/kinds/exec.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/base/mem.h"
+#include "common/clock.h"
+#include "tests/unit/worker/runtime/support.h"
+#include "worker/runtime/slot.h"
+
+struct world {
+    struct arena arena;
+    const char *folder;
+    struct slot_job job;
+    struct err err;
+};
+
+static int setup(void **state)
+{
+    struct world *world = mem_alloc(sizeof *world);
+    world->folder = temp_folder(&world->arena);
+    world->job.work_dir = arena_format(&world->arena, "%s/work", world->folder);
+    world->job.output_dir = arena_format(&world->arena, "%s/outputs", world->folder);
+    world->job.log_path = arena_format(&world->arena, "%s/log", world->folder);
+    assert_int_equal(mkdir(world->job.work_dir, 0700), 0);
+    assert_int_equal(mkdir(world->job.output_dir, 0700), 0);
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(fs_remove_tree(world->folder, NULL), OK);
+    arena_fini(&world->arena);
+    mem_free(world);
+    return 0;
+}
+
+/* Runs exec with these outputs ("[]") and params ("{…}"). */
+static enum status run(struct world *world, const char *outputs, const char *params)
+{
+    struct mp_view spec =
+        spec_of(&world->arena,
+                arena_format(&world->arena,
+                             "{\"kind\":\"exec\",\"outputs\":%s,\"params\":%s,\"version\":\"1\"}",
+                             outputs, params));
+    assert_non_null(spec.bytes);
+    world->job.spec = spec.bytes;
+    world->job.spec_bytes = spec.count;
+    world->err = (struct err){0};
+    return slot_run_here(&world->job, &world->err);
+}
+
+static const char *content(struct world *world, const char *path)
+{
+    AUTO(buf_fini) struct buf text = buf_init(1 << 20);
+    assert_int_equal(fs_read(path, &text, NULL), OK);
+    return arena_text(&world->arena, (const char *)text.bytes, text.count);
+}
+
+static const char *output(struct world *world, const char *name)
+{
+    return content(world, arena_format(&world->arena, "%s/%s", world->job.output_dir, name));
+}
+
+/* An input file or, with a gather, two of them. */
+static void give(struct world *world, const char *name, const char *path, bool is_gather)
+{
+    struct kind_input *input = arena_alloc(&world->arena, sizeof *input);
+    const char **files = arena_alloc(&world->arena, 2 * sizeof *files);
+    struct artifact *artifacts = arena_alloc(&world->arena, 2 * sizeof *artifacts);
+    for (int i = 0; i < 2; i++) {
+        files[i] = arena_format(&world->arena, "%s/input-%d", world->folder, i);
+        (void)!unlink(files[i]);
+        assert_int_equal(fs_write(files[i], i ? "second" : "first", i ? 6 : 5, NULL), OK);
+    }
+    *input = (struct kind_input){.name = name,
+                                 .path = path,
+                                 .is_gather = is_gather,
+                                 .count = is_gather ? 2 : 1,
+                                 .files = files,
+                                 .artifacts = artifacts};
+    world->job.inputs = input;
+    world->job.input_count = 1;
+}
+
+static void outputs_and_log_are_captured(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(run(world, "[\"page\"]",
+                         "{\"command\":\"echo said; echo warned >&2; echo html > ${outputs.page}\","
+                         "\"outputs\":{\"page\":\"out/report.html\"}}"),
+                     OK);
+    assert_string_equal(output(world, "page"), "html\n");
+    assert_string_equal(content(world, world->job.log_path), "said\nwarned\n");
+}
+
+static void stdout_can_be_an_output(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(run(world, "[\"o\"]",
+                         "{\"command\":[\"printf\",\"%s|\",\"a b\",\"$HOME\"],\"stdout\":\"o\"}"),
+                     OK);
+    assert_string_equal(output(world, "o"), "a b|$HOME|"); /* a list has no shell */
+    assert_string_equal(content(world, world->job.log_path), "");
+}
+
+static void inputs_are_copies_with_names_and_paths(void **state)
+{
+    struct world *world = *state;
+    give(world, "x", NULL, false);
+    assert_int_equal(run(world, "[\"o\"]",
+                         "{\"command\":\"cat ${inputs.x} $x; echo; echo $x; echo no > $x\","
+                         "\"stdout\":\"o\"}"),
+                     OK);
+    assert_string_equal(output(world, "o"), "firstfirst\ninputs/x\n");
+    assert_string_equal(content(world, world->job.inputs[0].files[0]), "first");
+}
+
+static void an_input_lies_where_its_path_says(void **state)
+{
+    struct world *world = *state;
+    give(world, "x", "data/it's here.csv", false);
+    assert_int_equal(
+        run(world, "[\"o\"]", "{\"command\":\"cat ${inputs.x}; cat 'data/'*\",\"stdout\":\"o\"}"),
+        OK);
+    assert_string_equal(output(world, "o"), "firstfirst");
+}
+
+static void a_gather_is_a_folder_with_an_index(void **state)
+{
+    struct world *world = *state;
+    give(world, "all", NULL, true);
+    assert_int_equal(run(world, "[\"o\"]",
+                         "{\"command\":\"cd ${inputs.all}; cat 0 1; grep -c path index.json\","
+                         "\"stdout\":\"o\"}"),
+                     OK);
+    assert_string_equal(output(world, "o"), "firstsecond2\n");
+}
+
+static void the_environment_is_what_was_declared(void **state)
+{
+    struct world *world = *state;
+    setenv("PENSTOCK_SECRET", "secret", 1);
+    assert_int_equal(
+        run(world, "[\"o\"]",
+            "{\"command\":\"env | cut -d= -f1 | sort | tr '\\\\n' ' '; echo $MODE $LANG\","
+            "\"env\":{\"MODE\":\"fast\",\"LANG\":\"C\"},\"stdout\":\"o\"}"),
+        OK);
+    assert_string_equal(output(world, "o"), "HOME LANG MODE PATH PWD TMPDIR fast C\n");
+}
+
+static void failures_say_how_and_end_with_the_last_words(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(
+        run(world, "[]", "{\"command\":\"echo one >&2; echo two >&2; echo three >&2; exit 3\"}"),
+        E_EXIT);
+    assert_string_equal(world->err.text, "exited with status 3: two three");
+}
+
+static void a_signal_is_a_crash(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(run(world, "[]", "{\"command\":\"kill -SEGV $$\"}"), E_CRASHED);
+    assert_string_equal(world->err.text, "killed by SIGSEGV (segmentation fault)");
+}
+
+static void what_is_left_running_is_ended(void **state)
+{
+    struct world *world = *state;
+    ms_t begun = clock_ms();
+    assert_int_equal(run(world, "[]", "{\"command\":\"sleep 300 & echo done\"}"), OK);
+    assert_true(clock_ms() - begun < 100000);
+    assert_string_equal(content(world, world->job.log_path), "done\n");
+}
+
+static void paths_that_leave_the_work_folder_are_refused(void **state)
+{
+    struct world *world = *state;
+    static const char *const bad[] = {"../x", "/tmp/x", "a/../../x", "./x", "a//x", "", "a/"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct err err = {0};
+        assert_int_equal(exec_check_path("output o", bad[i], &err), E_INVALID);
+        assert_non_null(strstr(err.text, "output o"));
+    }
+    assert_int_equal(exec_check_path("o", "a/b..c/.d", NULL), OK);
+    assert_int_equal(run(world, "[\"o\"]", "{\"command\":\"ln -s /etc/hostname o\"}"), E_INVALID);
+    assert_non_null(strstr(world->err.text, "symbolic link"));
+}
+
+static void an_output_behind_a_linked_folder_is_refused(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(
+        run(world, "[\"o\"]",
+            "{\"command\":\"rmdir d; ln -s /etc d\",\"outputs\":{\"o\":\"d/hostname\"}}"),
+        E_INVALID);
+    assert_non_null(strstr(world->err.text, "symbolic link"));
+}
+
+static void an_output_that_was_not_left_is_named(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(run(world, "[\"page\"]", "{\"command\":\"true\"}"), E_INVALID);
+    assert_string_equal(world->err.text,
+                        "output page: the command left nothing at \"page\" in its work folder");
+}
+
+static void wrong_names_are_told(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(run(world, "[]", "{\"command\":\"cat ${inputs.nope}\"}"), E_INVALID);
+    assert_non_null(strstr(world->err.text, "${inputs.nope}"));
+    assert_int_equal(fs_remove_tree(".tmp", NULL), OK);
+    assert_int_equal(run(world, "[]", "{\"command\":[\"no-such-program-here\"]}"), E_NOTFOUND);
+    assert_non_null(strstr(world->err.text, "no-such-program-here"));
+    assert_int_equal(fs_remove_tree(".tmp", NULL), OK);
+    give(world, "LD_PRELOAD", NULL, false);
+    assert_int_equal(run(world, "[]", "{\"command\":\"true\"}"), E_INVALID);
+    assert_non_null(strstr(world->err.text, "LD_PRELOAD"));
+}
+
+static void a_flood_of_output_is_bounded(void **state)
+{
+    struct world *world = *state;
+    struct stat found;
+    assert_int_equal(run(world, "[]", "{\"command\":\"head -c 40000000 /dev/zero\"}"), OK);
+    assert_int_equal(stat(world->job.log_path, &found), 0);
+    assert_true(found.st_size > 0 && found.st_size <= 16 << 20);
+}
+
+#define EXEC_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        EXEC_TEST(outputs_and_log_are_captured),
+        EXEC_TEST(stdout_can_be_an_output),
+        EXEC_TEST(inputs_are_copies_with_names_and_paths),
+        EXEC_TEST(an_input_lies_where_its_path_says),
+        EXEC_TEST(a_gather_is_a_folder_with_an_index),
+        EXEC_TEST(the_environment_is_what_was_declared),
+        EXEC_TEST(failures_say_how_and_end_with_the_last_words),
+        EXEC_TEST(a_signal_is_a_crash),
+        EXEC_TEST(what_is_left_running_is_ended),
+        EXEC_TEST(paths_that_leave_the_work_folder_are_refused),
+        EXEC_TEST(an_output_behind_a_linked_folder_is_refused),
+        EXEC_TEST(an_output_that_was_not_left_is_named),
+        EXEC_TEST(wrong_names_are_told),
+        EXEC_TEST(a_flood_of_output_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

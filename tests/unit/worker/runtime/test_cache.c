@@ -1,0 +1,184 @@
+/* The cache: bounded, pinned, suspicious; and the mover that fills it from a store. */
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/runtime/cache.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/base/mem.h"
+#include "tests/unit/worker/runtime/support.h"
+#include "worker/runtime/mover.h"
+
+struct world {
+    struct arena arena;
+    const char *folder, *cache_folder;
+    struct mover *mover;
+    struct cache *cache;
+};
+
+static int setup(void **state)
+{
+    struct world *world = mem_alloc(sizeof *world);
+    world->folder = temp_folder(&world->arena);
+    world->cache_folder = arena_format(&world->arena, "%s/cache", world->folder);
+    const char *store = arena_format(&world->arena, "%s/store", world->folder);
+    assert_int_equal(mover_open(store, &world->mover, NULL), OK);
+    assert_int_equal(cache_open(world->cache_folder, 100, &world->cache, NULL), OK);
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+    mover_close(world->mover);
+    if (world->cache)
+        cache_close(world->cache);
+    assert_int_equal(fs_remove_tree(world->folder, NULL), OK);
+    arena_fini(&world->arena);
+    mem_free(world);
+    return 0;
+}
+
+/* Puts a blob of `bytes` times `letter` into the store and fetches it: pinned once. */
+static struct artifact fetched(struct world *world, char letter, size_t bytes)
+{
+    struct artifact artifact = {0};
+    char content[256], path[CACHE_PATH_BYTES];
+    memset(content, letter, bytes);
+    assert_int_equal(store_put(mover_store(world->mover), content, bytes, &artifact.id, NULL), OK);
+    artifact.bytes = bytes;
+    cache_path(world->cache, &artifact.id, path);
+    assert_int_equal(mover_fetch(mover_store(world->mover), &artifact, path, NULL), OK);
+    cache_add(world->cache, &artifact);
+    return artifact;
+}
+
+static void the_longest_unused_goes_first_and_what_is_pinned_stays(void **state)
+{
+    struct world *world = *state;
+    struct artifact a = fetched(world, 'a', 40), b = fetched(world, 'b', 40);
+    cache_unpin(world->cache, &b.id);
+    cache_unpin(world->cache, &a.id);
+    assert_true(cache_pin(world->cache, &a.id)); /* a was used last now */
+    cache_unpin(world->cache, &a.id);
+    struct artifact c = fetched(world, 'c', 40);
+    assert_false(cache_pin(world->cache, &b.id));
+    assert_true(cache_pin(world->cache, &a.id));
+    assert_int_equal(cache_bytes(world->cache), 80);
+    struct artifact d = fetched(world, 'd', 40); /* all are pinned: over the limit for a while */
+    assert_int_equal(cache_bytes(world->cache), 120);
+    cache_unpin(world->cache, &c.id);
+    assert_int_equal(cache_bytes(world->cache), 80);
+    assert_true(cache_pin(world->cache, &d.id));
+}
+
+static void a_cached_file_that_was_changed_is_dropped(void **state)
+{
+    struct world *world = *state;
+    char path[CACHE_PATH_BYTES];
+    struct artifact a = fetched(world, 'a', 40);
+    cache_unpin(world->cache, &a.id);
+    cache_path(world->cache, &a.id, path);
+    assert_int_equal(chmod(path, 0644), 0);
+    assert_false(cache_pin(world->cache, &a.id));
+    assert_false(fs_exists(path));
+}
+
+static void what_an_earlier_process_left_is_verified_before_use(void **state)
+{
+    struct world *world = *state;
+    char good[CACHE_PATH_BYTES], bad[CACHE_PATH_BYTES];
+    struct artifact a = fetched(world, 'a', 40), b = fetched(world, 'b', 40);
+    cache_path(world->cache, &a.id, good);
+    cache_path(world->cache, &b.id, bad);
+    cache_close(TAKE(world->cache));
+    assert_int_equal(unlink(bad), 0);
+    assert_int_equal(fs_write(bad, "not b", 5, NULL), OK);
+    assert_int_equal(cache_open(world->cache_folder, 100, &world->cache, NULL), OK);
+    assert_int_equal(cache_bytes(world->cache), 45);
+    assert_false(cache_pin(world->cache, &a.id));
+    /* Fetching keeps what matches, even without the store, and replaces what does not. */
+    struct store *store = mover_store(world->mover);
+    assert_int_equal(store_remove(store, &a.id, NULL), OK);
+    assert_int_equal(mover_fetch(store, &a, good, NULL), OK);
+    assert_int_equal(mover_fetch(store, &b, bad, NULL), OK);
+    cache_add(world->cache, &b);
+    assert_int_equal(cache_bytes(world->cache), 80);
+}
+
+static void missing_and_corrupt_inputs_are_lost(void **state)
+{
+    struct world *world = *state;
+    struct err err = {0};
+    struct artifact a = {.id = {{1}}};
+    const char *to = arena_format(&world->arena, "%s/a", world->folder);
+    assert_int_equal(mover_fetch(mover_store(world->mover), &a, to, &err), E_LOST);
+    assert_non_null(strstr(err.text, "missing from the store"));
+    char hex[ID_HEX_BYTES];
+    assert_int_equal(store_put(mover_store(world->mover), "abc", 3, &a.id, NULL), OK);
+    id_hex(&a.id, hex);
+    const char *blob =
+        arena_format(&world->arena, "%s/store/blobs/%.2s/%s", world->folder, hex, hex + 2);
+    assert_int_equal(unlink(blob), 0);
+    assert_int_equal(fs_write(blob, "abd", 3, NULL), OK);
+    assert_int_equal(mover_fetch(mover_store(world->mover), &a, to, &err), E_LOST);
+    assert_non_null(strstr(err.text, "corrupt"));
+    assert_false(fs_exists(to));
+}
+
+static void a_second_worker_gets_a_private_folder(void **state)
+{
+    struct world *world = *state;
+    struct cache *second;
+    char path[CACHE_PATH_BYTES];
+    const struct id id = {{0}};
+    assert_int_equal(cache_open(world->cache_folder, 100, &second, NULL), OK);
+    cache_path(second, &id, path);
+    assert_non_null(strstr(path, "/private-"));
+    cache_close(second);
+    *strstr(path, "/blobs/") = 0;
+    assert_false(fs_exists(path));
+}
+
+static void a_large_move_is_done_by_the_thread(void **state)
+{
+    struct world *world = *state;
+    struct move *move = mem_alloc(sizeof *move);
+    move->artifact = fetched(world, 'x', 10);
+    snprintf(move->path, sizeof move->path, "%s/there", world->folder);
+    mover_submit(world->mover, move, UINT64_MAX);
+    struct move *taken = NULL;
+    for (int i = 0; i < 2000 && !taken; i++) {
+        taken = mover_take(world->mover);
+        usleep(1000);
+    }
+    assert_ptr_equal(taken, move);
+    assert_int_equal(move->status, OK);
+    assert_true(fs_exists(move->path));
+    assert_null(mover_take(world->mover));
+    mem_free(move);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_longest_unused_goes_first_and_what_is_pinned_stays,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_cached_file_that_was_changed_is_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_an_earlier_process_left_is_verified_before_use, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(missing_and_corrupt_inputs_are_lost, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_second_worker_gets_a_private_folder, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_large_move_is_done_by_the_thread, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
