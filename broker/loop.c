@@ -163,12 +163,13 @@ static void perform(struct loop *loop, const struct sched_action *action)
     struct router *router = loop->options.router;
     struct sched_task_info info;
     bool has_task = action->type != SCHED_ACK && action->type != SCHED_CHECK &&
-                    action->type != SCHED_WAKE_AT && action->type != SCHED_RUN_OVER;
-    if (has_task)
-        sched_task_info(loop->sched, action->task, &info);
+                    action->type != SCHED_WAKE_AT && action->type != SCHED_RUN_OVER &&
+                    !action->unknown;
     struct attempt attempt = {.number = action->attempt};
     if (has_task)
-        attempt.task = info.id;
+        sched_task_info(loop->sched, action->task, &info);
+    if (has_task || action->unknown)
+        attempt.task = has_task ? info.id : *action->unknown;
     switch (action->type) {
     case SCHED_PERSIST:
         loop_batch_record(&loop->batch, router_frame(router, action->frame), action->frame,
