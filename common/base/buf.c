@@ -36,7 +36,7 @@ uint8_t *buf_reserve(struct buf *buf, size_t bytes)
         return NULL;
     }
     size_t need = buf->count + bytes;
-    if (need > buf->capacity) {
+    if (need > buf->capacity || !buf->bytes) {
         size_t capacity = buf->capacity ? buf->capacity : 256;
         while (capacity < need)
             capacity += capacity / 2;

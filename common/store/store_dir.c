@@ -270,6 +270,8 @@ static enum status put_open_file(struct dir *dir, int fd, const char *path, stru
         return fs_error(err, errno, path, "cannot read");
     if (!S_ISREG(file.before.st_mode))
         return err_set(err, E_INVALID, "%s: not a regular file", path);
+    if (file.before.st_size >= PIECE_BYTES) /* the kernel reads ahead while we hash */
+        posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     TRY(hash_file(dir, fd, -1, path, id, bytes, err));
     char key[KEY_BYTES];
     if (is_stored(dir, key_of(STORE_BLOBS, id, key), *bytes))
@@ -303,10 +305,8 @@ static enum status open_blob(struct dir *dir, enum store_space space, const stru
         return store_absent(&dir->base, space, id, err);
     if (*fd < 0)
         return key_error(dir, errno, key, "cannot open", err);
-    if (is_second) /* drops the cached pages, so that this time the device is asked */
-        posix_fadvise(*fd, 0, 0, POSIX_FADV_DONTNEED);
-    else
-        posix_fadvise(*fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    /* A second reading drops the cached pages, so that this time the device is asked. */
+    posix_fadvise(*fd, 0, 0, is_second ? POSIX_FADV_DONTNEED : POSIX_FADV_SEQUENTIAL);
     return OK;
 }
 

@@ -46,6 +46,8 @@ static void text_of_an_empty_one_is_empty(void **state)
 {
     (void)state;
     AUTO(buf_fini) struct buf buf = buf_init(0);
+    assert_non_null(buf_reserve(&buf, 0)); /* an address, though nothing is there */
+    buf_put(&buf, NULL, 0);
     assert_string_equal(buf_text(&buf), "");
     assert_int_equal(buf.count, 0);
 }
@@ -58,7 +60,6 @@ static void reserving_what_input_asks_for_can_fail(void **state)
     buf_put_text(&buf, "abc");
     assert_int_equal(buf_try_reserve(&buf, 98, "blob", &err), E_LIMIT);
     assert_string_equal(err.text, "blob: more than 100 bytes");
-    assert_int_equal(buf_try_reserve(&wide, SIZE_MAX / 4, "blob", &err), E_NOMEM);
     assert_int_equal(buf_try_reserve(&wide, SIZE_MAX, "blob", &err), E_LIMIT);
     mem_fail_after(1);
     assert_int_equal(buf_try_reserve(&wide, 4096, "blob", &err), E_NOMEM);
