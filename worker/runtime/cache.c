@@ -138,7 +138,8 @@ static enum status scan(struct cache *cache, struct err *err)
             (void)!fs_remove_tree(path, NULL);
             continue;
         }
-        struct entry *entry = &cache->entries[new_entry(cache, &id)];
+        uint32_t index = new_entry(cache, &id); /* may move the entries */
+        struct entry *entry = &cache->entries[index];
         entry->bytes = (uint64_t)seen.st_size;
         cache->bytes += entry->bytes;
     }
