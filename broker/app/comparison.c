@@ -10,7 +10,7 @@
 /* The producers of one gathered input, in gather order. */
 struct gathered {
     uint32_t count;
-    const struct graph_edge *edges;
+    const struct task_edge *edges;
 };
 
 /* Edges stand in the order of the spec's task references, so walking the inputs finds where each
@@ -18,11 +18,11 @@ struct gathered {
 static struct gathered gathered_input(const struct graph *graph, uint32_t task, const char *name)
 {
     struct task_spec spec;
-    const struct graph_task *node = &graph->tasks[task];
+    const struct task_node *node = &graph->tasks[task];
     if (task_spec_parse(node->spec, node->spec_bytes, &spec, NULL) != OK)
         return (struct gathered){0};
     struct task_input input;
-    const struct graph_edge *edge = graph->edges + node->first_edge;
+    const struct task_edge *edge = graph->edges + node->first_edge;
     for (size_t cursor = 0; task_spec_next_input(&spec, &cursor, &input);) {
         uint32_t tasks = 0;
         struct task_ref ref;
@@ -41,7 +41,7 @@ static struct value settings_of(const struct graph *graph, uint32_t task, struct
 {
     struct task_spec spec;
     struct value params = doc_map();
-    const struct graph_task *node = &graph->tasks[task];
+    const struct task_node *node = &graph->tasks[task];
     if (task_spec_parse(node->spec, node->spec_bytes, &spec, NULL) == OK && spec.params &&
         value_decode(spec.params, spec.params_bytes, arena_memory(arena), &params, NULL) != OK)
         return doc_map();

@@ -73,7 +73,7 @@ static void mark_needed(struct plan *plan)
     for (uint32_t i = 0; i < graph->edge_count; i++)
         has_consumer[graph->edges[i].task] = 1;
     for (uint32_t task = graph->task_count; task-- > 0;) {
-        const struct graph_task *node = &graph->tasks[task];
+        const struct task_node *node = &graph->tasks[task];
         if (!has_consumer[task])
             plan->is_needed[task] = 1;
         for (uint32_t i = 0; i < node->edge_count && plan->is_needed[task] && !plan->is_known[task];
@@ -114,7 +114,7 @@ static struct value changes_of(const struct plan *plan, uint32_t task)
 /* The first task this one waits for that is not known, or UINT32_MAX. */
 static uint32_t first_open_producer(const struct plan *plan, uint32_t task)
 {
-    const struct graph_task *node = &plan->now->graph->tasks[task];
+    const struct task_node *node = &plan->now->graph->tasks[task];
     for (uint32_t i = 0; i < node->edge_count; i++) {
         uint32_t producer = plan->now->graph->edges[node->first_edge + i].task;
         if (plan->action[producer] != PLAN_HIT)

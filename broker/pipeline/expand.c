@@ -102,7 +102,7 @@ static uint32_t get_policy(struct graph *graph, const struct step *step, uint32_
             return i;
     if (!(graph->policy_count & (graph->policy_count - 1))) {
         size_t room = graph->policy_count ? 2 * (size_t)graph->policy_count : 1;
-        struct policy *grown = arena_alloc(&graph->arena, room * sizeof *grown);
+        struct task_policy *grown = arena_alloc(&graph->arena, room * sizeof *grown);
         if (graph->policy_count)
             memcpy(grown, graph->policies, graph->policy_count * sizeof *grown);
         graph->policies = grown;
@@ -154,7 +154,7 @@ static void open_inputs(struct expander *e, struct stage *stage, struct arena *a
     }
 }
 
-static void add_edges(struct expander *e, struct stage *stage, struct graph_task *task)
+static void add_edges(struct expander *e, struct stage *stage, struct task_node *task)
 {
     struct graph *graph = e->graph;
     task->first_edge = graph->edge_count;
@@ -173,7 +173,7 @@ static void add_edges(struct expander *e, struct stage *stage, struct graph_task
         stage->inputs[i].edges = &graph->edges[graph->edge_count];
         for (uint32_t k = 0; k < input->gather_count; k++) {
             uint32_t offset = input->is_gather ? stage->gather_offsets[i][k] : 0;
-            graph->edges[graph->edge_count++] = (struct graph_edge){base + offset, input->output};
+            graph->edges[graph->edge_count++] = (struct task_edge){base + offset, input->output};
         }
     }
     task->edge_count = graph->edge_count - task->first_edge;
@@ -181,7 +181,7 @@ static void add_edges(struct expander *e, struct stage *stage, struct graph_task
 
 /* ---- tasks ---- */
 
-static enum status write_spec(struct expander *e, const struct spec *spec, struct graph_task *task)
+static enum status write_spec(struct expander *e, const struct spec *spec, struct task_node *task)
 {
     size_t need = task_spec_write(spec, e->chunk, e->chunk_left);
     if (need > SPEC_BYTES_MAX) {
@@ -223,7 +223,7 @@ static enum status expand_tasks(struct expander *e, struct stage *stage, struct 
             if (diagnostics_is_full(e->p->d))
                 return E_INVALID;
         } else {
-            struct graph_task *task = &graph->tasks[out->first_task + i];
+            struct task_node *task = &graph->tasks[out->first_task + i];
             add_edges(e, stage, task);
             struct spec spec = {stage->step, params, stage->inputs, e->p, graph->tasks};
             TRY(write_spec(e, &spec, task));

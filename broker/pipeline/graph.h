@@ -10,23 +10,7 @@
 #include "broker/pipeline/pipeline.h"
 #include "proto/id.h"
 #include "proto/limits.h"
-
-/* What only places or retries work; not part of any id. Shared by all tasks of a step. */
-struct policy {
-    uint32_t retry_limit; /* further attempts after the first; default 2 */
-    uint32_t
-        backoff_ms; /* before the second attempt; doubles, full jitter, at most backoff_max_ms */
-    uint32_t backoff_max_ms;
-    uint32_t timeout_ms;     /* 0: none */
-    uint32_t cpu_hundredths; /* default 100 */
-    uint64_t memory_bytes;   /* 0: no limit, none reserved */
-    int32_t priority;
-    uint32_t poison_kills;
-    const char
-        *kind_version;    /* "train.gradient_boosting@1+xgboost-1.7.4": what a worker must offer */
-    uint32_t label_count; /* label_count pairs: key, value, key, value, … */
-    const char *const *labels;
-};
+#include "proto/task_node.h"
 
 struct graph_step {
     const char *name;
@@ -41,29 +25,15 @@ struct graph_step {
     const char *const *outputs; /* sorted */
 };
 
-struct graph_edge {
-    uint32_t task;   /* the producer */
-    uint32_t output; /* index into its step's sorted outputs */
-};
-
-struct graph_task {
-    struct id id;
-    const uint8_t *spec; /* canonical bytes */
-    uint32_t spec_bytes;
-    uint32_t step;
-    uint32_t policy;
-    uint32_t first_edge, edge_count; /* its task refs, in the order of proto/task_spec.h */
-};
-
 struct graph {
     struct arena arena;
-    struct graph_task *tasks;
+    struct task_node *tasks;
     uint32_t task_count;
-    struct graph_edge *edges;
+    struct task_edge *edges;
     uint32_t edge_count;
     struct graph_step *steps;
     uint32_t step_count;
-    struct policy *policies;
+    struct task_policy *policies;
     uint32_t policy_count;
 };
 

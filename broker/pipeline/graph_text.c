@@ -85,7 +85,7 @@ static void draw_tasks(const struct graph *graph, const struct language *languag
     }
     for (uint32_t i = 0; i < graph->task_count; i++)
         for (uint32_t k = 0; k < graph->tasks[i].edge_count; k++) {
-            const struct graph_edge *edge = &graph->edges[graph->tasks[i].first_edge + k];
+            const struct task_edge *edge = &graph->edges[graph->tasks[i].first_edge + k];
             const struct graph_step *producer = &graph->steps[graph->tasks[edge->task].step];
             put_edge(language, edge->task, i, producer->outputs[edge->output], out);
         }
@@ -95,10 +95,10 @@ static void draw_tasks(const struct graph *graph, const struct language *languag
 static void draw_step_edges(const struct graph *graph, const struct language *language,
                             uint32_t index, struct buf *out)
 {
-    const struct graph_task *task = &graph->tasks[graph->steps[index].first_task];
+    const struct task_node *task = &graph->tasks[graph->steps[index].first_task];
     uint32_t last_step = UINT32_MAX, last_output = UINT32_MAX;
     for (uint32_t k = 0; k < task->edge_count; k++) {
-        const struct graph_edge *edge = &graph->edges[task->first_edge + k];
+        const struct task_edge *edge = &graph->edges[task->first_edge + k];
         uint32_t from = graph->tasks[edge->task].step;
         if (from == last_step && edge->output == last_output)
             continue; /* the next of a gather */

@@ -96,7 +96,7 @@ static bool expect_map(struct pipeline *p, const struct value *value, const char
 }
 
 /* `retry: 3` or `retry: {limit: 3, backoff: 2s, max_backoff: 1m}`. */
-static void read_retry(struct pipeline *p, const struct value *value, struct policy *policy)
+static void read_retry(struct pipeline *p, const struct value *value, struct task_policy *policy)
 {
     static const char *const keys[] = {"limit", "backoff", "max_backoff", "poison", NULL};
     int64_t limit = policy->retry_limit, poison = policy->poison_kills;
@@ -123,7 +123,7 @@ static void read_retry(struct pipeline *p, const struct value *value, struct pol
         diagnostics_error(p->d, value, "retry: max_backoff is below backoff");
 }
 
-static void read_labels(struct pipeline *p, const struct value *value, struct policy *policy)
+static void read_labels(struct pipeline *p, const struct value *value, struct task_policy *policy)
 {
     if (!expect_map(p, value, "resources.labels"))
         return;
@@ -141,7 +141,7 @@ static void read_labels(struct pipeline *p, const struct value *value, struct po
     policy->label_count = value->count;
 }
 
-static void read_cpu(struct pipeline *p, const struct value *value, struct policy *policy)
+static void read_cpu(struct pipeline *p, const struct value *value, struct task_policy *policy)
 {
     double cpu;
     if (parse_quantity(value, cores, &cpu) && cpu >= 0.01 && cpu <= CPU_MAX)
@@ -151,7 +151,7 @@ static void read_cpu(struct pipeline *p, const struct value *value, struct polic
                  arena_format(&p->arena, "cores such as 2, 0.5 or 500m, from 0.01 to %d", CPU_MAX));
 }
 
-static void read_memory(struct pipeline *p, const struct value *value, struct policy *policy)
+static void read_memory(struct pipeline *p, const struct value *value, struct task_policy *policy)
 {
     double bytes;
     if (parse_quantity(value, sizes, &bytes) && bytes >= 1 && bytes <= 0x1p50)
@@ -160,7 +160,8 @@ static void read_memory(struct pipeline *p, const struct value *value, struct po
         complain(p, value, "resources.memory", "a size such as 512Mi, 2Gi or 1G, at most 1024Ti");
 }
 
-static void read_resources(struct pipeline *p, const struct value *value, struct policy *policy)
+static void read_resources(struct pipeline *p, const struct value *value,
+                           struct task_policy *policy)
 {
     static const char *const keys[] = {"cpu", "memory", "labels", NULL};
     if (!expect_map(p, value, "resources"))
@@ -175,16 +176,16 @@ static void read_resources(struct pipeline *p, const struct value *value, struct
         read_labels(p, item, policy);
 }
 
-struct policy policy_default(void)
+struct task_policy policy_default(void)
 {
-    return (struct policy){.retry_limit = 2,
-                           .backoff_ms = 1000,
-                           .backoff_max_ms = 60000,
-                           .cpu_hundredths = 100,
-                           .poison_kills = POISON_KILLS_DEFAULT};
+    return (struct task_policy){.retry_limit = 2,
+                                .backoff_ms = 1000,
+                                .backoff_max_ms = 60000,
+                                .cpu_hundredths = 100,
+                                .poison_kills = POISON_KILLS_DEFAULT};
 }
 
-void policy_read(struct pipeline *p, const struct value *node, struct policy *policy)
+void policy_read(struct pipeline *p, const struct value *node, struct task_policy *policy)
 {
     static const char *const keys[] = {"retry", "timeout", "resources", "priority"};
     struct scope scope = {.pipeline = p, .arena = &p->arena};

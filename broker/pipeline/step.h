@@ -83,7 +83,7 @@ struct step {
     const char *const *outputs; /* sorted */
     bool outputs_vary;          /* with the params: every combination must agree */
     const struct value *outputs_node;
-    struct policy policy; /* kind_version is set by expand */
+    struct task_policy policy; /* kind_version is set by expand */
 };
 
 struct source {
@@ -174,8 +174,8 @@ uint32_t source_add(struct pipeline *p, const char *name, const char *location,
                     const struct value *at);
 /* A source that no `sources:` entry names (exec's code); the same path is one source. */
 uint32_t source_add_code(struct pipeline *p, const struct value *path);
-void policy_read(struct pipeline *p, const struct value *node, struct policy *policy);
-struct policy policy_default(void);
+void policy_read(struct pipeline *p, const struct value *node, struct task_policy *policy);
+struct task_policy policy_default(void);
 void matrix_read_all(struct pipeline *p);
 void matrix_warn_unused(struct pipeline *p);
 /* What is shown for a value: its `name`, its text, or JSON. */
@@ -226,8 +226,8 @@ uint32_t ports_outputs(const struct step *step, const struct value *params,
 /* A task input as the spec writes it. */
 struct spec_input {
     const struct input *input;
-    const struct artifact *source;  /* NULL: tasks */
-    const struct graph_edge *edges; /* its producers, in order */
+    const struct artifact *source; /* NULL: tasks */
+    const struct task_edge *edges; /* its producers, in order */
 };
 
 struct spec {
@@ -235,7 +235,7 @@ struct spec {
     const struct params *params;
     const struct spec_input *inputs; /* of the step, in its order */
     const struct pipeline *pipeline;
-    const struct graph_task *tasks; /* producers have their ids */
+    const struct task_node *tasks; /* producers have their ids */
 };
 
 /* Writes the canonical bytes (proto/task_spec.h). Returns the bytes needed; more than `out_bytes`:

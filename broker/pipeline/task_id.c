@@ -3,7 +3,7 @@
 #include "proto/codec.h"
 
 static void write_edge(struct mp_writer *w, const struct spec *spec, const struct input *input,
-                       const struct graph_edge *edge)
+                       const struct task_edge *edge)
 {
     mp_write_array(w, 2);
     mp_write_id(w, &spec->tasks[edge->task].id);

@@ -1,29 +1,33 @@
-/* The scheduler: a pure state machine. No clock, socket, file, thread, random source or environment: events in,
- * actions out, time in the event. The same events give the same actions, so a trace replays.
+/* The scheduler: a pure state machine. No clock, socket, file, thread, random source or
+ * environment: events in, actions out, time in the event. The same events give the same actions, so
+ * a trace replays.
  *
  * THE LIFE OF A TASK
  *
- *      waiting ──inputs final──▶ resolving ──no record──▶ ready ──ASSIGN──▶ assigned ──STARTED──▶ running
- *         │                         │ record: early cutoff      ▲               │ DONE               │ DONE
- *     RESTORE: hit                  ▼                     retry │ FAILED, GONE  ▼                    ▼
- *         ▼                     succeeded ◀──COMMITTED── committing ◀──────────┴────────────────────┘
- *     succeeded                                            failed  upstream_failed  cancelled  unneeded
+ *      waiting ──inputs final──▶ resolving ──no record──▶ ready ──ASSIGN──▶ assigned ──STARTED──▶
+ * running │                         │ record: early cutoff      ▲               │ DONE │ DONE
+ *     RESTORE: hit                  ▼                     retry │ FAILED, GONE  ▼ ▼ ▼ succeeded
+ * ◀──COMMITTED── committing ◀──────────┴────────────────────┘ succeeded failed  upstream_failed
+ * cancelled  unneeded
  *
  * RULES (design: §2, §3, §8)
- *   - A run wants its targets; a task is needed if a wanted task that is no hit needs it. An ancestor of a hit isn't needed.
- *   - A task whose inputs come from tasks is looked up once more by its action key when its inputs are known (RESOLVE): if the
- *     same bytes were worked on before, the task succeeds without running (early cutoff). A task without task
- *     inputs skips that: its task id says the same.
- *   - Order of actions is meaning: durable first (PERSIST), visible after. Dependants of a task are released, and its result is
- *     acknowledged and shown, only on COMMITTED.
- *   - Every attempt carries a number. A failure or lease of a stale attempt is ignored. A success counts for any
- *     (task, attempt) that was assigned to that instance, while the task isn't final: work is not thrown away.
+ *   - A run wants its targets; a task is needed if a wanted task that is no hit needs it. An
+ * ancestor of a hit isn't needed.
+ *   - A task whose inputs come from tasks is looked up once more by its action key when its inputs
+ * are known (RESOLVE): if the same bytes were worked on before, the task succeeds without running
+ * (early cutoff). A task without task inputs skips that: its task id says the same.
+ *   - Order of actions is meaning: durable first (PERSIST), visible after. Dependants of a task are
+ * released, and its result is acknowledged and shown, only on COMMITTED.
+ *   - Every attempt carries a number. A failure or lease of a stale attempt is ignored. A success
+ * counts for any (task, attempt) that was assigned to that instance, while the task isn't final:
+ * work is not thrown away.
  *   - Equal ids are one task, within and across runs: executed once, in flight too.
  *   - A failed task fails alone: what depends on it becomes upstream_failed, the rest goes on.
- *   - Ties are broken by priority, then longest remaining path, then age, then task index. No iteration in hash or pointer order.
+ *   - Ties are broken by priority, then longest remaining path, then age, then task index. No
+ * iteration in hash or pointer order.
  *
- * MEMORY: dense arrays and indices; ≤ 100 bytes a task beside the graph, which the run's submitter keeps alive.
- * Thread: the loop's. */
+ * MEMORY: dense arrays and indices; ≤ 100 bytes a task beside the graph, which the run's submitter
+ * keeps alive. Thread: the loop's. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdbool.h>
@@ -36,32 +40,14 @@
 #include "proto/id.h"
 #include "proto/limits.h"
 #include "proto/msg.h"
+#include "proto/task_node.h"
 #include "proto/task_spec.h"
 
 struct sched;
 
-/* What only places or retries work; mirrors broker/pipeline/graph.h, which the submitter converts. */
-struct sched_policy {
-    uint32_t retry_limit, backoff_ms, backoff_max_ms, timeout_ms, cpu_hundredths, poison_kills;
-    uint64_t memory_bytes;
-    int32_t priority;
-    const char *kind_version;
-    uint32_t label_count; /* pairs */
-    const char *const *labels;
-};
-
-struct sched_edge {
-    uint32_t task;   /* index within the submission */
-    uint32_t output; /* index into the producer's sorted outputs */
-};
-
-struct sched_node {
-    struct id id;
-    const uint8_t *spec; /* borrowed until the run is forgotten */
-    uint32_t spec_bytes;
-    uint32_t policy;
-    uint32_t first_edge, edge_count;
-};
+#define sched_policy task_policy
+#define sched_edge   task_edge
+#define sched_node   task_node
 
 /* A known record, as far as the scheduler needs it: its outputs, sorted by name. */
 struct sched_known {
@@ -70,11 +56,13 @@ struct sched_known {
 };
 
 enum sched_event_type {
-    SCHED_SUBMIT,    /* a run begins; nodes without a record are worked on as far as targets need them */
-    SCHED_RESTORE,   /* before it: records that were found for its task ids */
-    SCHED_EXTEND,    /* room for run-time nodes; not used yet */
-    SCHED_CANCEL,    /* stop a run: nothing new is assigned; with `kill` what runs is ended, else it may finish */
-    SCHED_HELLO,     /* a worker joined, or came back, with what it still runs */
+    SCHED_SUBMIT,  /* a run begins; nodes without a record are worked on as far as targets need them
+                    */
+    SCHED_RESTORE, /* before it: records that were found for its task ids */
+    SCHED_EXTEND,  /* room for run-time nodes; not used yet */
+    SCHED_CANCEL,  /* stop a run: nothing new is assigned; with `kill` what runs is ended, else it
+                      may finish */
+    SCHED_HELLO,   /* a worker joined, or came back, with what it still runs */
     SCHED_HEARTBEAT, /* leases renewed */
     SCHED_GONE,      /* its connection ended or it said GOODBYE (`is_drain`) */
     SCHED_STARTED,
@@ -113,7 +101,8 @@ struct sched_event {
             bool kill;
         } cancel;
         struct {
-            uint32_t worker; /* the router's number of this connection; dense, reused only after GONE */
+            uint32_t
+                worker; /* the router's number of this connection; dense, reused only after GONE */
             uint8_t instance[INSTANCE_BYTES];
             uint32_t slots, cpu_hundredths, credit;
             uint64_t memory_bytes;
@@ -171,8 +160,10 @@ struct sched_event {
 };
 
 enum sched_action_type {
-    SCHED_PERSIST, /* write the record of (frame, index) under `task` and its action key; durable before anything below */
-    SCHED_ALIAS,   /* early cutoff: `task` points at the record of action `action_task`'s inputs; durable too */
+    SCHED_PERSIST, /* write the record of (frame, index) under `task` and its action key; durable
+                      before anything below */
+    SCHED_ALIAS,   /* early cutoff: `task` points at the record of action `action_task`'s inputs;
+                      durable too */
     SCHED_FORGET,  /* the record of `task` is wrong (its blob is gone): remove it; durable too */
     SCHED_RESOLVE, /* look the action key of `task` up (inputs attached) */
     SCHED_CHECK,   /* are these artifacts in the store? asked before RUN_OVER */
@@ -192,7 +183,9 @@ struct sched_action {
     uint32_t attempt, index;
     uint64_t frame;
     ms_t at;
-    bool is_replacement;           /* PERSIST of a forced task: the old record goes in the same commit */
+    bool is_replacement; /* PERSIST of a forced task: the old record goes in the same commit */
+    const struct id
+        *unknown; /* KILL of a task that no run has (`task` is UINT32_MAX): its id; else NULL */
     const struct artifact *inputs; /* RESOLVE, ASSIGN: resolved inputs; CHECK: what to look for */
     uint32_t input_count;
 };
@@ -209,8 +202,8 @@ struct sched_options {
 
 struct sched *sched_new(const struct sched_options *options);
 void sched_free(struct sched *sched);
-/* Appends to `out`, which the caller empties. The event is borrowed; what actions point at lives until the next step. Refusals
- * are actions, never a return value. */
+/* Appends to `out`, which the caller empties. The event is borrowed; what actions point at lives
+ * until the next step. Refusals are actions, never a return value. */
 void sched_step(struct sched *sched, const struct sched_event *event, struct sched_actions *out);
 void sched_actions_fini(struct sched_actions *actions);
 
@@ -228,7 +221,8 @@ enum task_state {
     TASK_CANCELLED,
     TASK_STATE_COUNT
 };
-const char *task_state_name(enum task_state state); /* "waiting", "upstream_failed", … (design: §11) */
+const char *
+task_state_name(enum task_state state); /* "waiting", "upstream_failed", … (design: §11) */
 
 struct sched_task_info {
     struct id id;
@@ -236,11 +230,11 @@ struct sched_task_info {
     bool is_hit;    /* its record was there, by task id */
     bool is_cutoff; /* its record was found by action key: early cutoff */
     uint32_t attempts;
-    uint32_t worker; /* of the last attempt; UINT32_MAX none */
+    uint32_t worker;                                     /* of the last attempt; UINT32_MAX none */
     ms_t ready_at, assigned_at, started_at, finished_at; /* MS_NEVER: not yet */
     uint64_t progress_step, progress_total;
-    enum status code;   /* of the last failure */
-    const char *text;   /* of the last failure, "" if none */
+    enum status code; /* of the last failure */
+    const char *text; /* of the last failure, "" if none */
     bool has_log;
     struct artifact log;
     const uint8_t *spec;
@@ -268,12 +262,16 @@ void sched_load(const struct sched *sched, struct sched_load *out);
 /* Forgets a finished run; tasks that no other run wants go with it. */
 void sched_forget(struct sched *sched, uint32_t run);
 
-/* One sentence that a person can act on: why does this task not run ("waits for prepare, which failed", "needs kind
- * train.mlp@1, which none of 3 connected workers offers")? */
+/* One sentence that a person can act on: why does this task not run ("waits for prepare, which
+ * failed", "needs kind train.mlp@1, which none of 3 connected workers offers")? */
 void sched_explain(const struct sched *sched, uint32_t task, struct buf *out);
-/* One line for an event or an action, as stories and logs show it; `name` gives tasks a readable name (may be NULL). */
+/* One line for an event or an action, as stories and logs show it; `name` gives tasks a readable
+ * name (may be NULL). */
 typedef const char *sched_name_fn(void *context, const struct id *task);
-void sched_trace_event(const struct sched *sched, const struct sched_event *event, sched_name_fn *name, void *context, struct buf *out);
-void sched_trace_action(const struct sched *sched, const struct sched_action *action, sched_name_fn *name, void *context, struct buf *out);
-/* Recounts every invariant from scratch; returns false and says in `err` which is broken. For tests. */
+void sched_trace_event(const struct sched *sched, const struct sched_event *event,
+                       sched_name_fn *name, void *context, struct buf *out);
+void sched_trace_action(const struct sched *sched, const struct sched_action *action,
+                        sched_name_fn *name, void *context, struct buf *out);
+/* Recounts every invariant from scratch; returns false and says in `err` which is broken. For
+ * tests. */
 MUST_USE bool sched_check(const struct sched *sched, struct err *err);

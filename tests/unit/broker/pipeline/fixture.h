@@ -72,7 +72,7 @@ static inline struct id id_of(const char *name)
 /* The tasks that `name` takes from, in order: "a[i=1] a[i=2]". */
 static inline void expect_edges(const char *name, const char *expected)
 {
-    const struct graph_task *task = &graph->tasks[find(name)];
+    const struct task_node *task = &graph->tasks[find(name)];
     AUTO(buf_fini) struct buf shown = buf_init(0);
     for (uint32_t i = 0; i < task->edge_count; i++) {
         if (i)
@@ -86,7 +86,7 @@ static inline void expect_edges(const char *name, const char *expected)
 /* The canonical params of a task's spec, as a value. */
 static inline struct value params_of(const char *name, struct arena *arena)
 {
-    const struct graph_task *task = &graph->tasks[find(name)];
+    const struct task_node *task = &graph->tasks[find(name)];
     struct value spec;
     struct err err;
     if (value_decode(task->spec, task->spec_bytes, arena_memory(arena), &spec, &err) != OK)
@@ -105,7 +105,7 @@ static inline struct value params_of(const char *name, struct arena *arena)
     "  prepare: {kind: preprocess, inputs: {table: sources.iris}, params: {target: y, split: "     \
     "{seed: \"${params.seed}\"}}}\n"
 
-static inline const struct policy *policy_of(const char *name)
+static inline const struct task_policy *policy_of(const char *name)
 {
     return &graph->policies[graph->tasks[find(name)].policy];
 }

@@ -13,7 +13,7 @@ static void test_no_axes_on_the_consumer_gathers_all(void **state)
     struct task_spec spec;
     struct task_input input;
     struct err err;
-    const struct graph_task *task = &graph->tasks[find("b")];
+    const struct task_node *task = &graph->tasks[find("b")];
     assert_int_equal(task_spec_parse(task->spec, task->spec_bytes, &spec, &err), OK);
     size_t cursor = 0;
     assert_true(task_spec_next_input(&spec, &cursor, &input));
@@ -131,7 +131,7 @@ static void test_many_tasks(void **state)
     assert_int_equal(graph->task_count, 100001);
     assert_int_equal(graph->edge_count, 100000);
     assert_int_equal(graph->edges[99999].task, 99999);
-    const struct graph_task *join = &graph->tasks[100000];
+    const struct task_node *join = &graph->tasks[100000];
     struct task_spec spec;
     struct err err;
     assert_int_equal(task_spec_parse(join->spec, join->spec_bytes, &spec, &err), OK);

@@ -141,7 +141,7 @@ static void test_exec_outputs_code_and_placed_inputs(void **state)
     assert_int_equal(pipeline_sources(pipeline, &needs), 3); /* report.py once */
     assert_string_equal(needs[1].location, "lib");
     assert_string_equal(needs[2].location, "report.py");
-    const struct graph_task *task = &graph->tasks[find("s")];
+    const struct task_node *task = &graph->tasks[find("s")];
     struct value spec;
     assert_int_equal(value_decode(task->spec, task->spec_bytes, arena_memory(&arena), &spec, NULL),
                      OK);
@@ -167,7 +167,7 @@ static void test_policies_come_from_step_kind_and_general_defaults(void **state)
            "  a: {kind: sleep, retry: {limit: 1}, priority: -3}\n"
            "  b: {kind: exec, params: {command: x}, timeout: 90s, retry: {backoff: 2m}}\n"
            "  c: {kind: sleep, retry: 0, timeout: 0, resources: {cpu: 2.5, labels: {zone: a}}}\n");
-    const struct policy *a = policy_of("a"), *b = policy_of("b"), *c = policy_of("c");
+    const struct task_policy *a = policy_of("a"), *b = policy_of("b"), *c = policy_of("c");
     assert_int_equal(a->retry_limit, 1);
     assert_int_equal(a->backoff_ms, 500);
     assert_int_equal(a->backoff_max_ms, 60000);
