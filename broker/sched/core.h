@@ -1,0 +1,272 @@
+/* The scheduler's inside: dense arrays, indices instead of pointers. Every file of this folder
+ * works on struct sched; outside, only sched.h is seen.
+ *
+ * MEMORY, per task: 88 bytes here, 4 to 8 in the id map, 8 per edge.
+ *
+ *   tasks[]       ─┬─ rule ───────▶ rules[]   policy of a step of a run: needs, retries, its ready
+ * queue ├─ first_input ▶ inputs[]  count, then per edge: producer (26 bits) + output (6) ├─
+ * dependants ─▶ fans[]    consumers, one per edge; a last word that ends the list or │ goes on
+ * elsewhere (a later run added consumers) ├─ outputs ────▶ artifacts[]            (when succeeded)
+ *                  └─ place ──────▶ flights[] (in flight) | buckets[] (ready) | nothing
+ *   notes[], shares[]  what few tasks have (failures; several runs), found through a side map
+ *   runs[] ─ node ─▶ task: first_task + node, unless some node's task was there before
+ *   workers[] ─ offer ─▶ offers[]: workers that offer the same are alike; lanes with work for them
+ *   lanes[]: the rules of one run with one priority
+ *
+ * Task indices stay; those of forgotten tasks are used again only after a sweep, when no list
+ * mentions them any more. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "broker/sched/heap.h"
+#include "broker/sched/ready.h"
+#include "broker/sched/sched.h"
+#include "broker/sched/side.h"
+#include "common/base/arena.h"
+#include "common/base/assert.h"
+#include "common/base/id_map.h"
+#include "common/base/rng.h"
+
+enum {
+    NONE = UINT32_MAX,
+    OUTPUT_BITS = 6, /* OUTPUTS_MAX is 64 */
+    TASK_INDEX_MAX = (1 << (32 - OUTPUT_BITS)) - 1,
+    ATTEMPT_MAX = 60000, /* 16 bits; retries, losses and kills are bounded far below */
+    TEXT_BYTES_MAX = 4096,
+    LOSSES_MAX = 3, /* beyond the retry limit: times that one task may ask for lost inputs */
+};
+#define FAN_LINK UINT32_C(0x80000000)
+#define FAN_END  UINT32_C(0xffffffff)
+
+enum stage {
+    STAGE_FREE, /* the index of a forgotten task */
+    STAGE_WAITING,
+    STAGE_RESOLVING,
+    STAGE_READY,
+    STAGE_BACKOFF,
+    STAGE_ASSIGNED,
+    STAGE_RUNNING,
+    STAGE_COMMITTING,
+    STAGE_SUCCEEDED,
+    STAGE_FAILED,
+    STAGE_UPSTREAM_FAILED,
+    STAGE_CANCELLED,
+    STAGE_UNNEEDED,
+    STAGE_COUNT
+};
+
+enum task_flag {
+    FLAG_FORCED = 1, /* not to be looked up; its new record replaces the old one */
+    FLAG_HIT = 2,
+    FLAG_CUTOFF = 4,
+    FLAG_SHARED = 8,  /* of several runs or nodes: see shares */
+    FLAG_NOTED = 16,  /* see notes */
+    FLAG_LEAF = 32,   /* a target: its outputs are checked before a run is over */
+    FLAG_WANTED = 64, /* while a run is submitted: needed by it */
+    FLAG_LISTED = 128 /* while dependants are listed */
+};
+
+struct task {
+    struct id id;
+    const uint8_t *spec;
+    uint32_t spec_bytes;
+    uint32_t rule;
+    uint32_t first_input; /* NONE: no inputs from tasks */
+    uint32_t dependants;  /* FAN_END: none */
+    union {
+        uint32_t pending; /* waiting: edges whose producer has not succeeded */
+        uint32_t worker;  /* else: of the last attempt */
+    };
+    union {
+        uint32_t rank;    /* until it succeeds: tasks on the longest path that waits for it */
+        uint32_t outputs; /* then */
+    };
+    uint32_t place;
+    uint32_t ready_at; /* times: see task_time() */
+    union {
+        uint32_t started_at;
+        uint32_t next; /* ready: neighbours in its bucket */
+    };
+    union {
+        uint32_t finished_at;
+        uint32_t previous;
+    };
+    uint16_t attempt;
+    uint8_t stage, output_count;
+    uint8_t flags;
+};
+_Static_assert(sizeof(struct task) == 88, "the budget of design §12 counts on it");
+
+/* An attempt that was lost sight of: its success still counts. */
+struct past {
+    uint32_t attempt, instance, next;
+    bool is_kill; /* it was running when its worker went away */
+};
+
+struct note {
+    uint32_t task;
+    uint32_t retries, losses, crashes; /* crashes: of slots; kills of workers are in `past` */
+    enum status code;
+    char *text; /* NULL: none */
+    bool has_log;
+    struct artifact log;
+    uint32_t past;
+};
+
+struct share {
+    uint32_t run, nodes, rule, spec_bytes, next;
+    bool is_executor; /* this run counts it as executed, the others as a hit */
+    const uint8_t *spec;
+};
+
+struct rule {
+    struct sched_policy policy; /* strings live in the run's arena */
+    uint32_t run, lane;
+    uint32_t active; /* place in the lane's active rules, NONE: its queue is empty */
+    struct ready_queue queue;
+};
+
+struct lane {
+    uint32_t run;
+    int32_t priority;
+    uint32_t *active; /* rules with ready tasks; their order means nothing */
+    uint32_t active_count, active_capacity;
+};
+
+struct run {
+    bool is_used, is_over, is_cancelled, is_killed, is_checking;
+    uint32_t node_count, first_task;
+    uint32_t *node_tasks; /* NULL: first_task + node */
+    uint32_t *rules;      /* per policy of the submission */
+    uint32_t rule_count;
+    uint32_t counts[TASK_STATE_COUNT], hit, executed;
+    struct arena arena;
+};
+
+struct flight {
+    uint32_t task, worker, attempt;
+    uint32_t previous, next; /* in the worker's list, oldest first */
+    uint32_t assigned_at;
+    uint64_t step, total;
+    bool is_revoking, is_killed;
+};
+
+enum room { ROOM_NONE, ROOM_FREE, ROOM_DEEP, ROOM_COUNT };
+
+struct worker {
+    bool is_used, is_silent;          /* silent: its lease ran out; heard again, it counts again */
+    uint32_t offer, instance, joined; /* joined: the how-manieth HELLO it came with */
+    uint32_t slots, credit;
+    uint32_t flights, started, unacked; /* unacked: flights and results that are being committed */
+    uint32_t first, last;               /* flights */
+    uint32_t depth, turn;               /* turn: results since turn_at */
+    uint32_t watch;                     /* its entry in `leases` carries this */
+    ms_t turn_at, lease_at;
+    enum room room;
+    uint32_t room_previous, room_next;
+};
+
+struct offer {
+    bool is_used, is_dirty;
+    uint32_t worker_count;
+    uint32_t cpu_hundredths, kind_count, label_count;
+    uint64_t memory_bytes, clock;
+    const char **kinds, **labels;
+    struct arena arena;
+    uint8_t *fits; /* per rule */
+    uint32_t fits_capacity;
+    struct heap lanes;
+    uint8_t *has_lane; /* is in `lanes`; per lane */
+    uint32_t has_lane_capacity;
+    struct {
+        uint32_t first, last;
+    } room[ROOM_COUNT];
+};
+
+enum commit_type { COMMIT_RESULT, COMMIT_ALIAS };
+struct commit {
+    enum commit_type type;
+    uint32_t task, worker, joined, attempt, index;
+    uint64_t frame;
+};
+
+struct known {
+    struct id id;
+    uint32_t first_output, output_count;
+};
+
+#define VECTOR(type)                                                                               \
+    struct {                                                                                       \
+        type *items;                                                                               \
+        uint32_t count, capacity;                                                                  \
+    }
+
+struct sched {
+    struct sched_options options;
+    struct rng rng;
+    ms_t now, woken_at; /* woken_at: the earliest WAKE_AT that is asked for */
+    struct sched_actions *out;
+    struct arena scratch; /* what actions point at */
+
+    VECTOR(struct task) tasks;
+    struct id_map ids;
+    VECTOR(uint32_t) inputs;
+    VECTOR(uint32_t) fans;
+    VECTOR(struct artifact) artifacts;
+    VECTOR(uint32_t) free_tasks;
+    uint32_t dead_tasks; /* forgotten, not yet swept */
+    VECTOR(struct note) notes;
+    VECTOR(uint32_t) free_notes;
+    struct side note_of;
+    VECTOR(struct past) pasts;
+    VECTOR(uint32_t) free_pasts;
+    VECTOR(struct share) shares;
+    VECTOR(uint32_t) free_shares;
+    struct side share_of;
+
+    VECTOR(struct known) known; /* restored, until the next SUBMIT */
+    VECTOR(struct artifact) known_outputs;
+
+    VECTOR(struct run) runs;
+    VECTOR(struct rule) rules;
+    VECTOR(struct lane) lanes;
+    VECTOR(uint32_t) free_rules;
+    VECTOR(uint32_t) free_lanes;
+    struct ready_pool ready;
+
+    VECTOR(struct worker) workers;
+    VECTOR(struct offer) offers;
+    VECTOR(uint32_t) dirty; /* offers that may have both work and room */
+    VECTOR(struct id) instances;
+    struct id_map instance_ids;
+    VECTOR(struct flight) flights;
+    VECTOR(uint32_t) free_flights;
+    uint32_t flight_count;
+
+    VECTOR(struct commit) commits;
+    uint32_t watches, hellos;
+    struct heap leases;   /* item: worker; major: time; minor: watch */
+    struct heap backoffs; /* item: task; major: time; minor: attempt */
+    VECTOR(uint32_t) stack;
+    VECTOR(uint32_t) ended; /* runs of which a task became final in this step */
+};
+
+#define VECTOR_PUSH(vector, value)                                                                 \
+    do {                                                                                           \
+        GROW((vector).items, (vector).capacity, (vector).count + 1);                               \
+        (vector).items[(vector).count++] = (value);                                                \
+    } while (0)
+
+static inline struct task *task_at(const struct sched *sched, uint32_t task)
+{
+    return &sched->tasks.items[task];
+}
+static inline struct rule *rule_of(const struct sched *sched, const struct task *task)
+{
+    return &sched->rules.items[task->rule];
+}
+static inline struct run *run_of(const struct sched *sched, const struct task *task)
+{
+    return &sched->runs.items[rule_of(sched, task)->run];
+}
+/* Appends an action, zeroed but for its type; fill it in at once. */
+struct sched_action *sched_act(struct sched *sched, enum sched_action_type type);

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/sched/flight.h"
+
+#include "broker/sched/grow.h"
+#include "broker/sched/match.h"
+#include "broker/sched/note.h"
+#include "broker/sched/task.h"
+
+void flight_begin(struct sched *sched, uint32_t index, uint32_t worker_index, uint32_t attempt)
+{
+    uint32_t at;
+    if (sched->free_flights.count > 0) {
+        at = sched->free_flights.items[--sched->free_flights.count];
+    } else {
+        at = sched->flights.count;
+        VECTOR_PUSH(sched->flights, ((struct flight){0}));
+    }
+    struct worker *worker = &sched->workers.items[worker_index];
+    struct task *task = task_at(sched, index);
+    sched->flights.items[at] = (struct flight){.task = index,
+                                               .worker = worker_index,
+                                               .attempt = attempt,
+                                               .previous = worker->last,
+                                               .next = NONE,
+                                               .assigned_at = task_stamp(sched->now)};
+    if (worker->last == NONE)
+        worker->first = at;
+    else
+        sched->flights.items[worker->last].next = at;
+    worker->last = at;
+    worker->flights++;
+    worker->unacked++;
+    sched->flight_count++;
+    task->attempt = (uint16_t)attempt;
+    task->worker = worker_index;
+    task->place = at;
+    task->started_at = task->finished_at = 0;
+    task_set_stage(sched, index, STAGE_ASSIGNED);
+    match_worker_changed(sched, worker_index);
+}
+
+struct flight *flight_find(const struct sched *sched, uint32_t worker, uint32_t index,
+                           uint32_t attempt)
+{
+    const struct task *task = task_at(sched, index);
+    if (!task_is_in_flight(task))
+        return NULL;
+    struct flight *flight = &sched->flights.items[task->place];
+    return flight->worker == worker && flight->attempt == attempt ? flight : NULL;
+}
+
+void flight_start(struct sched *sched, struct flight *flight)
+{
+    struct task *task = task_at(sched, flight->task);
+    if (task->stage != STAGE_ASSIGNED)
+        return;
+    task->started_at = task_stamp(sched->now);
+    sched->workers.items[flight->worker].started++;
+    task_set_stage(sched, flight->task, STAGE_RUNNING);
+}
+
+void flight_end(struct sched *sched, uint32_t index)
+{
+    struct task *task = task_at(sched, index);
+    ASSERT(task_is_in_flight(task));
+    struct flight *flight = &sched->flights.items[task->place];
+    struct worker *worker = &sched->workers.items[flight->worker];
+    if (flight->previous == NONE)
+        worker->first = flight->next;
+    else
+        sched->flights.items[flight->previous].next = flight->next;
+    if (flight->next == NONE)
+        worker->last = flight->previous;
+    else
+        sched->flights.items[flight->next].previous = flight->previous;
+    worker->flights--;
+    worker->unacked--;
+    worker->started -= task->stage == STAGE_RUNNING;
+    sched->flight_count--;
+    if (!task->started_at) /* work too small to be announced began when it was given */
+        task->started_at = flight->assigned_at;
+    VECTOR_PUSH(sched->free_flights, task->place);
+    task->place = NONE;
+    match_worker_changed(sched, flight->worker);
+}
+
+static void tell(struct sched *sched, enum sched_action_type type, const struct flight *flight)
+{
+    struct sched_action *action = sched_act(sched, type);
+    action->task = flight->task;
+    action->run = rule_of(sched, task_at(sched, flight->task))->run;
+    action->worker = flight->worker;
+    action->attempt = flight->attempt;
+}
+
+void flight_stop(struct sched *sched, uint32_t index, bool kill)
+{
+    struct task *task = task_at(sched, index);
+    struct flight *flight = &sched->flights.items[task->place];
+    if (kill && !flight->is_killed) {
+        flight->is_killed = true;
+        tell(sched, SCHED_KILL, flight);
+    } else if (!kill && !flight->is_revoking && task->stage == STAGE_ASSIGNED) {
+        flight->is_revoking = true;
+        tell(sched, SCHED_REVOKE, flight);
+    }
+}
+
+void flight_lose(struct sched *sched, uint32_t index, bool is_kill)
+{
+    const struct flight *flight = &sched->flights.items[task_at(sched, index)->place];
+    struct past past = {.attempt = flight->attempt,
+                        .instance = sched->workers.items[flight->worker].instance,
+                        .is_kill = is_kill};
+    flight_end(sched, index);
+    note_add_past(sched, index, past);
+}

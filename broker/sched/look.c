@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/sched/note.h"
+#include "broker/sched/run.h"
+#include "broker/sched/task.h"
+
+const char *task_state_name(enum task_state state)
+{
+    static const char *const names[TASK_STATE_COUNT] = {
+        [TASK_WAITING] = "waiting",     [TASK_READY] = "ready",
+        [TASK_RUNNING] = "running",     [TASK_SUCCEEDED] = "succeeded",
+        [TASK_FAILED] = "failed",       [TASK_UPSTREAM_FAILED] = "upstream_failed",
+        [TASK_SKIPPED] = "skipped",     [TASK_UNNEEDED] = "unneeded",
+        [TASK_CANCELLED] = "cancelled",
+    };
+    return state < TASK_STATE_COUNT ? names[state] : "unknown";
+}
+
+uint32_t sched_task_index(const struct sched *sched, uint32_t run, uint32_t node)
+{
+    ASSERT(run < sched->runs.count && node < sched->runs.items[run].node_count);
+    return run_task(&sched->runs.items[run], node);
+}
+
+uint32_t sched_task_find(const struct sched *sched, const struct id *id)
+{
+    return id_map_get(&sched->ids, id);
+}
+
+static void tell_flight(const struct sched *sched, const struct task *task,
+                        struct sched_task_info *out)
+{
+    const struct flight *flight = &sched->flights.items[task->place];
+    out->assigned_at = task_time(sched, flight->assigned_at);
+    out->progress_step = flight->step;
+    out->progress_total = flight->total;
+}
+
+void sched_task_info(const struct sched *sched, uint32_t index, struct sched_task_info *out)
+{
+    ASSERT(index < sched->tasks.count);
+    const struct task *task = task_at(sched, index);
+    const struct note *note = note_find(sched, task, index);
+    bool has_outputs = task->stage == STAGE_SUCCEEDED;
+    bool is_listed = task->stage == STAGE_READY; /* two of its times are links then */
+    *out = (struct sched_task_info){
+        .id = task->id,
+        .state = task_state_of(task->stage),
+        .is_hit = (task->flags & FLAG_HIT) != 0,
+        .is_cutoff = (task->flags & FLAG_CUTOFF) != 0,
+        .attempts = task->attempt,
+        .worker = task->stage == STAGE_WAITING ? NONE : task->worker,
+        .ready_at = task_time(sched, task->ready_at),
+        .assigned_at = MS_NEVER,
+        .started_at = is_listed ? MS_NEVER : task_time(sched, task->started_at),
+        .finished_at = task_is_final(task) ? task_time(sched, task->finished_at) : MS_NEVER,
+        .code = note ? note->code : OK,
+        .text = note && note->text ? note->text : "",
+        .spec = task->spec,
+        .spec_bytes = task->spec_bytes,
+        .output_count = has_outputs ? task->output_count : 0,
+        .outputs = has_outputs ? sched->artifacts.items + task->outputs : NULL,
+    };
+    if (note && note->has_log) {
+        out->has_log = true;
+        out->log = note->log;
+    }
+    if (task_is_in_flight(task))
+        tell_flight(sched, task, out);
+}
+
+void sched_run_info(const struct sched *sched, uint32_t index, struct sched_run_info *out)
+{
+    *out = (struct sched_run_info){0};
+    if (index >= sched->runs.count)
+        return;
+    const struct run *run = &sched->runs.items[index];
+    for (uint32_t i = 0; i < TASK_STATE_COUNT; i++)
+        out->counts[i] = run->counts[i];
+    out->hit = run->hit;
+    out->executed = run->executed;
+    out->is_over = run->is_over;
+    out->is_cancelled = run->is_cancelled;
+}
+
+void sched_load(const struct sched *sched, struct sched_load *out)
+{
+    *out = (struct sched_load){0};
+    for (uint32_t i = 0; i < sched->rules.count; i++)
+        if (sched->rules.items[i].run != NONE)
+            out->ready += sched->rules.items[i].queue.count;
+    for (uint32_t i = 0; i < sched->workers.count; i++) {
+        const struct worker *worker = &sched->workers.items[i];
+        if (!worker->is_used)
+            continue;
+        out->workers++;
+        out->slots += worker->slots;
+        out->running += worker->flights;
+    }
+    out->slots_wanted = out->ready + out->running;
+}

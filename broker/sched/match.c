@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/sched/match.h"
+
+#include <string.h>
+
+#include "broker/sched/grow.h"
+#include "common/base/mem.h"
+
+/* ---- offers ---- */
+
+static bool is_same_texts(const char *const *a, const char *const *b, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(a[i], b[i]) != 0)
+            return false;
+    return true;
+}
+
+static bool is_same_offer(const struct offer *offer, const struct sched_event *hello)
+{
+    return offer->is_used && offer->cpu_hundredths == hello->hello.cpu_hundredths &&
+           offer->memory_bytes == hello->hello.memory_bytes &&
+           offer->kind_count == hello->hello.kind_count &&
+           offer->label_count == hello->hello.label_count &&
+           is_same_texts((const char *const *)offer->kinds, hello->hello.kinds,
+                         offer->kind_count) &&
+           is_same_texts((const char *const *)offer->labels, hello->hello.labels,
+                         2 * offer->label_count);
+}
+
+static const char **copy_texts(struct arena *arena, const char *const *texts, uint32_t count)
+{
+    const char **out = count ? arena_alloc(arena, count * sizeof *out) : NULL;
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = arena_text(arena, texts[i], strlen(texts[i]));
+    return out;
+}
+
+static bool has_text(const char **texts, uint32_t count, const char *text)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(texts[i], text) == 0)
+            return true;
+    return false;
+}
+
+static bool has_label(const struct offer *offer, const char *key, const char *value)
+{
+    for (uint32_t i = 0; i < offer->label_count; i++)
+        if (strcmp(offer->labels[2 * i], key) == 0 && strcmp(offer->labels[2 * i + 1], value) == 0)
+            return true;
+    return false;
+}
+
+bool match_fits(const struct sched_policy *policy, const struct offer *offer)
+{
+    if (policy->kind_version && policy->kind_version[0] &&
+        !has_text(offer->kinds, offer->kind_count, policy->kind_version))
+        return false;
+    for (uint32_t i = 0; i < policy->label_count; i++)
+        if (!has_label(offer, policy->labels[2 * i], policy->labels[2 * i + 1]))
+            return false;
+    if (offer->cpu_hundredths && policy->cpu_hundredths > offer->cpu_hundredths)
+        return false;
+    return !offer->memory_bytes || policy->memory_bytes <= offer->memory_bytes;
+}
+
+static void mark_dirty(struct sched *sched, uint32_t index)
+{
+    if (sched->offers.items[index].is_dirty)
+        return;
+    sched->offers.items[index].is_dirty = true;
+    VECTOR_PUSH(sched->dirty, index);
+}
+
+static void learn_rule(struct sched *sched, uint32_t index, uint32_t rule)
+{
+    struct offer *offer = &sched->offers.items[index];
+    GROW(offer->fits, offer->fits_capacity, rule + 1);
+    offer->fits[rule] = match_fits(&sched->rules.items[rule].policy, offer);
+}
+
+static void add_lane(struct sched *sched, uint32_t index, uint32_t lane)
+{
+    struct offer *offer = &sched->offers.items[index];
+    GROW(offer->has_lane, offer->has_lane_capacity, lane + 1);
+    mark_dirty(sched, index);
+    if (offer->has_lane[lane])
+        return;
+    offer->has_lane[lane] = true;
+    uint64_t urgency = (uint64_t)((int64_t)INT32_MAX - sched->lanes.items[lane].priority);
+    heap_push(&offer->lanes,
+              (struct heap_entry){.major = urgency, .minor = offer->clock++, .item = lane});
+}
+
+uint32_t match_join(struct sched *sched, const struct sched_event *hello)
+{
+    uint32_t at = 0, free = NONE;
+    for (; at < sched->offers.count && !is_same_offer(&sched->offers.items[at], hello); at++)
+        if (!sched->offers.items[at].is_used && free == NONE)
+            free = at;
+    if (at < sched->offers.count) {
+        sched->offers.items[at].worker_count++;
+        return at;
+    }
+    if (free == NONE) {
+        free = sched->offers.count;
+        VECTOR_PUSH(sched->offers, ((struct offer){0}));
+    }
+    struct offer *offer = &sched->offers.items[free];
+    bool is_dirty = offer->is_dirty; /* still listed from its former life */
+    *offer = (struct offer){.is_used = true,
+                            .is_dirty = is_dirty,
+                            .worker_count = 1,
+                            .cpu_hundredths = hello->hello.cpu_hundredths,
+                            .memory_bytes = hello->hello.memory_bytes,
+                            .kind_count = hello->hello.kind_count,
+                            .label_count = hello->hello.label_count};
+    offer->kinds = copy_texts(&offer->arena, hello->hello.kinds, hello->hello.kind_count);
+    offer->labels = copy_texts(&offer->arena, hello->hello.labels, 2 * hello->hello.label_count);
+    for (uint32_t i = 0; i < ROOM_COUNT; i++)
+        offer->room[i].first = offer->room[i].last = NONE;
+    for (uint32_t i = 0; i < sched->rules.count; i++) {
+        const struct rule *rule = &sched->rules.items[i];
+        if (rule->run == NONE)
+            continue;
+        learn_rule(sched, free, i);
+        if (rule->queue.count && offer->fits[i])
+            add_lane(sched, free, rule->lane);
+    }
+    return free;
+}
+
+void match_offer_fini(struct offer *offer)
+{
+    heap_fini(&offer->lanes);
+    mem_free(offer->fits);
+    mem_free(offer->has_lane);
+    arena_fini(&offer->arena);
+    *offer = (struct offer){.is_dirty = offer->is_dirty};
+}
+
+void match_leave(struct sched *sched, uint32_t index)
+{
+    struct offer *offer = &sched->offers.items[index];
+    if (--offer->worker_count == 0)
+        match_offer_fini(offer);
+}
+
+/* ---- rules with work ---- */
+
+void match_add_rule(struct sched *sched, uint32_t rule)
+{
+    for (uint32_t i = 0; i < sched->offers.count; i++)
+        if (sched->offers.items[i].is_used)
+            learn_rule(sched, i, rule);
+}
+
+void match_rule_filled(struct sched *sched, uint32_t index)
+{
+    struct rule *rule = &sched->rules.items[index];
+    struct lane *lane = &sched->lanes.items[rule->lane];
+    GROW(lane->active, lane->active_capacity, lane->active_count + 1);
+    rule->active = lane->active_count;
+    lane->active[lane->active_count++] = index;
+    for (uint32_t i = 0; i < sched->offers.count; i++)
+        if (sched->offers.items[i].is_used && sched->offers.items[i].fits[index])
+            add_lane(sched, i, rule->lane);
+}
+
+void match_rule_emptied(struct sched *sched, uint32_t index)
+{
+    struct rule *rule = &sched->rules.items[index];
+    struct lane *lane = &sched->lanes.items[rule->lane];
+    uint32_t moved = lane->active[--lane->active_count];
+    lane->active[rule->active] = moved;
+    sched->rules.items[moved].active = rule->active;
+    rule->active = NONE;
+}
+
+/* ---- workers with room ---- */
+
+static void leave_room(struct sched *sched, struct worker *worker)
+{
+    if (worker->room == ROOM_NONE)
+        return;
+    struct offer *offer = &sched->offers.items[worker->offer];
+    if (worker->room_previous == NONE)
+        offer->room[worker->room].first = worker->room_next;
+    else
+        sched->workers.items[worker->room_previous].room_next = worker->room_next;
+    if (worker->room_next == NONE)
+        offer->room[worker->room].last = worker->room_previous;
+    else
+        sched->workers.items[worker->room_next].room_previous = worker->room_previous;
+    worker->room = ROOM_NONE;
+}
+
+static void enter_room(struct sched *sched, uint32_t index, enum room room)
+{
+    struct worker *worker = &sched->workers.items[index];
+    struct offer *offer = &sched->offers.items[worker->offer];
+    worker->room = room;
+    if (room == ROOM_NONE)
+        return;
+    worker->room_next = NONE;
+    worker->room_previous = offer->room[room].last;
+    if (worker->room_previous == NONE)
+        offer->room[room].first = index;
+    else
+        sched->workers.items[worker->room_previous].room_next = index;
+    offer->room[room].last = index;
+    mark_dirty(sched, worker->offer);
+}
+
+void match_worker_changed(struct sched *sched, uint32_t index)
+{
+    struct worker *worker = &sched->workers.items[index];
+    enum room room = ROOM_NONE;
+    if (worker->is_used && !worker->is_silent && worker->unacked < worker->credit) {
+        if (worker->flights < worker->slots)
+            room = ROOM_FREE;
+        else if (worker->flights < worker->depth)
+            room = ROOM_DEEP;
+    }
+    if (room == worker->room)
+        return;
+    leave_room(sched, worker);
+    enter_room(sched, index, room);
+}
+
+void match_rotate(struct sched *sched, uint32_t index)
+{
+    struct worker *worker = &sched->workers.items[index];
+    enum room room = worker->room;
+    if (worker->room_next == NONE)
+        return;
+    leave_room(sched, worker);
+    enter_room(sched, index, room);
+}
+
+void match_count_result(struct sched *sched, uint32_t index)
+{
+    struct worker *worker = &sched->workers.items[index];
+    if (++worker->turn < worker->depth)
+        return;
+    ms_t took = sched->now - worker->turn_at;
+    if (took <= DEPTH_MS)
+        worker->depth *= 2;
+    else if (took > DEPTH_SLOW_MS)
+        worker->depth /= 2;
+    if (worker->depth > worker->credit)
+        worker->depth = worker->credit;
+    if (worker->depth < 2 * worker->slots)
+        worker->depth = 2 * worker->slots;
+    worker->turn = 0;
+    worker->turn_at = sched->now;
+    match_worker_changed(sched, index);
+}

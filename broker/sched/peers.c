@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/sched/peers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/sched/flight.h"
+#include "broker/sched/grow.h"
+#include "broker/sched/match.h"
+#include "broker/sched/note.h"
+#include "broker/sched/retry.h"
+#include "broker/sched/share.h"
+#include "broker/sched/task.h"
+
+enum { REASON_BYTES = 160 };
+
+static uint32_t instance_index(struct sched *sched, const uint8_t instance[INSTANCE_BYTES])
+{
+    struct id id = {0};
+    memcpy(id.bytes, instance, INSTANCE_BYTES);
+    uint32_t at = id_map_get(&sched->instance_ids, &id);
+    if (at != ID_MAP_NONE)
+        return at;
+    at = sched->instances.count;
+    VECTOR_PUSH(sched->instances, id);
+    id_map_put(&sched->instance_ids, &id, at);
+    return at;
+}
+
+static void renew_lease(struct sched *sched, struct worker *worker)
+{
+    uint32_t lease = sched->options.lease_ms ? sched->options.lease_ms : LEASE_MS_DEFAULT;
+    worker->lease_at = sched->now + lease;
+}
+
+/* Every worker that isn't silent has exactly one entry; it is moved on when its time comes. */
+static void watch_lease(struct sched *sched, uint32_t index)
+{
+    struct worker *worker = &sched->workers.items[index];
+    worker->watch = sched->watches++;
+    heap_push(&sched->leases, (struct heap_entry){.major = (uint64_t)worker->lease_at,
+                                                  .minor = worker->watch,
+                                                  .item = index});
+}
+
+bool peers_hear(struct sched *sched, uint32_t index)
+{
+    if (index >= sched->workers.count || !sched->workers.items[index].is_used)
+        return false;
+    struct worker *worker = &sched->workers.items[index];
+    renew_lease(sched, worker);
+    if (worker->is_silent) {
+        worker->is_silent = false;
+        watch_lease(sched, index);
+        match_worker_changed(sched, index);
+    }
+    return true;
+}
+
+/* All its attempts are lost sight of. `is_crash`: those that ran may be why. */
+static void lose_flights(struct sched *sched, uint32_t index, bool is_crash, bool kill,
+                         const char *reason)
+{
+    while (sched->workers.items[index].first != NONE) {
+        const struct flight *flight = &sched->flights.items[sched->workers.items[index].first];
+        uint32_t task = flight->task;
+        bool was_running =
+            is_crash && task_at(sched, task)->stage == STAGE_RUNNING && !flight->is_killed;
+        if (kill)
+            flight_stop(sched, task, true);
+        flight_lose(sched, task, was_running);
+        retry_worker_lost(sched, task, was_running, reason);
+    }
+}
+
+static void remove_worker(struct sched *sched, uint32_t index)
+{
+    struct worker *worker = &sched->workers.items[index];
+    ASSERT(worker->flights == 0);
+    worker->is_used = false;
+    match_worker_changed(sched, index);
+    match_leave(sched, worker->offer);
+}
+
+void peers_gone(struct sched *sched, const struct sched_event *event)
+{
+    uint32_t index = event->gone.worker;
+    if (index >= sched->workers.count || !sched->workers.items[index].is_used)
+        return;
+    char reason[REASON_BYTES];
+    snprintf(reason, sizeof reason, "its worker went away while it ran (%s)",
+             status_name(event->gone.code == OK ? E_GONE : event->gone.code));
+    sched->workers.items[index].is_silent = true; /* nothing more for it meanwhile */
+    lose_flights(sched, index, !event->gone.is_drain, false, reason);
+    remove_worker(sched, index);
+}
+
+/* The same program under a new connection: its flights wait for what HELLO says of them. */
+static void leave_old_connection(struct sched *sched, uint32_t instance)
+{
+    for (uint32_t i = 0; i < sched->workers.count; i++) {
+        struct worker *worker = &sched->workers.items[i];
+        if (!worker->is_used || worker->instance != instance)
+            continue;
+        worker->is_silent = true;
+        lose_flights(sched, i, false, false, "its worker connected anew and had lost it");
+        remove_worker(sched, i);
+    }
+}
+
+/* Takes over what the worker runs already, unless somebody else has begun it or it is done. */
+static void adopt(struct sched *sched, uint32_t index, const struct attempt *attempt)
+{
+    uint32_t instance = sched->workers.items[index].instance;
+    uint32_t at = id_map_get(&sched->ids, &attempt->task);
+    struct task *task = at == ID_MAP_NONE ? NULL : task_at(sched, at);
+    struct past *past = task ? note_find_past(sched, task, at, attempt->number, instance) : NULL;
+    if (past)
+        past->is_kill = false; /* it lives */
+    bool is_open = task && (task->stage == STAGE_READY || task->stage == STAGE_BACKOFF ||
+                            task->stage == STAGE_RESOLVING);
+    if (is_open && attempt->number >= task->attempt && attempt->number < ATTEMPT_MAX) {
+        task_unqueue(sched, at);
+        flight_begin(sched, at, index, attempt->number);
+        flight_start(sched, flight_find(sched, index, at, attempt->number));
+        return;
+    }
+    /* Results that wait for an acknowledgement are on the list too: killing those is in vain, and
+     * harmless. */
+    struct sched_action *action = sched_act(sched, SCHED_KILL);
+    action->task = at;
+    action->run = task ? rule_of(sched, task)->run : NONE;
+    action->worker = index;
+    action->attempt = attempt->number;
+    if (task)
+        return;
+    struct id *id = arena_alloc(&sched->scratch, sizeof *id);
+    *id = attempt->task;
+    action->unknown = id;
+}
+
+void peers_hello(struct sched *sched, const struct sched_event *event)
+{
+    uint32_t index = event->hello.worker;
+    uint32_t instance = instance_index(sched, event->hello.instance);
+    leave_old_connection(sched, instance);
+    GROW(sched->workers.items, sched->workers.capacity, index + 1);
+    if (sched->workers.count <= index)
+        sched->workers.count = index + 1;
+    ASSERT(!sched->workers.items[index].is_used);
+    uint32_t slots = event->hello.slots < SLOTS_MAX ? event->hello.slots : SLOTS_MAX;
+    uint32_t credit = event->hello.credit ? event->hello.credit : WORKER_CREDIT_MAX;
+    struct worker *worker = &sched->workers.items[index];
+    *worker = (struct worker){.is_used = true,
+                              .offer = match_join(sched, event),
+                              .instance = instance,
+                              .joined = sched->hellos++,
+                              .slots = slots,
+                              .credit = credit,
+                              .first = NONE,
+                              .last = NONE,
+                              .depth = 2 * slots < credit ? 2 * slots : credit,
+                              .turn_at = sched->now};
+    renew_lease(sched, worker);
+    watch_lease(sched, index);
+    match_worker_changed(sched, index);
+    for (uint32_t i = 0; i < event->hello.running_count; i++)
+        adopt(sched, index, &event->hello.running[i]);
+}
+
+/* The flight an event of a worker is about, or NULL when it is stale. */
+static struct flight *flight_of(struct sched *sched, uint32_t worker, const struct attempt *attempt)
+{
+    if (!peers_hear(sched, worker))
+        return NULL;
+    uint32_t task = id_map_get(&sched->ids, &attempt->task);
+    return task == ID_MAP_NONE ? NULL : flight_find(sched, worker, task, attempt->number);
+}
+
+void peers_started(struct sched *sched, const struct sched_event *event)
+{
+    struct flight *flight = flight_of(sched, event->worker.worker, &event->worker.attempt);
+    if (flight)
+        flight_start(sched, flight);
+}
+
+void peers_progress(struct sched *sched, const struct sched_event *event)
+{
+    struct flight *flight = flight_of(sched, event->progress.worker, &event->progress.attempt);
+    if (!flight)
+        return;
+    flight_start(sched, flight);
+    flight->step = event->progress.step;
+    flight->total = event->progress.total;
+    struct sched_action *action = sched_act(sched, SCHED_PUBLISH);
+    action->task = flight->task;
+    action->run = rule_of(sched, task_at(sched, flight->task))->run;
+}
+
+void peers_revoked(struct sched *sched, const struct sched_event *event)
+{
+    struct flight *flight = flight_of(sched, event->worker.worker, &event->worker.attempt);
+    if (!flight)
+        return;
+    uint32_t task = flight->task;
+    flight_end(sched, task);
+    task_at(sched, task)->started_at = 0;
+    task_settle(sched, task);
+}
+
+void peers_tick(struct sched *sched)
+{
+    while (sched->leases.count && (ms_t)heap_top(&sched->leases)->major <= sched->now) {
+        struct heap_entry entry = heap_pop(&sched->leases);
+        struct worker *worker = &sched->workers.items[entry.item];
+        if (!worker->is_used || worker->is_silent || worker->watch != entry.minor)
+            continue;
+        if (worker->lease_at > sched->now) {
+            watch_lease(sched, entry.item);
+            continue;
+        }
+        char reason[REASON_BYTES];
+        snprintf(reason, sizeof reason, "its worker was silent for %u ms while it ran",
+                 sched->options.lease_ms ? sched->options.lease_ms : LEASE_MS_DEFAULT);
+        worker->is_silent = true;
+        match_worker_changed(sched, entry.item);
+        lose_flights(sched, entry.item, true, true, reason);
+    }
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/sched/sched.h"
+
+#include <string.h>
+
+#include "broker/sched/grow.h"
+#include "broker/sched/match.h"
+#include "broker/sched/peers.h"
+#include "broker/sched/result.h"
+#include "broker/sched/retry.h"
+#include "broker/sched/run.h"
+#include "broker/sched/submit.h"
+#include "common/base/mem.h"
+
+static const struct id *task_id(const void *context, uint32_t index)
+{
+    const struct sched *sched = context;
+    return &sched->tasks.items[index].id;
+}
+
+static const struct id *instance_id(const void *context, uint32_t index)
+{
+    const struct sched *sched = context;
+    return &sched->instances.items[index];
+}
+
+struct sched *sched_new(const struct sched_options *options)
+{
+    struct sched *sched = mem_alloc(sizeof *sched);
+    sched->options = *options;
+    sched->rng = rng_seed(options->seed);
+    sched->woken_at = MS_NEVER;
+    sched->ids = id_map_init(task_id, sched);
+    sched->instance_ids = id_map_init(instance_id, sched);
+    return sched;
+}
+
+static void free_parts(struct sched *sched)
+{
+    for (uint32_t i = 0; i < sched->notes.count; i++)
+        mem_free(sched->notes.items[i].text);
+    for (uint32_t i = 0; i < sched->rules.count; i++)
+        ready_fini(&sched->ready, &sched->rules.items[i].queue);
+    for (uint32_t i = 0; i < sched->lanes.count; i++)
+        mem_free(sched->lanes.items[i].active);
+    for (uint32_t i = 0; i < sched->runs.count; i++)
+        run_fini(&sched->runs.items[i]);
+    for (uint32_t i = 0; i < sched->offers.count; i++)
+        match_offer_fini(&sched->offers.items[i]);
+    ready_pool_fini(&sched->ready);
+    id_map_fini(&sched->ids);
+    id_map_fini(&sched->instance_ids);
+    side_fini(&sched->note_of);
+    side_fini(&sched->share_of);
+    heap_fini(&sched->leases);
+    heap_fini(&sched->backoffs);
+    arena_fini(&sched->scratch);
+}
+
+void sched_free(struct sched *sched)
+{
+    if (!sched)
+        return;
+    free_parts(sched);
+    void *arrays[] = {
+        sched->tasks.items,         sched->inputs.items,      sched->fans.items,
+        sched->artifacts.items,     sched->free_tasks.items,  sched->notes.items,
+        sched->free_notes.items,    sched->pasts.items,       sched->free_pasts.items,
+        sched->shares.items,        sched->free_shares.items, sched->known.items,
+        sched->known_outputs.items, sched->runs.items,        sched->rules.items,
+        sched->lanes.items,         sched->free_rules.items,  sched->free_lanes.items,
+        sched->workers.items,       sched->offers.items,      sched->dirty.items,
+        sched->instances.items,     sched->flights.items,     sched->free_flights.items,
+        sched->commits.items,       sched->stack.items,       sched->ended.items,
+    };
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        mem_free(arrays[i]);
+    mem_free(sched);
+}
+
+void sched_actions_fini(struct sched_actions *actions)
+{
+    mem_free(actions->items);
+    *actions = (struct sched_actions){0};
+}
+
+struct sched_action *sched_act(struct sched *sched, enum sched_action_type type)
+{
+    struct sched_actions *out = sched->out;
+    if (out->count == out->capacity) {
+        out->capacity = out->capacity ? 2 * out->capacity : 64;
+        out->items = mem_resize(out->items, out->capacity * sizeof *out->items);
+    }
+    struct sched_action *action = &out->items[out->count++];
+    *action = (struct sched_action){.type = type, .task = NONE, .run = NONE, .worker = NONE};
+    return action;
+}
+
+/* ---- the step ---- */
+
+/* The worker that an event comes from, or NONE. */
+static uint32_t worker_of(const struct sched_event *event)
+{
+    switch (event->type) {
+    case SCHED_HELLO: return event->hello.worker;
+    case SCHED_HEARTBEAT:
+    case SCHED_REVOKED: return event->worker.worker;
+    case SCHED_DONE: return event->done.worker;
+    case SCHED_FAILED: return event->failed.worker;
+    default: return NONE;
+    }
+}
+
+static void apply(struct sched *sched, const struct sched_event *event)
+{
+    switch (event->type) {
+    case SCHED_SUBMIT: submit_run(sched, event); break;
+    case SCHED_RESTORE: submit_restore(sched, event); break;
+    case SCHED_CANCEL: run_cancel(sched, event->cancel.run, event->cancel.kill); break;
+    case SCHED_HELLO: peers_hello(sched, event); break;
+    case SCHED_HEARTBEAT: peers_hear(sched, event->worker.worker); break;
+    case SCHED_GONE: peers_gone(sched, event); break;
+    case SCHED_STARTED: peers_started(sched, event); break;
+    case SCHED_PROGRESS: peers_progress(sched, event); break;
+    case SCHED_DONE: result_done(sched, event); break;
+    case SCHED_FAILED: result_failed(sched, event); break;
+    case SCHED_REVOKED: peers_revoked(sched, event); break;
+    case SCHED_RESOLVED: result_resolved(sched, event); break;
+    case SCHED_COMMITTED: result_committed(sched); break;
+    case SCHED_CHECKED:
+        run_checked(sched, event->checked.run, event->checked.missing,
+                    event->checked.missing_count);
+        break;
+    case SCHED_TICK:
+        peers_tick(sched);
+        retry_tick(sched);
+        break;
+    case SCHED_EXTEND:
+    case SCHED_EVENT_COUNT: break;
+    }
+}
+
+static ms_t next_deadline(const struct sched *sched)
+{
+    ms_t lease = sched->leases.count ? (ms_t)heap_top(&sched->leases)->major : MS_NEVER;
+    ms_t backoff = sched->backoffs.count ? (ms_t)heap_top(&sched->backoffs)->major : MS_NEVER;
+    return lease < backoff ? lease : backoff;
+}
+
+static void ask_to_be_woken(struct sched *sched)
+{
+    if (sched->woken_at <= sched->now)
+        sched->woken_at = MS_NEVER; /* that one was for now */
+    ms_t at = next_deadline(sched);
+    if (at >= sched->woken_at)
+        return;
+    sched->woken_at = at;
+    sched_act(sched, SCHED_WAKE_AT)->at = at;
+}
+
+void sched_step(struct sched *sched, const struct sched_event *event, struct sched_actions *out)
+{
+    ASSERT(event->type < SCHED_EVENT_COUNT);
+    sched->out = out;
+    if (event->now > sched->now)
+        sched->now = event->now; /* time never goes back */
+    if (sched->scratch.used_bytes)
+        arena_clear(&sched->scratch);
+    apply(sched, event);
+    if (sched->dirty.count)
+        match_dispatch(sched);
+    uint32_t worker = worker_of(event);
+    if (worker < sched->workers.count)
+        match_steal(sched, worker);
+    if (sched->ended.count)
+        run_end_some(sched);
+    ask_to_be_woken(sched);
+    sched->out = NULL;
+}
