@@ -51,7 +51,6 @@ static void test_key_order_never_matters(void **state)
 static void test_no_canonical_form(void **state)
 {
     (void)state;
-    AUTO(arena_fini) struct arena arena = {0};
     double reals[] = {NAN, INFINITY, -INFINITY};
     for (size_t i = 0; i < 3; i++) {
         struct value real = value_real(reals[i]);

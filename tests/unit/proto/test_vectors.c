@@ -347,7 +347,7 @@ static struct value read_file(struct arena *arena, const char *path)
 {
     AUTO(buf_fini) struct buf text = buf_init(0);
     struct err err = {0};
-    struct value value;
+    struct value value = value_nil();
     if (fs_read(path, &text, &err) != OK ||
         json_parse(path, (const char *)text.bytes, text.count, arena, &value, &err) != OK)
         fail_msg("%s", err.text);
