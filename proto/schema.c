@@ -133,10 +133,25 @@ static bool in_range(struct canon *c, const struct param *p, const struct value 
     return false;
 }
 
+static bool no_choice(struct canon *c, const struct param *p, const struct value *value)
+{
+    char all[ERR_TEXT_BYTES / 2] = "";
+    const char *near = schema_suggest(value->text, p->choices);
+    for (const char *const *choice = p->choices; *choice; choice++) {
+        size_t used = strlen(all);
+        snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "", *choice);
+    }
+    if (near)
+        problem(c, value, "%s: unknown \"%.60s\"; did you mean \"%s\"?", p->name, value->text,
+                near);
+    else
+        problem(c, value, "%s: \"%.60s\" is not one of %s", p->name, value->text, all);
+    return false;
+}
+
 static bool canonical_enum(struct canon *c, const struct param *p, const struct value *value,
                            struct value *out)
 {
-    char all[ERR_TEXT_BYTES / 2] = "";
     if (value->type != VALUE_STRING)
         return wrong_type(c, p, value, "a word");
     for (const char *const *choice = p->choices; *choice; choice++) {
@@ -144,16 +159,8 @@ static bool canonical_enum(struct canon *c, const struct param *p, const struct 
             *out = *value;
             return true;
         }
-        size_t used = strlen(all);
-        snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "", *choice);
     }
-    const char *near = schema_suggest(value->text, p->choices);
-    if (near)
-        problem(c, value, "%s: unknown \"%.60s\"; did you mean \"%s\"?", p->name, value->text,
-                near);
-    else
-        problem(c, value, "%s: \"%.60s\" is not one of %s", p->name, value->text, all);
-    return false;
+    return no_choice(c, p, value);
 }
 
 static bool canonical_strings(struct canon *c, const struct param *p, const struct value *value,
