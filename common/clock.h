@@ -5,6 +5,6 @@
 
 #include "common/base/ms.h"
 
-ms_t clock_ms(void);            /* monotonic */
-int64_t clock_us(void);         /* monotonic, for measuring */
-int64_t clock_epoch_us(void);   /* since 1970, for people */
+ms_t clock_ms(void);          /* monotonic */
+int64_t clock_us(void);       /* monotonic, for measuring */
+int64_t clock_epoch_us(void); /* since 1970, for people */
