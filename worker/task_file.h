@@ -3,8 +3,8 @@
  * `records/<task id>` of a store that is a folder; inputs that are other tasks' outputs are found
  * there.
  *
- *   {"kind": "exec", "outputs": ["o"], "params": {"command": "sort $x > o"}, "inputs": {"x":
- * ["blob", "<64 hex>"]}}
+ *   {"kind": "exec", "outputs": ["o"], "params": {"command": "sort $x > o"},
+ *    "inputs": {"x": ["blob", "<64 hex>"]}}
  */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once

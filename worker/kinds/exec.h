@@ -2,10 +2,10 @@
  * (never hard links, so that nothing it does reaches the cache), it runs there with a small,
  * declared environment, and what it leaves at the declared paths becomes its outputs.
  *
- *   inputs/NAME            a file or folder; `path` places it elsewhere; a gather is a folder 0, 1,
- * … with index.json
- *   ${inputs.NAME}         its path, relative to the work folder: absolute ones would find their
- * way into outputs
+ *   inputs/NAME            a file or folder; `path` places it elsewhere; a gather is a folder
+ *                          0, 1, … with index.json
+ *   ${inputs.NAME}         its path, relative to the work folder: absolute ones would find
+ *                          their way into outputs
  *   ${outputs.NAME}        where the output is expected
  *   $NAME                  the input's path again
  *

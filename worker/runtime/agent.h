@@ -4,36 +4,38 @@
  *
  * THE LIFE OF A JOB (one attempt at one task, known here by the caller's dense number)
  *
- *                 light: no files, no limits ───────────────┐
- *      TASK ─┤                                              ▼                  SLOT_RESULT
- *                 heavy ──FETCH──▶ fetching ──FETCHED──▶ ready ──START──▶ running ──PUBLISH──▶
- * publishing ──PUBLISHED──▶ RESULT │ failed              ▲ slot died, not known of which job   │
- * light, failed └───────▶ RESULT      └──────────── alone ◀─────────────────┴──────▶ RESULT
+ *   heavy:  TASK ── FETCH ─▶ fetching ── FETCHED ─▶ ready ── START ─▶ running ── PUBLISH ─▶
+ *           publishing ── PUBLISHED ─▶ RESULT
+ *   light:  TASK ─▶ ready ── START ─▶ running ─▶ RESULT      (no files, no limits)
+ *
+ *   A fetch that fails ends in RESULT at once; a run that fails publishes its log alone; a light
+ *   job whose slot died among others goes back to ready, to be run alone.
  *
  * THE LIFE OF A SLOT
  *
- *      absent ──SPAWN──▶ starting ──SLOT_READY──▶ idle ◀──▶ light (many jobs in flight) | heavy
- * (one job) ▲                                        │ KILL_SLOT (timeout, memory, cancel, drain)
- *         └──────────────── SLOT_DIED ◀────────────┴──▶ dying
+ *   absent ── SPAWN ─▶ starting ── SLOT_READY ─▶ idle ◀─▶ light (many jobs) | heavy (one)
+ *     ▲                                           │ KILL_SLOT (timeout, memory, cancel, drain)
+ *     └──────────────── SLOT_DIED ◀── dying ◀─────┘
  *
  * RULES
- *   - Nothing starts, no frame closes and no heartbeat goes out but on TICK, which the loop sends
- * once per beat, after it has handed in all that was waiting. So decisions see whole batches.
- *   - Slots are started only when there is work for them; a slot runs one heavy job at a time, or a
- * window of light ones. The window of a slot doubles while its jobs are quick and falls back to one
- * when one was slow: a window of slow jobs would make work wait behind work while another slot is
- * idle.
+ *   - Nothing starts, no frame closes and no heartbeat goes out but on TICK, which the loop
+ *     sends once per beat, after it has handed in all that was waiting. So decisions see whole
+ *     batches.
+ *   - Slots are started only when there is work for them; a slot runs one heavy job at a time,
+ *     or a window of light ones. The window doubles while jobs are quick and falls back to one
+ *     when one was slow: in a window of slow jobs, work would wait behind work while another
+ *     slot is idle.
  *   - A slot that dies with one job in flight failed that job. With several, nobody knows whose
- * fault it was: they are run again one by one, alone.
- *   - A timeout counts from START, is enforced here, and its text says so. So is the memory limit,
- * by samples of the resident size (SAMPLE, answered by RESIDENT).
- *   - Every job ends in exactly one RESULT or REVOKED, followed by RELEASE when nothing holds its
- * number any more.
+ *     fault it was: they are run again one by one, alone.
+ *   - A timeout counts from START, is enforced here, and its text says so. So is the memory
+ *     limit, by samples of the resident size (SAMPLE, answered by RESIDENT).
+ *   - Every job ends in exactly one RESULT or REVOKED, followed by RELEASE when nothing holds
+ *     its number any more.
  *   - A WELCOME of a lower epoch than one seen before is from a broker that was replaced:
- * RECONNECT, and nothing else.
- *   - A drain hands back what has not begun, lets the rest finish within the grace, and exits when
- * results are acknowledged. What comes in meanwhile is left lying: handed back at once, it would
- * only be sent again. GOODBYE hands back all that is still held (agent_next_held).
+ *     RECONNECT, and nothing else.
+ *   - A drain hands back what has not begun, lets the rest finish within the grace, and exits
+ *     when results are acknowledged. What comes in meanwhile is left lying: handed back at once,
+ *     it would only be sent again. GOODBYE hands back all that is still held (agent_next_held).
  *
  * Thread: the loop's. */
 // SPDX-License-Identifier: Apache-2.0
@@ -54,9 +56,10 @@ enum {
        word reaches it. */
     AGENT_JOBS_MAX = 2 * WORKER_CREDIT_MAX,
     /* Light jobs in flight at one slot; measured: gains end at about 256. */
-    AGENT_WINDOW_MAX = 256,
-    AGENT_NONE = UINT32_MAX
+    AGENT_WINDOW_MAX = 256
 };
+
+#define AGENT_NONE UINT32_MAX /* no job, no slot */
 
 struct agent_options {
     uint32_t slots;     /* ≥ 1 */

@@ -24,7 +24,7 @@ struct entry {
     struct stat seen; /* of a blob or a tree's folder, when it was put there */
 };
 
-enum { NO_ENTRY = UINT32_MAX };
+#define NO_ENTRY UINT32_MAX
 
 struct cache {
     char folder[CACHE_PATH_BYTES - 160], work[CACHE_PATH_BYTES - 128];

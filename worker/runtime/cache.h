@@ -1,9 +1,10 @@
 /* Artifacts on this machine: a content-addressed folder of bounded size, the longest unused go
  * first.
  *
- *   FOLDER/lock            held while a worker uses the folder; another worker then takes a private
- * folder inside it FOLDER/blobs/<64 hex>  a file (0444), or a folder for a tree FOLDER/work/ work
- * folders of jobs; emptied at start
+ *   FOLDER/lock            held while a worker uses the folder; another worker then takes a
+ *                          private folder inside it
+ *   FOLDER/blobs/<64 hex>  a file (0444), or a folder for a tree
+ *   FOLDER/work/           work folders of jobs; emptied at start
  *
  * What this process put there it has verified while copying, and trusts while size, inode and
  * change time stay the same; what an earlier process left is verified once more before its first

@@ -2,12 +2,16 @@
  * little-endian u32 length and that many bytes of MessagePack items, one item a message, many
  * messages a frame.
  *
- *   parent → slot   [0, attempt, spec]                                                        a
- * light job [1, attempt, timeout, memory, work folder, output folder, log file, [input, …], spec]
- * a heavy one input = [name, path | nil, is_gather, [[file, [id, bytes, is_tree]], …]] slot →
- * parent   [0, begun, took]                     the oldest job in flight succeeded; µs [1, begun,
- * took, code, text]         it failed [2, step, total, metric, value]      it goes on; metric ""
- * has no value [3]                                  ready for jobs
+ *   parent → slot
+ *     [0, attempt, spec]                              a light job
+ *     [1, attempt, timeout, memory, work folder, output folder, log file, [input, …], spec]
+ *                                                     a heavy one
+ *     input = [name, path | nil, is_gather, [[file, [id, bytes, is_tree]], …]]
+ *   slot → parent
+ *     [0, begun, took]              the oldest job in flight succeeded; µs
+ *     [1, begun, took, code, text]  it failed
+ *     [2, step, total, metric, value]  it goes on; a metric of "" has no value
+ *     [3]                           ready for jobs
  *
  * The slot has run foreign code, so the parent takes nothing it says on trust. Nothing here
  * allocates but from the arena. Thread: any. */
