@@ -177,7 +177,7 @@ steps:
     kind: train
     matrix: prepare
     inputs: {dataset: prepare.train}
-    params: {model: random_forest, n_estimators: 30, seed: "${matrix.seed}"}
+    params: {model: random_forest, n_estimators: 100, seed: "${matrix.seed}"}
   predict:
     kind: predict
     matrix: prepare
@@ -196,7 +196,7 @@ def test_forests_are_as_accurate_as_scikit_learns(place, load):
         fitted = load_file(place.export(f"prepare[seed={seed}].train", f"train-{seed}"))
         tested = load_file(place.export(f"prepare[seed={seed}].test", f"test-{seed}"))
         found = load_file(place.export(f"predict[seed={seed}].predictions", f"predictions-{seed}"))
-        peer = RandomForestClassifier(30, random_state=seed).fit(fitted["features"], fitted["target"])
+        peer = RandomForestClassifier(100, random_state=seed).fit(fitted["features"], fitted["target"])
         ours.append(np.mean(found["prediction"] == tested["target"]))
         peers.append(peer.score(tested["features"], tested["target"]))
     assert abs(np.mean(ours) - np.mean(peers)) <= np.std(peers, ddof=1) / np.sqrt(20)
@@ -251,7 +251,7 @@ def test_a_models_config_names_everything_that_made_it(place):
     assert config["columns"] == ["f0", "f1", "f2", "f3"]
     assert config["target"] == "y"
     assert config["task"] == "classification"
-    assert config["parameters"] == {"n_estimators": 3, "criterion": "auto", "max_depth": None, "min_samples_split": None,
+    assert config["parameters"] == {"n_estimators": 3, "criterion": "auto", "max_depth": None, "min_samples_split": 2,
                                     "min_samples_leaf": 1, "min_impurity_decrease": 0.0, "max_features": None,
                                     "bootstrap": True, "seed": 0}
     assert config["kind_version"].startswith("train.random_forest@1+sleef-")
