@@ -167,6 +167,16 @@ static uint64_t bad(struct mp_reader *r)
     return 0;
 }
 
+/* The next item's first byte. At the end 0xc1, which begins nothing. */
+static uint8_t get_tag(struct mp_reader *r)
+{
+    if (r->at == r->end) {
+        bad(r);
+        return 0xc1;
+    }
+    return *r->at++;
+}
+
 static uint64_t get_big_endian(struct mp_reader *r, unsigned bytes)
 {
     if (left(r) < bytes)
@@ -192,26 +202,23 @@ static uint64_t least_of(unsigned log, uint64_t first)
     return log == 0 ? first : (uint64_t)1 << (4u << log);
 }
 
+/* By the tag's upper bits: 0x00 … 0xbf and 0xe0 … 0xff in steps of 16; between them one by one. */
 enum mp_type mp_peek(const struct mp_reader *r)
 {
+    static const uint8_t by_sixteen[16] = {MP_INT, MP_INT, MP_INT, MP_INT,   MP_INT, MP_INT,
+                                           MP_INT, MP_INT, MP_MAP, MP_ARRAY, MP_STR, MP_STR,
+                                           MP_END, MP_END, MP_INT, MP_INT};
+    static const uint8_t by_one[32] = {
+        MP_NIL, MP_BAD, MP_BOOL, MP_BOOL, MP_BIN,   MP_BIN,   MP_BIN, MP_BAD,
+        MP_BAD, MP_BAD, MP_REAL, MP_REAL, MP_INT,   MP_INT,   MP_INT, MP_INT,
+        MP_INT, MP_INT, MP_INT,  MP_INT,  MP_BAD,   MP_BAD,   MP_BAD, MP_BAD,
+        MP_BAD, MP_STR, MP_STR,  MP_STR,  MP_ARRAY, MP_ARRAY, MP_MAP, MP_MAP};
     if (r->at == r->end)
         return MP_END;
     uint8_t tag = *r->at;
-    if (tag < 0x80 || tag >= 0xe0 || (tag >= 0xcc && tag <= 0xd3))
-        return MP_INT;
-    if (tag < 0x90 || tag == 0xde || tag == 0xdf)
-        return MP_MAP;
-    if (tag < 0xa0 || tag == 0xdc || tag == 0xdd)
-        return MP_ARRAY;
-    if (tag < 0xc0 || (tag >= 0xd9 && tag <= 0xdb))
-        return MP_STR;
-    if (tag == 0xc0)
-        return MP_NIL;
-    if (tag == 0xc2 || tag == 0xc3)
-        return MP_BOOL;
-    if (tag >= 0xc4 && tag <= 0xc6)
-        return MP_BIN;
-    return tag == 0xca || tag == 0xcb ? MP_REAL : MP_BAD;
+    if (tag >= 0xc0 && tag < 0xe0)
+        return (enum mp_type)by_one[tag - 0xc0];
+    return (enum mp_type)by_sixteen[tag >> 4];
 }
 
 bool mp_read_nil(struct mp_reader *r)
@@ -224,7 +231,7 @@ bool mp_read_nil(struct mp_reader *r)
 
 bool mp_read_bool(struct mp_reader *r)
 {
-    uint8_t tag = (uint8_t)get_big_endian(r, 1);
+    uint8_t tag = get_tag(r);
     if (tag != 0xc2 && tag != 0xc3)
         bad(r);
     return tag == 0xc3;
@@ -232,7 +239,7 @@ bool mp_read_bool(struct mp_reader *r)
 
 uint64_t mp_read_uint(struct mp_reader *r)
 {
-    uint8_t tag = (uint8_t)get_big_endian(r, 1);
+    uint8_t tag = get_tag(r);
     if (tag < 0x80)
         return tag;
     if (tag < 0xcc || tag > 0xcf)
@@ -268,7 +275,7 @@ int64_t mp_read_int(struct mp_reader *r)
 
 double mp_read_real(struct mp_reader *r)
 {
-    uint8_t tag = (uint8_t)get_big_endian(r, 1);
+    uint8_t tag = get_tag(r);
     if (tag == 0xca && !r->is_canonical) {
         uint32_t bits = (uint32_t)get_big_endian(r, 4);
         float narrow;
@@ -288,7 +295,7 @@ double mp_read_real(struct mp_reader *r)
 const char *mp_read_str(struct mp_reader *r, uint32_t *bytes)
 {
     *bytes = 0;
-    uint8_t tag = (uint8_t)get_big_endian(r, 1);
+    uint8_t tag = get_tag(r);
     uint64_t count = 0;
     if (tag >= 0xa0 && tag < 0xc0)
         count = tag & 31u;
@@ -309,7 +316,7 @@ const char *mp_read_str(struct mp_reader *r, uint32_t *bytes)
 const uint8_t *mp_read_bin(struct mp_reader *r, size_t *bytes)
 {
     *bytes = 0;
-    uint8_t tag = (uint8_t)get_big_endian(r, 1);
+    uint8_t tag = get_tag(r);
     uint64_t count = 0;
     if (tag >= 0xc4 && tag <= 0xc6)
         count = get_sized(r, tag - 0xc4u, least_of(tag - 0xc4u, 0));
@@ -340,7 +347,7 @@ void mp_read_id(struct mp_reader *r, struct id *out)
 /* Every item takes at least a byte, so a count beyond the bytes left is a lie. */
 static uint32_t get_count(struct mp_reader *r, uint8_t fixed, uint8_t sized, unsigned item_bytes)
 {
-    uint8_t tag = (uint8_t)get_big_endian(r, 1);
+    uint8_t tag = get_tag(r);
     uint64_t count = 0;
     if ((tag & 0xf0) == fixed)
         count = tag & 15u;
@@ -465,6 +472,10 @@ bool mp_is_utf8(const char *text, size_t bytes)
     const uint8_t *p = (const uint8_t *)text, *end = p + bytes;
     while (p < end) {
         uint8_t low, high;
+        if (*p < 0x80) { /* mostly */
+            p++;
+            continue;
+        }
         unsigned tail = utf8_tail(*p++, &low, &high);
         if (tail == 4 || (size_t)(end - p) < tail)
             return false;

@@ -40,9 +40,10 @@ static bool read_map(struct mp_reader *r, const uint8_t **bytes, size_t *count)
     return is_map && view.count > 1;
 }
 
-static bool is_key(const char *key, uint32_t bytes, const char *word)
+static inline bool is_key(const char *key, uint32_t bytes, const char *word)
 {
-    return bytes == strlen(word) && memcmp(key, word, bytes) == 0;
+    size_t want = strlen(word); /* a constant: this is on the path of every result */
+    return bytes == want && memcmp(key, word, want) == 0;
 }
 
 /* The document's fields in their only order: action attempt [log] [outputs] timings [values]
