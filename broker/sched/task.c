@@ -231,7 +231,8 @@ void task_settle(struct sched *sched, uint32_t index)
 void task_succeed(struct sched *sched, uint32_t index, enum task_flag flag)
 {
     struct task *task = task_at(sched, index);
-    task->flags = (uint8_t)((task->flags & ~(FLAG_HIT | FLAG_CUTOFF)) | (unsigned)flag);
+    task->flags = (uint8_t)(task->flags & ~(FLAG_HIT | FLAG_CUTOFF));
+    task->flags |= (uint8_t)flag;
     task_set_stage(sched, index, STAGE_SUCCEEDED);
     run_count_success(sched, index, true);
     uint32_t cursor = task->dependants;

@@ -1,0 +1,191 @@
+/* Every invariant, recounted from scratch. Each check names what it found, so that a failing
+ * simulation says where to look. */
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/sched/match.h"
+#include "broker/sched/note.h"
+#include "broker/sched/run.h"
+#include "broker/sched/share.h"
+#include "broker/sched/task.h"
+#include "common/base/mem.h"
+
+#define EXPECT(condition, ...)                                                                     \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            err_set(err, E_CORRUPT, __VA_ARGS__);                                                  \
+            return false;                                                                          \
+        }                                                                                          \
+    } while (0)
+
+static bool is_queued(const struct sched *sched, uint32_t index)
+{
+    const struct task *task = task_at(sched, index);
+    const struct ready_bucket *bucket = &sched->ready.buckets[task->place];
+    bool is_linked = task->previous == NONE ? bucket->first == index
+                                            : task_at(sched, task->previous)->next == index;
+    bool is_followed =
+        task->next == NONE ? bucket->last == index : task_at(sched, task->next)->previous == index;
+    return bucket->rank == task->rank && is_linked && is_followed;
+}
+
+static bool check_flight(const struct sched *sched, uint32_t index, struct err *err)
+{
+    const struct task *task = task_at(sched, index);
+    EXPECT(task->place < sched->flights.count, "task %u: in flight without a flight", index);
+    const struct flight *flight = &sched->flights.items[task->place];
+    EXPECT(flight->task == index, "task %u: its flight is of task %u", index, flight->task);
+    EXPECT(flight->attempt == task->attempt, "task %u: attempt %u, but its flight's is %u", index,
+           task->attempt, flight->attempt);
+    EXPECT(flight->worker == task->worker, "task %u: worker %u, but its flight's is %u", index,
+           task->worker, flight->worker);
+    EXPECT(sched->workers.items[flight->worker].is_used, "task %u: at worker %u, which is gone",
+           index, flight->worker);
+    return true;
+}
+
+/* What its stage says about its inputs. */
+static bool check_inputs(const struct sched *sched, uint32_t index, struct err *err)
+{
+    const struct task *task = task_at(sched, index);
+    uint32_t count, pending = 0;
+    const uint32_t *inputs = task_inputs(sched, task, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        enum stage stage = task_at(sched, inputs[i] >> OUTPUT_BITS)->stage;
+        EXPECT(stage != STAGE_FREE, "task %u: its input %u was forgotten", index, i);
+        pending += stage != STAGE_SUCCEEDED;
+        EXPECT(task->stage != STAGE_WAITING || stage < STAGE_FAILED,
+               "task %u: waits for task %u, which ended (stage %u)", index,
+               inputs[i] >> OUTPUT_BITS, stage);
+    }
+    EXPECT(task->stage != STAGE_WAITING || task->pending == pending,
+           "task %u: waits for %u inputs, but %u are missing", index, task->pending, pending);
+    EXPECT(task->stage != STAGE_WAITING || pending > 0, "task %u: waits for nothing", index);
+    EXPECT((task->stage != STAGE_READY && task->stage != STAGE_RESOLVING) || pending == 0,
+           "task %u: ready, but %u inputs are missing", index, pending);
+    return true;
+}
+
+static bool check_task(const struct sched *sched, uint32_t index, struct err *err)
+{
+    const struct task *task = task_at(sched, index);
+    const struct rule *rule = rule_of(sched, task);
+    EXPECT(rule->run != NONE, "task %u: its rule was forgotten", index);
+    EXPECT(!(task->flags & (FLAG_WANTED | FLAG_LISTED)), "task %u: marks left behind", index);
+    EXPECT(!run_of(sched, task)->is_cancelled || task_is_final(task) || task_is_in_flight(task) ||
+               task->stage == STAGE_COMMITTING,
+           "task %u: still waits, though its run was cancelled", index);
+    EXPECT(task->stage != STAGE_READY || is_queued(sched, index), "task %u: ready, not queued",
+           index);
+    if (task_is_in_flight(task) && !check_flight(sched, index, err))
+        return false;
+    const struct note *note = note_find(sched, task, index);
+    EXPECT(!note || note->task == index, "task %u: somebody else's note", index);
+    return check_inputs(sched, index, err);
+}
+
+static bool check_tasks(const struct sched *sched, struct err *err)
+{
+    uint32_t ready = 0, in_flight = 0, committing = 0, queued = 0;
+    for (uint32_t i = 0; i < sched->tasks.count; i++) {
+        const struct task *task = task_at(sched, i);
+        if (task->stage == STAGE_FREE)
+            continue;
+        if (!check_task(sched, i, err))
+            return false;
+        ready += task->stage == STAGE_READY;
+        in_flight += task_is_in_flight(task);
+        committing += task->stage == STAGE_COMMITTING;
+    }
+    for (uint32_t i = 0; i < sched->rules.count; i++)
+        queued += sched->rules.items[i].queue.count;
+    EXPECT(ready == queued, "%u tasks are ready, %u are queued", ready, queued);
+    EXPECT(in_flight == sched->flight_count, "%u tasks are in flight, counted %u", in_flight,
+           sched->flight_count);
+    EXPECT(committing == sched->commits.count, "%u tasks are being committed, listed %u",
+           committing, sched->commits.count);
+    return true;
+}
+
+static bool check_run(const struct sched *sched, uint32_t index, struct err *err)
+{
+    const struct run *run = &sched->runs.items[index];
+    uint32_t counts[TASK_STATE_COUNT] = {0}, sum = 0;
+    for (uint32_t i = 0; i < TASK_STATE_COUNT; i++)
+        sum += run->counts[i];
+    EXPECT(sum == run->node_count, "run %u: %u nodes, counted %u", index, run->node_count, sum);
+    EXPECT(run->executed + run->hit == run->counts[TASK_SUCCEEDED],
+           "run %u: %u executed and %u hits, but %u succeeded", index, run->executed, run->hit,
+           run->counts[TASK_SUCCEEDED]);
+    EXPECT(!run->is_over || run_open_count(run) == 0, "run %u: over with %u open tasks", index,
+           run_open_count(run));
+    EXPECT(run->is_over || run->is_checking || run_open_count(run) > 0,
+           "run %u: nothing is open, but it is not over", index);
+    if (run->is_over || run->is_cancelled) /* frozen, or left some to other runs */
+        return true;
+    for (uint32_t i = 0; i < run->node_count; i++)
+        counts[task_state_of(task_at(sched, run_task(run, i))->stage)]++;
+    for (uint32_t i = 0; i < TASK_STATE_COUNT; i++)
+        EXPECT(counts[i] == run->counts[i], "run %u: %u tasks are %s, counted %u", index, counts[i],
+               task_state_name((enum task_state)i), run->counts[i]);
+    return true;
+}
+
+static bool check_worker(const struct sched *sched, uint32_t index, struct err *err)
+{
+    const struct worker *worker = &sched->workers.items[index];
+    uint32_t flights = 0, started = 0, unacked = 0, previous = NONE;
+    for (uint32_t at = worker->first; at != NONE; at = sched->flights.items[at].next) {
+        const struct flight *flight = &sched->flights.items[at];
+        EXPECT(flight->worker == index, "worker %u: lists a flight of %u", index, flight->worker);
+        EXPECT(flight->previous == previous, "worker %u: its flights are badly linked", index);
+        previous = at;
+        flights++;
+        started += task_at(sched, flight->task)->stage == STAGE_RUNNING;
+    }
+    for (uint32_t i = 0; i < sched->commits.count; i++)
+        unacked += sched->commits.items[i].type == COMMIT_RESULT &&
+                   sched->commits.items[i].worker == index &&
+                   sched->commits.items[i].joined == worker->joined;
+    EXPECT(flights == worker->flights, "worker %u: %u flights, counted %u", index, flights,
+           worker->flights);
+    EXPECT(started == worker->started, "worker %u: %u run, counted %u", index, started,
+           worker->started);
+    EXPECT(flights + unacked == worker->unacked, "worker %u: %u unacknowledged, counted %u", index,
+           flights + unacked, worker->unacked);
+    EXPECT(!worker->is_silent || flights == 0, "worker %u: silent, with flights", index);
+    EXPECT(worker->room == ROOM_NONE || worker->unacked < worker->credit,
+           "worker %u: has room past its credit", index);
+    return true;
+}
+
+/* Nobody is idle while there is work that fits. */
+static bool check_dispatch(const struct sched *sched, struct err *err)
+{
+    EXPECT(sched->dirty.count == 0, "%u offers were not looked at", sched->dirty.count);
+    for (uint32_t i = 0; i < sched->workers.count; i++) {
+        const struct worker *worker = &sched->workers.items[i];
+        if (!worker->is_used || worker->room == ROOM_NONE)
+            continue;
+        for (uint32_t j = 0; j < sched->rules.count; j++) {
+            const struct rule *rule = &sched->rules.items[j];
+            EXPECT(rule->run == NONE || !rule->queue.count ||
+                       !match_fits(&rule->policy, &sched->offers.items[worker->offer]),
+                   "worker %u has room while %u tasks of rule %u are ready", i, rule->queue.count,
+                   j);
+        }
+    }
+    return true;
+}
+
+bool sched_check(const struct sched *sched, struct err *err)
+{
+    if (!check_tasks(sched, err))
+        return false;
+    for (uint32_t i = 0; i < sched->runs.count; i++)
+        if (sched->runs.items[i].is_used && !check_run(sched, i, err))
+            return false;
+    for (uint32_t i = 0; i < sched->workers.count; i++)
+        if (sched->workers.items[i].is_used && !check_worker(sched, i, err))
+            return false;
+    EXPECT(sched->stack.count == 0, "%u tasks were left on the stack", sched->stack.count);
+    return check_dispatch(sched, err);
+}
