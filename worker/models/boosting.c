@@ -11,7 +11,6 @@
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <xgboost/c_api.h>
 
@@ -123,8 +122,10 @@ static void print_real(double value, char *out, size_t out_bytes)
 {
     bool is_plain = value == 0 || (fabs(value) >= 1e-4 && fabs(value) < 1e16);
     for (int digits = 1; digits <= DBL_DECIMAL_DIG; digits++) {
+        double back = 0;
         snprintf(out, out_bytes, "%.*g", digits, value);
-        if (strtod(out, NULL) == value && !(is_plain && strchr(out, 'e')))
+        bool is_equal = sscanf(out, "%lf", &back) == 1 && back == value;
+        if (is_equal && !(is_plain && strchr(out, 'e')))
             return;
     }
 }
