@@ -57,6 +57,7 @@ void sched_task_info(const struct sched *sched, uint32_t index, struct sched_tas
         .text = note && note->text ? note->text : "",
         .spec = task->spec,
         .spec_bytes = task->spec_bytes,
+        .policy = &sched->rules.items[task->rule].policy,
         .output_count = has_outputs ? task->output_count : 0,
         .outputs = has_outputs ? sched->artifacts.items + task->outputs : NULL,
     };
