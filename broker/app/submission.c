@@ -80,7 +80,9 @@ static enum status resolve_sources(struct submission *s, struct store *store,
                                    const char *cache_path, struct err *err)
 {
     const char *slash = strrchr(s->file, '/');
-    const char *base = slash ? arena_text(&s->arena, s->file, (size_t)(slash - s->file) + 1) : ".";
+    const char *base = slash ? arena_text(&s->arena, s->file, (size_t)(slash - s->file)) : ".";
+    if (slash == s->file)
+        base = "/";
     AUTO(source_cache_free)
     struct source_cache *cache = cache_path ? source_cache_open(cache_path) : NULL;
     enum status worst = OK;
@@ -99,7 +101,7 @@ static enum status resolve_sources(struct submission *s, struct store *store,
     if (worst != OK)
         return found_errors(s, worst, err);
     /* What is remembered only saves time: a cache that can't be written is no reason to stop. */
-    if (cache && store && source_cache_save(cache, err) != OK)
+    if (cache && saves && source_cache_save(cache, err) != OK)
         log_event(LOG_WARN, "sources.unsaved", "path=%s", cache_path);
     return OK;
 }

@@ -45,7 +45,7 @@ struct store {
     char *url;
 };
 
-extern const struct store_backend store_dir, store_mem, store_fault;
+extern const struct store_backend store_dir, store_mem, store_null, store_fault;
 
 /* "blob 0123… is not in URL". */
 enum status store_absent(const struct store *store, enum store_space space, const struct id *id,

@@ -11,7 +11,8 @@
 #include "common/store/backend.h"
 #include "proto/task_spec.h"
 
-static const struct store_backend *const backends[] = {&store_dir, &store_mem, &store_fault};
+static const struct store_backend *const backends[] = {&store_dir, &store_mem, &store_null,
+                                                       &store_fault};
 
 /* "abc:" at the start of `url`: its length with the colon, or 0. A folder with a colon in its name
  * is "./a:b". */

@@ -55,7 +55,7 @@ def test_a_file_that_is_no_document(place, text, words):
      "  a: {kind: exec, inputs: {x: b.oot}, params: {command: ls}}\n", ["oot", "out"]),
     (HEAD + "steps:\n  a: {kind: exec, inputs: {x: b.o}, outputs: {o: o}, params: {command: ls}}\n"
      "  b: {kind: exec, inputs: {x: a.o}, outputs: {o: o}, params: {command: ls}}\n", ["→"]),
-    (HEAD + 'steps:\n  a: {kind: sleep, params: {index: "${matrix.i}"}}\n', ["matrix.i"]),
+    (HEAD + 'steps:\n  a: {kind: sleep, params: {index: "${matrix.i}"}}\n', ['no axis "i"']),
     (HEAD + "steps:\n  a: {kind: sleep, matrix: {i: {range: [0, 1000000000]}}, params: {index: \"${matrix.i}\"}}\n",
      ["1000000000"]),
     (HEAD + "steps: " + "[" * 80000, ["p.yaml:3:"]),
@@ -91,12 +91,14 @@ def test_a_missing_source(place):
     refused(place, HEAD + "sources: {t: no/such.csv}\n" + TRAIN, "no/such.csv", "p.yaml:3:")
 
 
-@pytest.mark.parametrize("options", [["-p", "sed=7"], ["--set", "train.params.modle=x"], ["--force=nothing"],
-                                     ["--only", "nothing"], ["--frobnicate"], ["-p", "seed"], ["--slots", "-1"]])
-def test_a_bad_option(iris, options):
+@pytest.mark.parametrize("options, word", [
+    (["-p", "sed=7"], 'did you mean "seed"'), (["--set", "train.params.modle=x"], 'did you mean "model"'),
+    (["--force=nothing"], '"nothing"'), (["--only", "nothing"], '"nothing"'), (["--frobnicate"], "frobnicate"),
+    (["-p", "seed"], "NAME=VALUE"), (["--slots", "-1"], "--slots")])
+def test_a_bad_option(iris, options, word):
     result = iris.broker("run", "configs/iris.yaml", *options)
     assert result.code == 2 and result.out == "", result
-    assert options[-1].split("=")[0].lstrip("-").split(".")[0] in result.err, result
+    assert word in result.err, result
 
 
 # ---- tables: known only when a task reads them, so the task fails, at once and for good ----
@@ -117,7 +119,7 @@ ROWS = "a,y\n" + "".join(f"{i}.5,{'uv'[i % 2]}\n" for i in range(20))
 
 @pytest.mark.parametrize("table, words", [
     (ROWS.replace("3.5,v", "3.5,v,9"), ["5", "fields"]),
-    (ROWS.replace("a,y", "a,z"), ['"y"', "z"]),
+    (ROWS.replace("a,y", "a,z"), ["`y`", "z"]),
     (ROWS.replace("3.5,", "three,"), ["three", "a", "5"]),
     (ROWS.replace("3.5,", "nan,"), ["nan", "a", "5"]),
     (ROWS.replace("3.5,", ","), ["a", "5"]),

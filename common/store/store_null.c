@@ -1,0 +1,120 @@
+/* A store that keeps nothing and says it has everything: what is put is only hashed. For plans, which need ids and must
+ * leave no trace. */
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/mem.h"
+#include "common/crypto/hash.h"
+#include "common/fs.h"
+#include "common/store/backend.h"
+
+enum { PIECE_BYTES = 256 << 10 };
+
+static enum status null_open(const char *url, struct store **out, struct err *err)
+{
+    if (strcmp(url, "null:") != 0)
+        return err_set(err, E_INVALID,
+                       "%s: a store that keeps nothing has no name; write \"null:\"", url);
+    *out = mem_alloc(sizeof **out);
+    return OK;
+}
+
+static void null_close(struct store *store)
+{
+    mem_free(store);
+}
+
+static enum status null_put_file(struct store *store, const char *path, struct id *id,
+                                 uint64_t *bytes, struct err *err)
+{
+    (void)store;
+    AUTO(fs_close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fs_error(err, errno, path, "opening it");
+    AUTO(mem_free) uint8_t *piece = mem_alloc(PIECE_BYTES);
+    struct hasher hasher;
+    hash_init(&hasher, NULL);
+    *bytes = 0;
+    for (ssize_t n; (n = read(fd, piece, PIECE_BYTES)) != 0; *bytes += (uint64_t)n) {
+        if (n < 0)
+            return fs_error(err, errno, path, "reading it");
+        hash_update(&hasher, piece, (size_t)n);
+    }
+    hash_final(&hasher, id);
+    return OK;
+}
+
+static enum status null_put(struct store *store, enum store_space space, const struct id *id,
+                            const void *data, size_t bytes, struct err *err)
+{
+    (void)store, (void)space, (void)id, (void)data, (void)bytes, (void)err;
+    return OK;
+}
+
+static enum status null_get_file(struct store *store, const struct id *id, bool is_second,
+                                 const char *path, struct id *seen, struct err *err)
+{
+    (void)is_second, (void)path, (void)seen;
+    return store_absent(store, STORE_BLOBS, id, err);
+}
+
+static enum status null_get(struct store *store, enum store_space space, const struct id *id,
+                            bool is_second, struct buf *out, struct err *err)
+{
+    (void)is_second, (void)out;
+    return store_absent(store, space, id, err);
+}
+
+static enum status null_has(struct store *store, const struct id *ids, size_t count, bool *has,
+                            struct err *err)
+{
+    (void)store, (void)ids, (void)err;
+    memset(has, true, count);
+    return OK;
+}
+
+static enum status null_list(struct store *store,
+                             enum status (*visit)(void *, const struct id *, uint64_t,
+                                                  struct err *),
+                             void *context, struct err *err)
+{
+    (void)store, (void)visit, (void)context, (void)err;
+    return OK;
+}
+
+static enum status null_remove(struct store *store, const struct id *id, struct err *err)
+{
+    (void)store, (void)id, (void)err;
+    return OK;
+}
+
+static enum status null_quarantine(struct store *store, enum store_space space, const struct id *id,
+                                   struct err *err)
+{
+    (void)store, (void)space, (void)id, (void)err;
+    return OK;
+}
+
+static enum status null_flush(struct store *store, struct err *err)
+{
+    (void)store, (void)err;
+    return OK;
+}
+
+const struct store_backend store_null = {
+    .scheme = "null:",
+    .open = null_open,
+    .close = null_close,
+    .put_file = null_put_file,
+    .put = null_put,
+    .get_file = null_get_file,
+    .get = null_get,
+    .has = null_has,
+    .list = null_list,
+    .remove = null_remove,
+    .quarantine = null_quarantine,
+    .flush = null_flush,
+};
