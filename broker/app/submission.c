@@ -79,6 +79,12 @@ static enum status parse(struct submission *s, struct err *err)
 static enum status resolve_sources(struct submission *s, struct store *store,
                                    const char *cache_path, struct err *err)
 {
+    bool saves = store != NULL;
+    AUTO(store_close) struct store *hasher = NULL;
+    if (!store) {
+        TRY(store_open("null:", &hasher, err));
+        store = hasher;
+    }
     const char *slash = strrchr(s->file, '/');
     const char *base = slash ? arena_text(&s->arena, s->file, (size_t)(slash - s->file)) : ".";
     if (slash == s->file)
