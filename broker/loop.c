@@ -6,28 +6,34 @@
 #include <time.h>
 
 #include "broker/loop_batch.h"
+#include "broker/loop_end.h"
+#include "broker/loop_expect.h"
 #include "common/base/mem.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/store/tree.h"
 
 /* Rounds of commit and look-up within one beat: a chain of early cutoffs goes on without sleeping
  * between. */
-enum { ROUNDS_MAX = 8, RETRY_COMMIT_MS = 200, RESOLVE_BATCH = 1000 };
+enum { ROUNDS_MAX = 8, RETRY_COMMIT_MS = 200, UNSENT_MS = 10, RESOLVE_BATCH = 1000 };
 
 struct loop {
     struct loop_options options;
     struct sched *sched;
     struct sched_actions actions;
     struct loop_batch batch;
-    ms_t wake_at;        /* the scheduler's wish */
-    bool is_committing;  /* a commit is under way: nothing is stepped */
-    bool is_waiting;     /* the last commit failed; told once */
-    ms_t retry_at;       /* when it is tried again */
-    enum status failure; /* of an action carried out inside a callback; ends the loop */
-    struct err error;
-    const uint8_t *record; /* of the DONE being stepped */
-    size_t record_bytes;
+    ms_t wake_at;       /* the scheduler's wish */
+    bool is_committing; /* a commit is under way: nothing is stepped */
+    bool is_waiting;    /* the last commit failed; told once */
+    ms_t retry_at;      /* when it is tried again */
+    ms_t waiting_since;
+    ms_t stalled_ms; /* spent waiting for state and store: the scheduler's clock stands still */
+    ms_t now;        /* the scheduler's time of this beat */
+    struct loop_endings endings;
+    /* Of the DONE being stepped. */
+    const struct router_record *record;
+    struct id record_action; /* its action's key, if it has task inputs */
+    bool has_action;
+    struct loop_expect expect;
     struct id action; /* of the RESOLVED being stepped */
     struct loop_stats stats;
 };
@@ -40,11 +46,15 @@ struct loop *loop_new(const struct loop_options *options)
     loop->sched = sched_new(&sched);
     loop->wake_at = MS_NEVER;
     loop_batch_init(&loop->batch);
+    loop_endings_init(&loop->endings);
+    loop_expect_init(&loop->expect);
     return loop;
 }
 
 void loop_free(struct loop *loop)
 {
+    loop_endings_fini(&loop->endings);
+    loop_expect_fini(&loop->expect);
     sched_free(loop->sched);
     sched_actions_fini(&loop->actions);
     loop_batch_fini(&loop->batch);
@@ -73,14 +83,28 @@ void loop_put_run(struct loop *loop, const char *id, const uint8_t *document, si
 
 bool loop_is_idle(const struct loop *loop)
 {
-    return !loop->is_committing && loop_batch_is_empty(&loop->batch);
+    return !loop->is_committing && loop_batch_is_empty(&loop->batch) &&
+           loop_endings_is_empty(&loop->endings) && !loop->batch.resolves.count &&
+           (!loop->options.router || router_is_idle(loop->options.router));
 }
 
 /* ---- actions ---- */
 
+/* The action of the task, which its record must name too. */
+static struct id action_key(struct loop *loop, const struct sched_action *action,
+                            const struct sched_task_info *info)
+{
+    struct id key = loop_batch_action(&loop->batch, info->spec, info->spec_bytes, action->inputs,
+                                      action->input_count);
+    loop_expect_put(&loop->expect, action->task, &key);
+    return key;
+}
+
 static void send_task(struct loop *loop, const struct sched_action *action,
                       const struct sched_task_info *info)
 {
+    if (action->input_count)
+        action_key(loop, action, info);
     struct mp_view inputs = loop_batch_inputs(&loop->batch, action->inputs, action->input_count);
     struct task_msg message = {.attempt = {info->id, action->attempt},
                                .spec = info->spec,
@@ -101,51 +125,12 @@ static void acknowledge(struct loop *loop, uint64_t handle)
         router_ack(loop->options.router, handle);
 }
 
-static void check_one(struct loop *loop, const struct artifact *artifact, struct buf *missing)
+static void persist(struct loop *loop, const struct sched_action *action,
+                    const struct sched_task_info *info)
 {
-    bool has = false;
-    struct err err = {0};
-    enum status status = artifact->is_tree
-                             ? tree_check(loop->options.store, &artifact->id, missing, &err)
-                             : store_has(loop->options.store, &artifact->id, 1, &has, &err);
-    if (status == E_NOTFOUND || status == E_CORRUPT || (status == OK && !artifact->is_tree && !has))
-        buf_put(missing, &artifact->id, sizeof artifact->id);
-    else if (status != OK) {
-        loop->failure = status;
-        loop->error = err;
-    }
-}
-
-static void step(struct loop *loop, struct sched_event *event);
-
-/* Are the results there? A tree that lacks a file counts as missing itself: that is what its
- * producer makes again. */
-static void check(struct loop *loop, const struct sched_action *action)
-{
-    AUTO(buf_fini) struct buf missing = buf_init(0), inside = buf_init(0);
-    for (uint32_t i = 0; i < action->input_count; i++) {
-        const struct artifact *artifact = &action->inputs[i];
-        check_one(loop, artifact, artifact->is_tree ? &inside : &missing);
-        if (inside.count)
-            buf_put(&missing, &artifact->id, sizeof artifact->id);
-        buf_clear(&inside);
-    }
-    struct sched_event event = {
-        .type = SCHED_CHECKED,
-        .checked = {.run = action->run,
-                    .missing = (const struct id *)(const void *)missing.bytes,
-                    .missing_count = (uint32_t)(missing.count / sizeof(struct id))}};
-    step(loop, &event);
-}
-
-/* Flushed, then over: what is reported survives a power loss. */
-static void end_run(struct loop *loop, uint32_t run)
-{
-    loop->failure = store_flush(loop->options.store, &loop->error);
-    if (loop->failure == OK)
-        loop->failure = state_flush(loop->options.state, &loop->error);
-    if (loop->failure == OK && loop->options.hooks.run_over)
-        loop->options.hooks.run_over(loop->options.hooks.context, run);
+    loop_batch_record(&loop->batch, router_frame(loop->options.router, action->frame),
+                      action->frame, loop->record, &info->id,
+                      loop->has_action ? &loop->record_action : NULL, action->is_replacement);
 }
 
 static void log_dropped(const struct sched_action *action, const struct sched_task_info *info)
@@ -155,83 +140,121 @@ static void log_dropped(const struct sched_action *action, const struct sched_ta
               action->attempt);
 }
 
-/* Visible actions are carried out as they come: the scheduler gives them only when what they rest
- * on is committed. */
-static void perform(struct loop *loop, const struct sched_action *action)
+static void publish(struct loop *loop, const struct sched_action *action)
 {
     const struct loop_hooks *hooks = &loop->options.hooks;
+    if (hooks->published)
+        hooks->published(hooks->context, action->run, action->task);
+}
+
+static void perform_on_task(struct loop *loop, const struct sched_action *action)
+{
     struct router *router = loop->options.router;
-    struct sched_task_info info;
-    bool has_task = action->type != SCHED_ACK && action->type != SCHED_CHECK &&
-                    action->type != SCHED_WAKE_AT && action->type != SCHED_RUN_OVER &&
-                    !action->unknown;
-    struct attempt attempt = {.number = action->attempt};
-    if (has_task)
+    struct sched_task_info info = {0};
+    if (!action->unknown)
         sched_task_info(loop->sched, action->task, &info);
-    if (has_task || action->unknown)
-        attempt.task = has_task ? info.id : *action->unknown;
+    struct attempt attempt = {action->unknown ? *action->unknown : info.id, action->attempt};
     switch (action->type) {
-    case SCHED_PERSIST:
-        loop_batch_record(&loop->batch, router_frame(router, action->frame), action->frame,
-                          loop->record, loop->record_bytes, &info.id, action->is_replacement);
-        break;
+    case SCHED_PERSIST: persist(loop, action, &info); break;
     case SCHED_ALIAS: loop_batch_alias(&loop->batch, &info.id, &loop->action); break;
     case SCHED_FORGET: loop_batch_removal(&loop->batch, &info.id); break;
     case SCHED_RESOLVE:
-        loop_batch_resolve(&loop->batch, action->task, info.spec, info.spec_bytes, action->inputs,
-                           action->input_count);
+        loop_batch_resolve(&loop->batch, action->task, action_key(loop, action, &info));
         break;
     case SCHED_ASSIGN: send_task(loop, action, &info); break;
     case SCHED_REVOKE: router_revoke(router, action->worker, &attempt); break;
     case SCHED_KILL: router_kill(router, action->worker, &attempt); break;
-    case SCHED_ACK: acknowledge(loop, action->frame); break;
     case SCHED_DROPPED: log_dropped(action, &info); break;
-    case SCHED_PUBLISH:
-        if (hooks->published)
-            hooks->published(hooks->context, action->run, action->task);
-        break;
-    case SCHED_WAKE_AT: loop->wake_at = action->at; break;
-    case SCHED_CHECK: check(loop, action); break;
-    case SCHED_RUN_OVER: end_run(loop, action->run); break;
+    default: break;
     }
 }
 
-/* CHECK is answered by a step of its own, so it comes last: what the other actions point at lives
- * until the next step. The list is taken away meanwhile. */
+/* Visible actions are carried out as they come: the scheduler gives them only when what they rest
+ * on is committed. */
+static void perform(struct loop *loop, const struct sched_action *action)
+{
+    switch (action->type) {
+    case SCHED_ACK: acknowledge(loop, action->frame); break;
+    case SCHED_PUBLISH: publish(loop, action); break;
+    case SCHED_WAKE_AT: loop->wake_at = action->at; break;
+    case SCHED_CHECK:
+        loop_endings_check(&loop->endings, action->run, action->inputs, action->input_count);
+        break;
+    case SCHED_RUN_OVER: loop_endings_over(&loop->endings, action->run); break;
+    default: perform_on_task(loop, action); break;
+    }
+}
+
+/* The list is taken away: a hook may step again. */
 static void step(struct loop *loop, struct sched_event *event)
 {
     struct sched_actions actions = loop->actions;
     loop->actions = (struct sched_actions){0};
     actions.count = 0;
-    event->now = clock_ms();
-    int64_t begun_us = clock_us();
+    event->now = loop->now;
     sched_step(loop->sched, event, &actions);
-    loop->stats.step_us += clock_us() - begun_us;
-    for (size_t i = 0; i < actions.count && loop->failure == OK; i++)
-        if (actions.items[i].type != SCHED_CHECK)
-            perform(loop, &actions.items[i]);
-    for (size_t i = 0; i < actions.count && loop->failure == OK; i++)
-        if (actions.items[i].type == SCHED_CHECK)
-            perform(loop, &actions.items[i]);
+    for (size_t i = 0; i < actions.count; i++)
+        perform(loop, &actions.items[i]);
     sched_actions_fini(&loop->actions);
     loop->actions = actions;
 }
 
+static void look_at_clock(struct loop *loop)
+{
+    loop->now = clock_ms() - loop->stalled_ms;
+}
+
 void loop_step(struct loop *loop, struct sched_event *event)
 {
+    look_at_clock(loop);
+    if (event->type == SCHED_GONE && loop->options.router)
+        router_forget(loop->options.router, event->gone.worker);
     step(loop, event);
 }
 
 /* ---- the four beats ---- */
 
-static void receive_event(void *context, struct sched_event *event, const uint8_t *record,
-                          size_t record_bytes)
+/* A record of other work than the task's must not be kept under its id: the attempt has failed. */
+static void refuse_record(struct loop *loop, const struct sched_event *done)
+{
+    static const char text[] = "its worker returned the record of another action";
+    char hex[ID_HEX_BYTES];
+    log_event(LOG_ERROR, "record.refused", "task=%s worker=%s",
+              id_hex(&done->done.attempt.task, hex),
+              router_worker_name(loop->options.router, done->done.worker));
+    struct sched_event failed = {.type = SCHED_FAILED,
+                                 .failed = {.worker = done->done.worker,
+                                            .attempt = done->done.attempt,
+                                            .code = E_PROTOCOL,
+                                            .text = text,
+                                            .text_bytes = sizeof text - 1,
+                                            .frame = done->done.frame}};
+    step(loop, &failed);
+}
+
+static bool did_as_told(struct loop *loop, const struct sched_event *done,
+                        const struct record *record)
+{
+    struct sched_task_info info;
+    uint32_t task = sched_task_find(loop->sched, &done->done.attempt.task);
+    if (task == UINT32_MAX) /* the scheduler knows what to do with it */
+        return true;
+    sched_task_info(loop->sched, task, &info);
+    struct mp_view spec = {info.spec, info.spec_bytes};
+    return loop_expect_check(&loop->expect, task, spec, record, &loop->has_action,
+                             &loop->record_action);
+}
+
+static void receive_event(void *context, struct sched_event *event,
+                          const struct router_record *record)
 {
     struct loop *loop = context;
     loop->record = record;
-    loop->record_bytes = record_bytes;
     loop->stats.results += event->type == SCHED_DONE;
-    step(loop, event);
+    if (event->type == SCHED_DONE && !did_as_told(loop, event, record->view))
+        refuse_record(loop, event);
+    else
+        step(loop, event);
 }
 
 static enum status begin_commit(struct loop *loop, struct err *err)
@@ -239,49 +262,55 @@ static enum status begin_commit(struct loop *loop, struct err *err)
     struct state_batch batch;
     loop_batch_view(&loop->batch, &batch);
     TRY(state_begin(loop->options.state, &batch, err));
+    if (!loop->is_waiting)
+        loop->waiting_since = clock_ms();
     loop->is_committing = true;
     return OK;
 }
 
-static bool can_be_waited_for(enum status status)
-{
-    return status == E_FULL || status == E_IO || status == E_UNREACHABLE || status == E_NOMEM;
-}
-
-/* A commit that fails is tried again: a full disk or a state that is away pauses the run and loses
- * nothing. */
-static enum status wait_for_state(struct loop *loop, enum status status, struct err *err)
+/* What fails is tried again: a full disk, or a state or store that is away, pauses the run and
+ * loses nothing. Returns what can't be waited for. */
+static enum status wait_or_fail(struct loop *loop, enum status status, struct err *err)
 {
     char quoted[2 * ERR_TEXT_BYTES];
-    if (!can_be_waited_for(status))
+    if (status != E_FULL && status != E_IO && status != E_UNREACHABLE && status != E_NOMEM)
         return status;
-    if (!loop->is_waiting)
-        log_event(LOG_ERROR, "state.waiting", "reason=%s",
+    if (!loop->is_waiting) {
+        log_event(LOG_WARN, "state.waiting", "reason=%s",
                   log_quote(err->text, quoted, sizeof quoted));
+        loop->waiting_since = clock_ms();
+    }
     loop->is_waiting = true;
     loop->is_committing = false;
     loop->retry_at = clock_ms() + RETRY_COMMIT_MS;
     return OK;
 }
 
+static void go_on(struct loop *loop)
+{
+    if (loop->is_waiting || loop->is_committing)
+        loop->stalled_ms += clock_ms() - loop->waiting_since;
+    if (loop->is_waiting)
+        log_event(LOG_WARN, "state.back", "after_ms=%lld",
+                  (long long)(clock_ms() - loop->waiting_since));
+    loop->is_waiting = loop->is_committing = false;
+    look_at_clock(loop);
+}
+
 /* Commits what the beat gathered. Sets *is_durable when nothing is left to wait for. */
 static enum status commit(struct loop *loop, bool *is_durable, struct err *err)
 {
     *is_durable = false;
-    if (loop->is_waiting && clock_ms() < loop->retry_at)
-        return OK;
     int64_t begun_us = clock_us();
     enum status status = loop->is_committing ? OK : begin_commit(loop, err);
     if (status == OK)
         status = state_poll(loop->options.state, is_durable, err);
     loop->stats.commit_us += clock_us() - begun_us;
     if (status != OK)
-        return wait_for_state(loop, status, err);
+        return wait_or_fail(loop, status, err);
     if (!*is_durable)
         return OK;
-    if (loop->is_waiting)
-        log_event(LOG_WARN, "state.back", "commits=%llu", (unsigned long long)loop->stats.commits);
-    loop->is_waiting = loop->is_committing = false;
+    go_on(loop);
     loop->stats.commits++;
     loop_batch_clear(&loop->batch);
     struct sched_event event = {.type = SCHED_COMMITTED};
@@ -347,15 +376,63 @@ static enum status resolve(struct loop *loop, struct err *err)
     return status;
 }
 
+/* Flushed, then over: what is reported survives a power loss. */
+static enum status end_run(struct loop *loop, const struct loop_ending *ending, struct err *err)
+{
+    TRY(store_flush(loop->options.store, err));
+    TRY(state_flush(loop->options.state, err));
+    go_on(loop);
+    if (loop->options.hooks.run_over)
+        loop->options.hooks.run_over(loop->options.hooks.context, ending->run);
+    return OK;
+}
+
+static enum status check_run(struct loop *loop, const struct loop_ending *ending, struct err *err)
+{
+    AUTO(buf_fini) struct buf missing = buf_init(0);
+    TRY(loop_ending_find_missing(ending, loop->options.store, &missing, err));
+    go_on(loop);
+    struct sched_event event = {
+        .type = SCHED_CHECKED,
+        .checked = {.run = ending->run,
+                    .missing = (const struct id *)(const void *)missing.bytes,
+                    .missing_count = (uint32_t)(missing.count / sizeof(struct id))}};
+    step(loop, &event);
+    return OK;
+}
+
+/* What fails stays there, to be tried again. */
+static enum status end_one(struct loop *loop, struct err *err)
+{
+    struct loop_ending ending = loop_endings_first(&loop->endings);
+    enum status status =
+        ending.is_over ? end_run(loop, &ending, err) : check_run(loop, &ending, err);
+    if (status != OK)
+        return wait_or_fail(loop, status, err);
+    loop_endings_drop_first(&loop->endings);
+    return OK;
+}
+
+/* Commits, looks up and ends runs until nothing of it is left, or the other beats want their turn.
+ */
 static enum status settle(struct loop *loop, struct err *err)
 {
+    if (loop->is_waiting && clock_ms() < loop->retry_at)
+        return OK;
     for (int round = 0; round < ROUNDS_MAX; round++) {
         bool is_durable = true;
         if (!loop_batch_is_empty(&loop->batch))
             TRY(commit(loop, &is_durable, err));
-        if (!is_durable || !loop->batch.resolves.count)
+        if (!is_durable)
             return OK;
-        TRY(resolve(loop, err));
+        if (loop->batch.resolves.count)
+            TRY(resolve(loop, err));
+        else if (!loop_endings_is_empty(&loop->endings))
+            TRY(end_one(loop, err));
+        else
+            return OK;
+        if (loop->is_waiting)
+            return OK;
     }
     return OK;
 }
@@ -363,13 +440,16 @@ static enum status settle(struct loop *loop, struct err *err)
 static ms_t sleep_ms(const struct loop *loop, ms_t max_ms)
 {
     ms_t now = clock_ms(), until = now + max_ms;
-    if (loop->batch.resolves.count ||
-        (!loop_batch_is_empty(&loop->batch) && !loop->is_waiting && !loop->is_committing))
+    bool has_work = loop->batch.resolves.count || !loop_endings_is_empty(&loop->endings) ||
+                    !loop_batch_is_empty(&loop->batch);
+    if (loop->is_waiting)
+        return loop->retry_at > now ? loop->retry_at - now : 0;
+    if (has_work && !loop->is_committing)
         return 0;
-    if (loop->wake_at < until)
-        until = loop->wake_at;
-    if (loop->is_waiting && loop->retry_at < until)
-        until = loop->retry_at;
+    if (loop->wake_at != MS_NEVER && loop->wake_at + loop->stalled_ms < until)
+        until = loop->wake_at + loop->stalled_ms;
+    if (loop->options.router && !router_is_idle(loop->options.router) && until > now + UNSENT_MS)
+        until = now + UNSENT_MS; /* a peer's full queue is not announced when it has room again */
     return until > now ? until - now : 0;
 }
 
@@ -377,10 +457,11 @@ static void sleep_until_ready(struct loop *loop, ms_t max_ms)
 {
     struct pollfd fds[3] = {{.fd = -1}, {.fd = -1}, {.fd = -1}};
     ms_t ms = sleep_ms(loop, max_ms);
-    if (ms == 0 || (loop->options.router && router_is_ready(loop->options.router)))
+    bool is_deaf = loop->is_waiting || loop->is_committing;
+    if (ms == 0 || (!is_deaf && loop->options.router && router_is_ready(loop->options.router)))
         return;
-    fds[0] = (struct pollfd){.fd = loop->options.router ? router_fd(loop->options.router) : -1,
-                             .events = POLLIN};
+    if (!is_deaf && loop->options.router)
+        fds[0] = (struct pollfd){.fd = router_fd(loop->options.router), .events = POLLIN};
     fds[1] = (struct pollfd){.fd = loop->options.wake_fd, .events = POLLIN};
     fds[2] = (struct pollfd){.fd = state_fd(loop->options.state), .events = POLLIN};
     struct timespec timeout = {ms / 1000, ms % 1000 * 1000000};
@@ -389,7 +470,7 @@ static void sleep_until_ready(struct loop *loop, ms_t max_ms)
 
 static void tick(struct loop *loop)
 {
-    if (clock_ms() < loop->wake_at)
+    if (loop->now < loop->wake_at)
         return;
     struct sched_event event = {.type = SCHED_TICK};
     loop->wake_at = MS_NEVER;
@@ -399,19 +480,15 @@ static void tick(struct loop *loop)
 enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err)
 {
     int64_t begun_us = clock_us();
-    /* While a commit is under way sockets fill up and time stands still: a slow state expires no
-     * lease. */
+    /* Meanwhile sockets fill up and time stands still: a slow state expires no lease. */
     if (!loop->is_committing && !loop->is_waiting) {
+        look_at_clock(loop);
         if (loop->options.router)
-            TRY(router_receive(loop->options.router, clock_ms(), receive_event, loop, err));
+            TRY(router_receive(loop->options.router, loop->now, receive_event, loop, err));
         tick(loop);
+        loop->stats.step_us += clock_us() - begun_us;
     }
-    if (loop->failure == OK)
-        TRY(settle(loop, err));
-    if (loop->failure != OK) {
-        *err = loop->error;
-        return loop->failure;
-    }
+    TRY(settle(loop, err));
     if (loop->options.router)
         TRY(router_flush(loop->options.router, err));
     int64_t beat_us = clock_us() - begun_us;

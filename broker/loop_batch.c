@@ -79,30 +79,19 @@ static uint32_t frame_index(struct loop_batch *batch, const struct router_frame 
     return COUNT_OF(&batch->frames, struct mp_view) - 1;
 }
 
-/* A record holds its action as it is hashed, so its key needs nothing else. A task without task
- * inputs is found by its own id alone: its action says the same. */
-static bool action_of(const uint8_t *bytes, size_t count, struct id *out)
-{
-    struct record record;
-    struct task_spec action;
-    if (record_parse(bytes, count, &record, NULL) != OK ||
-        task_spec_parse(record.action, record.action_bytes, &action, NULL) != OK ||
-        !action.input_count)
-        return false;
-    hash_bytes(PERSON_ACTION, record.action, record.action_bytes, out);
-    return true;
-}
-
 void loop_batch_record(struct loop_batch *batch, const struct router_frame *frame, uint64_t handle,
-                       const uint8_t *record, size_t record_bytes, const struct id *task,
-                       bool replaces)
+                       const struct router_record *record, const struct id *task,
+                       const struct id *action, bool replaces)
 {
     struct state_record entry = {.task = *task,
                                  .frame = frame_index(batch, frame, handle),
-                                 .offset = (uint32_t)(record - frame->bytes),
-                                 .bytes = (uint32_t)record_bytes};
-    ASSERT(record >= frame->bytes && entry.offset + record_bytes <= frame->count);
-    entry.has_action = action_of(record, record_bytes, &entry.action);
+                                 .offset = (uint32_t)(record->bytes - frame->bytes),
+                                 .bytes = (uint32_t)record->count};
+    ASSERT(record->bytes >= frame->bytes && entry.offset + record->count <= frame->count);
+    if (action) {
+        entry.has_action = true;
+        entry.action = *action;
+    }
     if (replaces)
         loop_batch_removal(batch, task);
     buf_put(&batch->records, &entry, sizeof entry);
@@ -128,17 +117,23 @@ void loop_batch_run(struct loop_batch *batch, const char *id, const uint8_t *doc
     buf_put(&batch->runs, &run, sizeof run);
 }
 
-void loop_batch_resolve(struct loop_batch *batch, uint32_t task, const uint8_t *spec,
-                        size_t spec_bytes, const struct artifact *inputs, uint32_t input_count)
+struct id loop_batch_action(struct loop_batch *batch, const uint8_t *spec, size_t spec_bytes,
+                            const struct artifact *inputs, uint32_t input_count)
 {
     struct task_spec parsed;
-    struct resolve resolve = {.task = task};
+    struct id action;
     ASSERT(task_spec_parse(spec, spec_bytes, &parsed, NULL) == OK); /* we made it */
     buf_clear(&batch->scratch);
     size_t need = task_spec_action(&parsed, inputs, input_count, NULL, 0);
     uint8_t *room = buf_reserve(&batch->scratch, need);
     ASSERT(need && task_spec_action(&parsed, inputs, input_count, room, need) == need);
-    hash_bytes(PERSON_ACTION, room, need, &resolve.action);
+    hash_bytes(PERSON_ACTION, room, need, &action);
+    return action;
+}
+
+void loop_batch_resolve(struct loop_batch *batch, uint32_t task, struct id action)
+{
+    struct resolve resolve = {task, action};
     buf_put(&batch->resolves, &resolve, sizeof resolve);
 }
 

@@ -34,17 +34,20 @@ bool loop_batch_is_empty(const struct loop_batch *batch);
 void loop_batch_clear(struct loop_batch *batch); /* but the resolves */
 void loop_batch_view(const struct loop_batch *batch, struct state_batch *out);
 
-/* A record within a held frame. `replaces`: the one that is there is removed in the same commit. */
+/* A record within a held frame. `action` is NULL for a task without task inputs. `replaces`: the
+ * one that is there is removed in the same commit. */
 void loop_batch_record(struct loop_batch *batch, const struct router_frame *frame, uint64_t handle,
-                       const uint8_t *record, size_t record_bytes, const struct id *task,
-                       bool replaces);
+                       const struct router_record *record, const struct id *task,
+                       const struct id *action, bool replaces);
 void loop_batch_alias(struct loop_batch *batch, const struct id *task, const struct id *action);
 void loop_batch_removal(struct loop_batch *batch, const struct id *task);
 void loop_batch_run(struct loop_batch *batch, const char *id, const uint8_t *document,
                     size_t bytes); /* copied */
-/* Hashes the action of a spec with its inputs resolved, to be looked up. */
-void loop_batch_resolve(struct loop_batch *batch, uint32_t task, const uint8_t *spec,
-                        size_t spec_bytes, const struct artifact *inputs, uint32_t input_count);
+/* The action key of a spec whose inputs are resolved. */
+struct id loop_batch_action(struct loop_batch *batch, const uint8_t *spec, size_t spec_bytes,
+                            const struct artifact *inputs, uint32_t input_count);
+/* To be looked up. */
+void loop_batch_resolve(struct loop_batch *batch, uint32_t task, struct id action);
 /* Encoded array of artifacts, valid until the next call that encodes. */
 struct mp_view loop_batch_inputs(struct loop_batch *batch, const struct artifact *inputs,
                                  uint32_t count);

@@ -16,12 +16,15 @@ struct sink {
     ms_t now;
     router_event_fn *on_event;
     void *context;
+    uint32_t *result_count; /* so far */
 };
+
+enum { PROBE_MS = 1000 };
 
 static void emit(const struct sink *sink, struct sched_event *event)
 {
     event->now = sink->now;
-    sink->on_event(sink->context, event, NULL, 0);
+    sink->on_event(sink->context, event, NULL);
 }
 
 /* ---- refusing ---- */
@@ -105,6 +108,16 @@ static enum status find_or_put(struct router *router, const uint8_t *routing_id,
     return sessions_put(&router->sessions, routing_id, bytes, worker, err);
 }
 
+/* Another program under a routing id that we know: the one before it is gone. */
+static void leave_to_another(const struct sink *sink, const uint8_t *routing_id, size_t bytes,
+                             const uint8_t instance[INSTANCE_BYTES])
+{
+    uint32_t worker = sessions_find(&sink->router->sessions, routing_id, bytes);
+    const struct session *session = sessions_get(&sink->router->sessions, worker);
+    if (session && session->is_known && memcmp(session->instance, instance, INSTANCE_BYTES) != 0)
+        drop_worker(sink, worker, false, E_GONE);
+}
+
 static void receive_hello(const struct sink *sink, const uint8_t *routing_id, size_t routing_bytes,
                           const uint8_t *frame, size_t bytes)
 {
@@ -117,6 +130,8 @@ static void receive_hello(const struct sink *sink, const uint8_t *routing_id, si
         status =
             err_set(&err, E_FENCED, "a broker of epoch %llu leads, this one has %llu",
                     (unsigned long long)hello.epoch, (unsigned long long)router->options.epoch);
+    if (status == OK)
+        leave_to_another(sink, routing_id, routing_bytes, hello.instance);
     struct err full = {0};
     if (find_or_put(router, routing_id, routing_bytes, status == OK ? hello.instance : NULL,
                     &worker, &full) != OK) {
@@ -132,7 +147,7 @@ static void receive_hello(const struct sink *sink, const uint8_t *routing_id, si
     memcpy(session->public_key, hello.public_key, PUBLIC_KEY_BYTES);
     memcpy(session->name, hello.name, hello.name_bytes);
     session->name[hello.name_bytes] = 0;
-    session->is_known = true;
+    session->is_known = session->was_heard = true;
     struct sched_event event = {.type = SCHED_HELLO};
     event.hello.worker = worker;
     memcpy(event.hello.instance, hello.instance, INSTANCE_BYTES);
@@ -201,7 +216,9 @@ static void emit_done(const struct sink *sink, const struct entry *entry, struct
     event->done.outputs = entry->record.output_count ? outputs + entry->first_output : NULL;
     event->done.output_count = entry->record.output_count;
     event->now = sink->now;
-    sink->on_event(sink->context, event, entry->result.record, entry->result.record_bytes);
+    struct router_record record = {entry->result.record, entry->result.record_bytes,
+                                   &entry->record};
+    sink->on_event(sink->context, event, &record);
 }
 
 static void emit_failed(const struct sink *sink, const struct entry *entry, uint32_t worker,
@@ -246,6 +263,7 @@ static enum status receive_results(const struct sink *sink, uint32_t worker, zmq
         return status;
     }
     held->open_results = count;
+    *sink->result_count += count;
     for (uint32_t i = 0; i < count; i++) {
         struct sched_event event = {.done = {.worker = worker, .frame = handle, .index = i}};
         if (router->entries[i].result.code == OK)
@@ -325,7 +343,7 @@ static void receive_frame(const struct sink *sink, zmq_msg_t *from, zmq_msg_t *m
     const uint8_t *routing_id = zmq_msg_data(from);
     size_t routing_bytes = zmq_msg_size(from);
     struct err err = {0};
-    arena_fini(&sink->router->arena);
+    arena_clear(&sink->router->arena);
     if (msg_type(zmq_msg_data(message), zmq_msg_size(message)) == MSG_HELLO) {
         receive_hello(sink, routing_id, routing_bytes, zmq_msg_data(message),
                       zmq_msg_size(message));
@@ -340,6 +358,7 @@ static void receive_frame(const struct sink *sink, zmq_msg_t *from, zmq_msg_t *m
         refuse(sink, worker, &err);
         return;
     }
+    sessions_get(&sink->router->sessions, worker)->was_heard = true;
     if (receive_message(sink, worker, message, &err) != OK)
         refuse(sink, worker, &err);
 }
@@ -354,31 +373,58 @@ static void drop_lost(const struct sink *sink)
     }
 }
 
+/* A peer that died leaves nothing to notice until something is sent to it. */
+static void probe_silent(struct router *router, ms_t now)
+{
+    if (now < router->probe_at)
+        return;
+    router->probe_at = now + PROBE_MS;
+    uint8_t frame[16];
+    struct mp_writer writer = mp_writer(frame, sizeof frame);
+    msg_write_batch_head(&writer, MSG_HEARTBEAT, 0);
+    for (uint32_t i = 0; i < router->sessions.count; i++) {
+        struct session *session = sessions_get(&router->sessions, i);
+        if (session && session->is_known && !session->was_heard)
+            router_send_frame(router, i, frame, writer.need);
+        if (session)
+            session->was_heard = false;
+    }
+}
+
 static bool receive_part(struct router *router, zmq_msg_t *part)
 {
     zmq_msg_init(part);
-    return zmq_msg_recv(part, router->socket, ZMQ_DONTWAIT) >= 0;
+    if (zmq_msg_recv(part, router->socket, ZMQ_DONTWAIT) >= 0)
+        return true;
+    zmq_msg_close(part);
+    return false;
+}
+
+static void drain(struct router *router)
+{
+    zmq_msg_t part;
+    for (bool has_more = true; has_more && receive_part(router, &part); zmq_msg_close(&part))
+        has_more = zmq_msg_more(&part);
 }
 
 enum status router_receive(struct router *router, ms_t now, router_event_fn *on_event,
                            void *context, struct err *err)
 {
     (void)err;
-    struct sink sink = {router, now, on_event, context};
-    zmq_msg_t from, message, extra;
+    uint32_t result_count = 0;
+    struct sink sink = {router, now, on_event, context, &result_count};
+    zmq_msg_t from, message;
+    probe_silent(router, now);
     drop_lost(&sink);
-    while (receive_part(router, &from)) {
-        bool has_more = zmq_msg_more(&from) && receive_part(router, &message);
-        if (has_more) {
-            bool is_one = !zmq_msg_more(&message);
-            for (bool more = !is_one; more; zmq_msg_close(&extra))
-                more = receive_part(router, &extra) && zmq_msg_more(&extra);
-            if (is_one) /* frames of several parts are not ours: dropped whole */
+    while (result_count < RECEIVE_RESULTS_MAX && receive_part(router, &from)) {
+        if (zmq_msg_more(&from) && receive_part(router, &message)) {
+            if (!zmq_msg_more(&message))
                 receive_frame(&sink, &from, &message);
+            else
+                drain(router); /* a message of several parts is not ours: dropped whole */
             zmq_msg_close(&message);
         }
         zmq_msg_close(&from);
     }
-    zmq_msg_close(&from);
     return OK;
 }

@@ -136,7 +136,9 @@ struct held *router_hold(struct router *router, zmq_msg_t *message, uint32_t wor
     zmq_msg_init(&held->message);
     zmq_msg_move(&held->message, message);
     /* A small message lies inside zmq_msg_t itself: its bytes are asked for only where it stays. */
-    memcpy(held->public_key, sessions_get(&router->sessions, worker)->public_key, PUBLIC_KEY_BYTES);
+    const struct session *session = sessions_get(&router->sessions, worker);
+    memcpy(held->public_key, session->public_key, PUBLIC_KEY_BYTES);
+    memcpy(held->instance, session->instance, INSTANCE_BYTES);
     held->frame = (struct router_frame){.bytes = zmq_msg_data(&held->message),
                                         .count = zmq_msg_size(&held->message),
                                         .worker = worker,
@@ -287,16 +289,26 @@ void router_kill(struct router *router, uint32_t worker, const struct attempt *a
     add_attempt(router, worker, BATCH_KILL, attempt);
 }
 
+/* The number that the frame's sender has by now; it may have left, or come back under another. */
+static uint32_t sender_of(const struct router *router, const struct held *held)
+{
+    const struct session *session = sessions_get(&router->sessions, held->frame.worker);
+    if (session && memcmp(session->instance, held->instance, INSTANCE_BYTES) == 0)
+        return held->frame.worker;
+    return sessions_find_instance(&router->sessions, held->instance);
+}
+
 void router_ack(struct router *router, uint64_t handle)
 {
     enum { SEQUENCE_BYTES = 9 };
     struct held *held = find_held(router, handle);
     if (!held)
         return;
-    struct mp_writer writer = add_entry(router, held->frame.worker, BATCH_ACK, SEQUENCE_BYTES);
+    uint32_t worker = sender_of(router, held);
+    struct mp_writer writer = add_entry(router, worker, BATCH_ACK, SEQUENCE_BYTES);
     if (writer.out)
         mp_write_uint(&writer, held->frame.sequence);
-    end_entry(router, held->frame.worker, BATCH_ACK, &writer);
+    end_entry(router, worker, BATCH_ACK, &writer);
     release(router, held);
 }
 
@@ -317,6 +329,17 @@ enum status router_flush(struct router *router, struct err *err)
     }
     router->dirty_count = left;
     return OK;
+}
+
+bool router_is_idle(const struct router *router)
+{
+    return router->dirty_count == 0;
+}
+
+void router_forget(struct router *router, uint32_t worker)
+{
+    if (sessions_get(&router->sessions, worker))
+        sessions_remove(&router->sessions, worker);
 }
 
 void router_dismiss(struct router *router)

@@ -7,6 +7,7 @@
 #include "broker/sched/sched.h"
 #include "common/base/buf.h"
 #include "proto/err.h"
+#include "proto/record.h"
 
 struct router;
 
@@ -35,11 +36,20 @@ struct router_frame {
     uint64_t sequence;
 };
 
-/* Receives every waiting frame and calls `on_event` for each event in it, in order. A frame with
- * any malformed entry is refused whole. For DONE, `record`/`record_bytes` is where the record lies
- * within the frame (frame offset = record − frame bytes). */
-typedef void router_event_fn(void *context, struct sched_event *event, const uint8_t *record,
-                             size_t record_bytes);
+/* The record of a DONE: where it lies in the held frame, and what it says. */
+struct router_record {
+    const uint8_t *bytes;
+    size_t count;
+    const struct record *view;
+};
+
+/* Receives what is waiting, until RECEIVE_RESULTS_MAX results have come, and calls `on_event` for
+ * each event in it, in order. A frame with any malformed entry is refused whole. `record` is NULL
+ * but for DONE. Peers that a send did not reach are GONE; those that were silent get a HEARTBEAT
+ * now and then, to find out. */
+enum { RECEIVE_RESULTS_MAX = 16384 /* a commit's worth: the other beats want their turn */ };
+typedef void router_event_fn(void *context, struct sched_event *event,
+                             const struct router_record *record);
 MUST_USE enum status router_receive(struct router *router, ms_t now, router_event_fn *on_event,
                                     void *context, struct err *err);
 const struct router_frame *router_frame(const struct router *router, uint64_t handle);
@@ -51,9 +61,13 @@ void router_assign(struct router *router, uint32_t worker, const struct task_msg
 void router_ack(struct router *router, uint64_t handle); /* and forgets the frame */
 void router_revoke(struct router *router, uint32_t worker, const struct attempt *attempt);
 void router_kill(struct router *router, uint32_t worker, const struct attempt *attempt);
+/* Is everything sent that was queued? */
+bool router_is_idle(const struct router *router);
 MUST_USE enum status router_flush(struct router *router, struct err *err);
 /* Tells every worker to finish and go (GOODBYE), for an embedded broker that is done. */
 void router_dismiss(struct router *router);
+/* Forgets a worker that is known to be gone. No event tells of it. */
+void router_forget(struct router *router, uint32_t worker);
 /* The worker's name as it gave it in HELLO. */
 const char *router_worker_name(const struct router *router, uint32_t worker);
 /* The number of the connected worker of that name, or UINT32_MAX. */

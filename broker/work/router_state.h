@@ -12,7 +12,8 @@ struct held {
     zmq_msg_t message;
     struct router_frame frame;
     uint8_t public_key[PUBLIC_KEY_BYTES];
-    uint32_t open_results; /* not settled yet */
+    uint8_t instance[INSTANCE_BYTES]; /* whose it is: worker numbers are used again */
+    uint32_t open_results;            /* not settled yet */
     bool is_free;
 };
 
@@ -29,6 +30,7 @@ struct router {
     struct router_options options;
     char *endpoint;
     struct sessions sessions;
+    ms_t probe_at;   /* when silent peers are sent something next */
     uint32_t *dirty; /* workers with something to send */
     uint32_t dirty_count, dirty_capacity;
     struct held **held; /* ring by handle; a power of two */

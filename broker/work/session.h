@@ -21,9 +21,10 @@ struct session {
     uint8_t instance[INSTANCE_BYTES];
     uint8_t public_key[PUBLIC_KEY_BYTES];
     char name[PEER_NAME_BYTES];
-    bool is_known; /* it said HELLO and was welcomed */
-    bool is_lost;  /* a send found nobody there: GONE is to be said */
-    bool is_dirty; /* it is in the list of those with something to send */
+    bool is_known;  /* it said HELLO and was welcomed */
+    bool is_lost;   /* a send found nobody there: GONE is to be said */
+    bool was_heard; /* since the last probe */
+    bool is_dirty;  /* it is in the list of those with something to send */
     struct batch batches[BATCH_KINDS];
 };
 

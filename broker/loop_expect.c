@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/loop_expect.h"
+
+#include <string.h>
+
+#include "common/crypto/hash.h"
+
+void loop_expect_init(struct loop_expect *expect)
+{
+    expect->keys = buf_init(0);
+}
+
+void loop_expect_fini(struct loop_expect *expect)
+{
+    buf_fini(&expect->keys);
+}
+
+void loop_expect_put(struct loop_expect *expect, uint32_t task, const struct id *action)
+{
+    size_t need = ((size_t)task + 1) * sizeof *action;
+    if (expect->keys.count < need) {
+        size_t more = need - expect->keys.count;
+        memset(buf_reserve(&expect->keys, more), 0, more);
+        expect->keys.count = need;
+    }
+    memcpy(expect->keys.bytes + task * sizeof *action, action, sizeof *action);
+}
+
+static bool has_task_inputs(struct mp_view bytes)
+{
+    struct task_spec spec;
+    struct task_input input;
+    struct task_ref ref;
+    if (task_spec_parse(bytes.bytes, bytes.count, &spec, NULL) != OK)
+        return false;
+    for (size_t i = 0; task_spec_next_input(&spec, &i, &input);)
+        for (size_t k = 0; task_input_next_ref(&input, &k, &ref);)
+            if (ref.is_task)
+                return true;
+    return false;
+}
+
+bool loop_expect_check(const struct loop_expect *expect, uint32_t task, struct mp_view spec,
+                       const struct record *record, bool *has_action, struct id *action)
+{
+    struct id expected = {0};
+    *has_action =
+        record->action_bytes != spec.count || memcmp(record->action, spec.bytes, spec.count) != 0;
+    if (!*has_action)
+        return true;
+    hash_bytes(PERSON_ACTION, record->action, record->action_bytes, action);
+    if (((size_t)task + 1) * sizeof expected <= expect->keys.count)
+        memcpy(&expected, expect->keys.bytes + task * sizeof expected, sizeof expected);
+    return id_is_zero(&expected) ? has_task_inputs(spec) : id_equal(&expected, action);
+}

@@ -1,0 +1,36 @@
+/* A worker by hand: a DEALER that says what a test wants, right or wrong. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "common/crypto/sign.h"
+#include "proto/msg.h"
+
+struct peer {
+    void *context, *socket;
+    struct signer *signer;
+    uint8_t instance[INSTANCE_BYTES];
+    uint8_t frame[1 << 16]; /* the last one received */
+    size_t frame_bytes;
+};
+
+/* Connects under the routing id `routing_id`. */
+void peer_connect(struct peer *peer, const char *endpoint, const char *routing_id);
+/* The same program over a new connection. */
+void peer_reconnect(struct peer *peer, const char *endpoint, const char *routing_id);
+/* The connection ends; the program lives on. */
+void peer_hang_up(struct peer *peer);
+void peer_close(struct peer *peer);
+void peer_send(struct peer *peer, const void *bytes, size_t count);
+/* HELLO with one kind, a label, and `running_count` attempts still held. */
+void peer_hello(struct peer *peer, uint32_t protocol, uint64_t epoch, const char *name,
+                const struct attempt *running, uint32_t running_count);
+/* Encodes and signs a frame; returns its bytes. `results` point at their records. */
+size_t peer_results(struct peer *peer, uint64_t sequence, const struct result_msg *results,
+                    uint32_t count, uint8_t *out, size_t out_bytes);
+/* A frame of attempts: STARTED, REVOKED, HEARTBEAT, GOODBYE. */
+void peer_attempts(struct peer *peer, enum msg_type type, const struct attempt *attempts,
+                   uint32_t count);
+/* Waits up to a second for a frame of this type, past any HEARTBEAT; false: another came, or none. */
+bool peer_receive(struct peer *peer, enum msg_type type);
+/* A record of this action with one output "out". */
+size_t peer_record(const uint8_t *action, size_t action_bytes, const struct artifact *output,
+                   uint8_t *out, size_t out_bytes);
