@@ -91,7 +91,8 @@ static uint32_t take_index(struct sched *sched)
     return sched->tasks.count++;
 }
 
-static uint32_t new_task(struct submission *submission, uint32_t node)
+/* `attempt`: of a task of this id that ended, so that its stale attempts are not mistaken for new ones. */
+static uint32_t new_task(struct submission *submission, uint32_t node, uint16_t attempt)
 {
     struct sched *sched = submission->sched;
     const struct sched_node *from = &submission->event->submit.nodes[node];
@@ -105,6 +106,7 @@ static uint32_t new_task(struct submission *submission, uint32_t node)
                           .dependants = FAN_END,
                           .worker = NONE,
                           .place = node, /* until the submission is done */
+                          .attempt = attempt,
                           .stage = STAGE_WAITING,
                           .flags = FLAG_LISTED};
     if (is_forced(submission, node)) {
@@ -123,18 +125,11 @@ static uint32_t new_task(struct submission *submission, uint32_t node)
     return index;
 }
 
-/* Can this node be the task that is there already? Not if that one ended without success, or has to
- * run again for this run: its former runs keep what they saw. */
-static bool is_shareable(const struct submission *submission, uint32_t node,
-                         const struct task *task)
+/* Can a node be the task that is there already? Not if that one failed or was cancelled: its former runs
+ * keep what they saw. Of two tasks with one id, only the newer may still run. */
+static bool is_shareable(const struct task *task)
 {
-    if (task->flags & FLAG_LISTED)
-        return true;
-    if (task->stage == STAGE_SUCCEEDED)
-        return !is_forced(submission, node);
-    if (task->stage == STAGE_UNNEEDED)
-        return !run_of(submission->sched, task)->is_over;
-    return !task_is_final(task);
+    return !task_is_final(task) || task->stage == STAGE_SUCCEEDED || task->stage == STAGE_UNNEEDED;
 }
 
 static uint32_t share_task(struct submission *submission, uint32_t node, uint32_t index)
@@ -142,17 +137,33 @@ static uint32_t share_task(struct submission *submission, uint32_t node, uint32_
     struct sched *sched = submission->sched;
     const struct sched_node *from = &submission->event->submit.nodes[node];
     struct task *task = task_at(sched, index);
+    bool is_new = task->flags & FLAG_LISTED;
+    if (is_forced(submission, node))
+        task->flags |= FLAG_WANTED;
     share_add(sched, index, submission->run_index, submission->run->rules[from->policy], from->spec,
               from->spec_bytes);
-    if (is_forced(submission, node) && (task->flags & FLAG_LISTED)) {
+    if (is_new && is_forced(submission, node)) {
         /* listed before, by a node that is not forced: one force is enough */
         task->stage = STAGE_WAITING;
-        task->flags = (uint8_t)((task->flags & ~FLAG_HIT) | FLAG_FORCED | FLAG_WANTED);
+        task->flags = (uint8_t)((task->flags & ~FLAG_HIT) | FLAG_FORCED);
         task->outputs = task->output_count = 0;
         task->finished_at = 0;
     }
     share_rehome(sched, index);
     return index;
+}
+
+/* Forced nodes whose task succeeded in another run: it is to run again. */
+static void take_back_forced(struct submission *submission)
+{
+    struct sched *sched = submission->sched;
+    for (uint32_t i = 0; i < submission->event->submit.node_count; i++) {
+        if (!is_forced(submission, i))
+            continue;
+        uint32_t index = id_map_get(&sched->ids, &submission->event->submit.nodes[i].id);
+        if (index != ID_MAP_NONE && task_at(sched, index)->stage == STAGE_SUCCEEDED)
+            task_take_back(sched, index);
+    }
 }
 
 static void add_nodes(struct submission *submission)
@@ -168,12 +179,13 @@ static void add_nodes(struct submission *submission)
             __builtin_prefetch(&sched->ids.slots[(uint32_t)hash & sched->ids.mask]);
         }
         uint32_t index = id_map_get(&sched->ids, &nodes[i].id);
-        if (index != ID_MAP_NONE && is_shareable(submission, i, task_at(sched, index))) {
+        if (index != ID_MAP_NONE && is_shareable(task_at(sched, index))) {
             index = share_task(submission, i, index);
         } else {
+            uint16_t attempt = index == ID_MAP_NONE ? 0 : task_at(sched, index)->attempt;
             if (index != ID_MAP_NONE)
                 id_map_remove(&sched->ids, &nodes[i].id);
-            index = new_task(submission, i);
+            index = new_task(submission, i, attempt);
         }
         run->node_tasks[i] = index;
         if (i == 0)
@@ -197,10 +209,9 @@ static void mark_wanted(struct submission *submission, const uint8_t *has_depend
         struct task *task = task_at(sched, run_task(submission->run, i));
         if (is_target ? is_target[i] : !has_dependants[i])
             task->flags |= FLAG_LEAF | FLAG_WANTED;
-        if (task_is_final(task) && task->stage != STAGE_UNNEEDED)
-            continue;
-        if (!(task->flags & FLAG_WANTED) || ((task->flags & FLAG_LISTED) && task->place != i))
-            continue;
+        bool is_first = (task->flags & FLAG_LISTED) && task->place == i;
+        if (!is_first || !(task->flags & FLAG_WANTED) || task->stage == STAGE_SUCCEEDED)
+            continue; /* what was there before sees to its own inputs */
         uint32_t count;
         const uint32_t *inputs = task_inputs(sched, task, &count);
         for (uint32_t j = 0; j < count; j++) {
@@ -254,7 +265,7 @@ static void begin_tasks(struct submission *submission)
         task->flags &= (uint8_t) ~(FLAG_LISTED | FLAG_WANTED);
         if (is_new)
             begin_task(submission, index, is_wanted);
-        else if (is_wanted && task->stage == STAGE_UNNEEDED)
+        else if (task->stage == STAGE_WAITING || (is_wanted && task->stage == STAGE_UNNEEDED))
             task_settle(sched, index);
     }
 }
@@ -283,6 +294,8 @@ void submit_run(struct sched *sched, const struct sched_event *event)
                                     .run_index = event->submit.run,
                                     .lookup = {.map = id_map_init(known_id, sched)}};
     open_run(&submission);
+    if (event->submit.is_forced)
+        take_back_forced(&submission);
     add_nodes(&submission);
     AUTO(mem_free) uint8_t *has_dependants = mem_alloc((size_t)event->submit.node_count + 1);
     fan_add(sched, submission.run, event, has_dependants);

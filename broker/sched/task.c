@@ -263,20 +263,16 @@ void task_end(struct sched *sched, uint32_t index, enum stage stage)
     }
 }
 
-void task_invalidate(struct sched *sched, uint32_t index)
+void task_take_back(struct sched *sched, uint32_t index)
 {
     struct task *task = task_at(sched, index);
     ASSERT(task->stage == STAGE_SUCCEEDED);
     run_count_success(sched, index, false);
     share_rehome(sched, index);
-    struct sched_action *action = sched_act(sched, SCHED_FORGET);
-    action->task = index;
-    action->run = rule_of(sched, task)->run;
     task->flags = (uint8_t)((task->flags & ~(FLAG_HIT | FLAG_CUTOFF)) | FLAG_FORCED);
     task->rank = RANK_URGENT;
     task->output_count = 0;
     task->started_at = task->finished_at = 0;
-    note_make(sched, index)->losses++;
     task_set_stage(sched, index, STAGE_WAITING);
     uint32_t cursor = task->dependants;
     for (uint32_t next; (next = task_next_dependant(sched, &cursor)) != NONE;) {
@@ -289,8 +285,16 @@ void task_invalidate(struct sched *sched, uint32_t index)
         if (consumer->stage == STAGE_WAITING)
             consumer->pending++;
     }
-    if (note_find(sched, task, index)->losses >
-        rule_of(sched, task)->policy.retry_limit + LOSSES_MAX)
+}
+
+void task_invalidate(struct sched *sched, uint32_t index)
+{
+    task_take_back(sched, index);
+    struct sched_action *action = sched_act(sched, SCHED_FORGET);
+    action->task = index;
+    action->run = rule_of(sched, task_at(sched, index))->run;
+    uint32_t limit = rule_of(sched, task_at(sched, index))->policy.retry_limit;
+    if (++note_make(sched, index)->losses > limit + LOSSES_MAX)
         retry_fail(sched, index, E_LOST,
                    "its outputs vanish from the store every time they are made");
     else

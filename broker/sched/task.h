@@ -42,5 +42,7 @@ void task_unqueue(struct sched *sched, uint32_t task);
 void task_succeed(struct sched *sched, uint32_t task, enum task_flag flag);
 /* A final stage other than success; what waits for it ends too. */
 void task_end(struct sched *sched, uint32_t task, enum stage stage);
+/* It succeeded, and is to run again: what waits for it waits anew. Then it has to be settled. */
+void task_take_back(struct sched *sched, uint32_t task);
 /* Its record is wrong: it has to run again. */
 void task_invalidate(struct sched *sched, uint32_t task);
