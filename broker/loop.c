@@ -35,6 +35,7 @@ struct loop {
     bool has_action;
     struct loop_expect expect;
     struct id action; /* of the RESOLVED being stepped */
+    bool has_ended;   /* a run, in this turn */
     struct loop_stats stats;
 };
 
@@ -382,6 +383,7 @@ static enum status end_run(struct loop *loop, const struct loop_ending *ending, 
     TRY(store_flush(loop->options.store, err));
     TRY(state_flush(loop->options.state, err));
     go_on(loop);
+    loop->has_ended = true;
     if (loop->options.hooks.run_over)
         loop->options.hooks.run_over(loop->options.hooks.context, ending->run);
     return OK;
@@ -495,6 +497,8 @@ enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err)
     loop->stats.beats++;
     if (beat_us > loop->stats.worst_beat_us)
         loop->stats.worst_beat_us = beat_us;
-    sleep_until_ready(loop, max_ms);
+    if (!loop->has_ended) /* whoever drives us wants to know at once that a run is over */
+        sleep_until_ready(loop, max_ms);
+    loop->has_ended = false;
     return OK;
 }
