@@ -277,7 +277,7 @@ enum status app_turn(struct app *app, ms_t max_ms, struct err *err)
         return OK;
     TRY(finish(app, err));
     while (!loop_is_idle(app->loop))
-        TRY(loop_turn(app->loop, max_ms, err));
+        TRY(loop_turn(app->loop, 0, err));
     return state_flush(app->state, err);
 }
 
