@@ -83,7 +83,7 @@ $(B)/tests/%: tests/%.c $(UNIT_SUPPORT) $(LIBS)
 	@$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -MF $@.d -o $@ $< $(UNIT_SUPPORT) -Wl,--start-group $(LIBS) -Wl,--end-group \
 	  -lcmocka -lczmq -lzmq -llmdb -lxgboost -llbfgs -lsleef $(COMMON_LIBS)
 
-.PHONY: unit stories tidy test system bench sanitized iris install uninstall format clean help setup-build setup-test
+.PHONY: unit stories tidy test system pinned bench sanitized iris install uninstall format clean help setup-build setup-test
 ## iris: install what is missing, build, train and compare eight models on the iris flowers
 iris: setup-build
 	@$(MAKE) --no-print-directory all
@@ -95,6 +95,12 @@ test: setup-build setup-test
 	@$(MAKE) --no-print-directory tidy
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory system
+	@$(MAKE) --no-print-directory MODE=debug CC=gcc B=build/debug pinned
+	@$(MAKE) --no-print-directory MODE=release CC=clang B=build/release-clang pinned
+
+## pinned: the example's output ids with this MODE and CC are those pinned in tests/golden
+pinned: programs $(VENV)/ready
+	@BIN=$(abspath $(B)) $(VENV)/bin/python -m pytest -q tests/system/test_iris.py -k pinned
 
 ## unit: C unit tests and scheduler stories (cmocka)
 unit: $(UNIT)

@@ -111,7 +111,7 @@ def test_kill_9_of_a_slot(place, undisturbed):
 
 @pytest.mark.parametrize("fault, extra, words", [
     ("segfault", "", ["SIGSEGV"]),
-    ("hang", "timeout: 300ms", ["timeout", "0.3 s"]),
+    ("hang", "timeout: 300ms", ["timeout", "300 ms"]),
     ("memory", "resources: {memory: 64Mi}", ["memory limit", "64 MiB"]),
     ("exit", "", ["status 3"]),
 ])
