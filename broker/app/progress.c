@@ -5,7 +5,8 @@
 
 #include "common/base/mem.h"
 
-enum { LINES_MAX = 1000, SEEN_HIT = 0x80, NO_NODE = UINT32_MAX };
+enum { LINES_MAX = 1000, SEEN_HIT = 0x80 };
+#define NO_NODE UINT32_MAX
 
 static bool is_final(enum task_state state)
 {

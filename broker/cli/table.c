@@ -8,7 +8,8 @@
 #include "common/base/mem.h"
 #include "common/text/json.h"
 
-enum { WINNER_COLUMNS = 7, NO_ROW = UINT32_MAX };
+enum { WINNER_COLUMNS = 7 };
+#define NO_ROW UINT32_MAX
 
 /* Columns on a screen: UTF-8 continuation bytes take none. */
 static int width_of(const char *text)
