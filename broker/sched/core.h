@@ -27,13 +27,13 @@
 #include "common/base/rng.h"
 
 enum {
-    NONE = UINT32_MAX,
     OUTPUT_BITS = 6, /* OUTPUTS_MAX is 64 */
     TASK_INDEX_MAX = (1 << (32 - OUTPUT_BITS)) - 1,
     ATTEMPT_MAX = 60000, /* 16 bits; retries, losses and kills are bounded far below */
     TEXT_BYTES_MAX = 4096,
     LOSSES_MAX = 3, /* beyond the retry limit: times that one task may ask for lost inputs */
 };
+#define NONE     UINT32_MAX
 #define FAN_LINK UINT32_C(0x80000000)
 #define FAN_END  UINT32_C(0xffffffff)
 

@@ -5,7 +5,7 @@
 #pragma once
 #include <stdint.h>
 
-enum { SIDE_NONE = UINT32_MAX };
+#define SIDE_NONE UINT32_MAX
 
 struct side_pair {
     uint32_t key, value; /* value SIDE_NONE: empty */

@@ -1,5 +1,5 @@
-/* A store that keeps nothing and says it has everything: what is put is only hashed. For plans, which need ids and must
- * leave no trace. */
+/* A store that keeps nothing and says it has everything: what is put is only hashed. For plans,
+ * which need ids and must leave no trace. */
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <fcntl.h>
