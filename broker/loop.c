@@ -12,8 +12,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-/* Rounds of commit and look-up within one beat: a chain of early cutoffs goes on without sleeping
- * between. */
+/* Rounds of commit and look-up within one beat: a chain of early cutoffs does not sleep between. */
 enum { ROUNDS_MAX = 8, RETRY_COMMIT_MS = 200, UNSENT_MS = 10, RESOLVE_BATCH = 1000 };
 
 struct loop {
@@ -202,7 +201,8 @@ static void step(struct loop *loop, struct sched_event *event)
 
 static void look_at_clock(struct loop *loop)
 {
-    loop->now = clock_ms() - loop->stalled_ms;
+    bool is_stalled = loop->is_waiting || loop->is_committing;
+    loop->now = (is_stalled ? loop->waiting_since : clock_ms()) - loop->stalled_ms;
 }
 
 void loop_step(struct loop *loop, struct sched_event *event)
@@ -339,16 +339,11 @@ static void resolve_one(struct resolving *r, uint32_t index, const struct sched_
 static void found_action(void *context, uint32_t index, const uint8_t *bytes, size_t count)
 {
     struct resolving *r = context;
-    struct record record;
     struct artifact outputs[OUTPUTS_MAX];
     struct sched_known known = {0, outputs};
-    if (record_parse(bytes, count, &record, NULL) != OK)
-        return; /* looks like none: it is made again */
-    struct record_output output;
-    for (size_t cursor = 0; record_next_output(&record, &cursor, &output);)
-        outputs[known.output_count++] = output.artifact;
-    r->is_found[index] = true;
-    resolve_one(r, index, &known);
+    r->is_found[index] = loop_batch_read_outputs(bytes, count, outputs, &known.output_count);
+    if (r->is_found[index]) /* what can't be read is made again */
+        resolve_one(r, index, &known);
 }
 
 /* Has somebody worked on these very bytes already? One batched look-up for all that became ready in
@@ -415,8 +410,7 @@ static enum status end_one(struct loop *loop, struct err *err)
     return OK;
 }
 
-/* Commits, looks up and ends runs until nothing of it is left, or the other beats want their turn.
- */
+/* Commits, looks up, ends runs: until nothing is left, or the other beats want their turn. */
 static enum status settle(struct loop *loop, struct err *err)
 {
     if (loop->is_waiting && clock_ms() < loop->retry_at)

@@ -148,3 +148,16 @@ struct mp_view loop_batch_inputs(struct loop_batch *batch, const struct artifact
         mp_write_artifact(&writer, &inputs[i]);
     return (struct mp_view){writer.out, writer.need};
 }
+
+bool loop_batch_read_outputs(const uint8_t *record, size_t bytes,
+                             struct artifact outputs[OUTPUTS_MAX], uint32_t *count)
+{
+    struct record parsed;
+    struct record_output output;
+    *count = 0;
+    if (record_parse(record, bytes, &parsed, NULL) != OK)
+        return false;
+    for (size_t cursor = 0; record_next_output(&parsed, &cursor, &output);)
+        outputs[(*count)++] = output.artifact;
+    return true;
+}

@@ -51,3 +51,6 @@ void loop_batch_resolve(struct loop_batch *batch, uint32_t task, struct id actio
 /* Encoded array of artifacts, valid until the next call that encodes. */
 struct mp_view loop_batch_inputs(struct loop_batch *batch, const struct artifact *inputs,
                                  uint32_t count);
+/* The outputs of a record that was found; false: it can't be read. */
+bool loop_batch_read_outputs(const uint8_t *record, size_t bytes,
+                             struct artifact outputs[OUTPUTS_MAX], uint32_t *count);

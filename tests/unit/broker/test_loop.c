@@ -1,4 +1,5 @@
-/* The four beats with a real scheduler, a state and store in memory, and a worker by hand on the other side of a socket. */
+/* The four beats with a real scheduler, a state and store in memory, and a worker by hand on the
+ * other side of a socket. */
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/loop.h"
 
@@ -11,20 +12,12 @@
 #include <cmocka.h>
 #include <zmq.h>
 
-#include "broker/state/backend.h"
 #include "common/clock.h"
 #include "common/crypto/hash.h"
+#include "tests/unit/broker/moody.h"
 #include "tests/unit/broker/work/peer.h"
 
 enum { NODES_MAX = 600, SPEC_MAX = 128 };
-
-/* A state that fails when told to, and is a state in memory otherwise. */
-struct moody {
-    struct state base;
-    struct state *real;
-    int failures_left;
-    int begins;
-};
 
 struct world {
     struct moody state;
@@ -41,56 +34,6 @@ struct world {
     bool tells_lies, is_idle_peer;
     const char *content; /* what every task puts out; NULL: something of its own */
 };
-
-/* ---- the moody state ---- */
-
-static struct moody *moody(struct state *state)
-{
-    return (struct moody *)state;
-}
-
-static enum status moody_begin(struct state *state, const struct state_batch *batch,
-                               struct err *err)
-{
-    struct moody *self = moody(state);
-    self->begins++;
-    if (self->failures_left > 0) {
-        self->failures_left--;
-        return err_set(err, E_FULL, "journal: no space left");
-    }
-    return self->failures_left < 0 ? err_set(err, E_FENCED, "another broker leads")
-                                   : state_begin(self->real, batch, err);
-}
-
-static enum status moody_poll(struct state *state, bool *is_done, struct err *err)
-{
-    return state_poll(moody(state)->real, is_done, err);
-}
-
-static int moody_fd(const struct state *state)
-{
-    return state_fd(((const struct moody *)state)->real);
-}
-
-static enum status moody_flush(struct state *state, struct err *err)
-{
-    return state_flush(moody(state)->real, err);
-}
-
-static enum status moody_find(struct state *state, enum space space, const struct id *keys,
-                              uint32_t count, state_found_fn *found, void *context, struct err *err)
-{
-    return space == SPACE_TASK
-               ? state_find_tasks(moody(state)->real, keys, count, found, context, err)
-               : state_find_actions(moody(state)->real, keys, count, found, context, err);
-}
-
-static const struct state_backend moody_backend = {.scheme = "moody",
-                                                   .begin = moody_begin,
-                                                   .poll = moody_poll,
-                                                   .fd = moody_fd,
-                                                   .flush = moody_flush,
-                                                   .find = moody_find};
 
 /* ---- the world ---- */
 
@@ -125,9 +68,7 @@ static int open_world(void **context)
 {
     struct world *world = calloc(1, sizeof *world);
     struct router_options options = {.endpoint = "tcp://127.0.0.1:*", .epoch = 1};
-    world->state.base.backend = &moody_backend;
-    if (state_open("mem:", STATE_WRITE, &world->state.real, NULL) != OK ||
-        store_open("mem:", &world->store, NULL) != OK ||
+    if (moody_open(&world->state) != OK || store_open("mem:", &world->store, NULL) != OK ||
         router_open(&options, &world->router, NULL) != OK)
         return -1;
     peer_connect(&world->peer, router_endpoint(world->router), "worker-1");
@@ -414,7 +355,7 @@ static void a_full_state_pauses_the_run(void **context)
     assert_true(is_in_state(world, &world->nodes[1].id));
 }
 
-/* Neither the question whether the results are there, nor the flush at the end, fails a run for a while's trouble. */
+/* A while's trouble fails neither the question whether the results are there nor the flush. */
 static void a_store_in_trouble_pauses_the_run(void **context)
 {
     struct world *world = *context;

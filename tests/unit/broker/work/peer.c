@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -144,4 +145,31 @@ size_t peer_record(const uint8_t *action, size_t action_bytes, const struct arti
     size_t need = record_encode(&record, &named, out, out_bytes);
     assert_true(need <= out_bytes);
     return need;
+}
+
+struct attempt peer_attempt(uint8_t n)
+{
+    struct attempt attempt = {.number = n};
+    memset(attempt.task.bytes, n, ID_BYTES);
+    return attempt;
+}
+
+struct result_msg peer_success(uint8_t n, uint8_t record[256])
+{
+    static const uint8_t action[] = {0x81, 0xa1, 'n', 0x01};
+    struct artifact output = {.bytes = n};
+    size_t bytes = peer_record(action, sizeof action, &output, record, 256);
+    return (struct result_msg){
+        .attempt = peer_attempt(n), .code = OK, .record = record, .record_bytes = bytes};
+}
+
+void peer_expect_refused(struct peer *peer, enum status code, const char *word)
+{
+    struct refused refused;
+    assert_true(peer_receive(peer, MSG_REFUSED));
+    assert_int_equal(msg_decode_refused(peer->frame, peer->frame_bytes, &refused, NULL), OK);
+    assert_int_equal(refused.code, code);
+    char text[ERR_TEXT_BYTES + 1];
+    snprintf(text, sizeof text, "%.*s", (int)refused.reason_bytes, refused.reason);
+    assert_non_null(strstr(text, word));
 }

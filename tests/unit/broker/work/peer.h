@@ -29,8 +29,13 @@ size_t peer_results(struct peer *peer, uint64_t sequence, const struct result_ms
 /* A frame of attempts: STARTED, REVOKED, HEARTBEAT, GOODBYE. */
 void peer_attempts(struct peer *peer, enum msg_type type, const struct attempt *attempts,
                    uint32_t count);
-/* Waits up to a second for a frame of this type, past any HEARTBEAT; false: another came, or none. */
+/* Waits up to a second for a frame of this type, past any HEARTBEAT; false: another, or none. */
 bool peer_receive(struct peer *peer, enum msg_type type);
 /* A record of this action with one output "out". */
 size_t peer_record(const uint8_t *action, size_t action_bytes, const struct artifact *output,
                    uint8_t *out, size_t out_bytes);
+/* Attempt n at the task n n n …, and its success: a record with an output of n bytes. */
+struct attempt peer_attempt(uint8_t n);
+struct result_msg peer_success(uint8_t n, uint8_t record[256]);
+/* REFUSED comes, with this code and this word in its reason. */
+void peer_expect_refused(struct peer *peer, enum status code, const char *word);

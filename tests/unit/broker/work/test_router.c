@@ -1,4 +1,5 @@
-/* The router against workers by hand: who is let in, what becomes of frames right and wrong, what is sent to whom. */
+/* The router against workers by hand: who is let in, what becomes of frames right and wrong, what
+ * is sent to whom. */
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/work/router.h"
 
@@ -112,22 +113,6 @@ static void join(struct world *world)
     assert_true(peer_receive(&world->peer, MSG_WELCOME));
 }
 
-static struct attempt an_attempt(uint8_t n)
-{
-    struct attempt attempt = {.number = n};
-    memset(attempt.task.bytes, n, ID_BYTES);
-    return attempt;
-}
-
-static struct result_msg a_success(uint8_t n, uint8_t record[256])
-{
-    static const uint8_t action[] = {0x81, 0xa1, 'n', 0x01};
-    struct artifact output = {.bytes = n};
-    size_t bytes = peer_record(action, sizeof action, &output, record, 256);
-    return (struct result_msg){
-        .attempt = an_attempt(n), .code = OK, .record = record, .record_bytes = bytes};
-}
-
 /* ---- joining ---- */
 
 static void a_worker_is_welcomed(void **state)
@@ -145,23 +130,12 @@ static void a_worker_is_welcomed(void **state)
     assert_int_equal(router_worker_find(world->router, "bert"), UINT32_MAX);
 }
 
-static void expect_refused(struct peer *peer, enum status code, const char *word)
-{
-    struct refused refused;
-    assert_true(peer_receive(peer, MSG_REFUSED));
-    assert_int_equal(msg_decode_refused(peer->frame, peer->frame_bytes, &refused, NULL), OK);
-    assert_int_equal(refused.code, code);
-    char text[ERR_TEXT_BYTES + 1];
-    snprintf(text, sizeof text, "%.*s", (int)refused.reason_bytes, refused.reason);
-    assert_non_null(strstr(text, word));
-}
-
 static void another_version_is_refused_with_a_reason(void **state)
 {
     struct world *world = *state;
     peer_hello(&world->peer, 99, 0, "anna", NULL, 0);
     assert_string_equal(receive(world, 0), "");
-    expect_refused(&world->peer, E_VERSION, "99");
+    peer_expect_refused(&world->peer, E_VERSION, "99");
     join(world); /* and may try again */
 }
 
@@ -170,7 +144,7 @@ static void a_worker_of_a_later_broker_is_refused(void **state)
     struct world *world = *state;
     peer_hello(&world->peer, PROTOCOL_VERSION, 6, "anna", NULL, 0);
     assert_string_equal(receive(world, 0), "");
-    expect_refused(&world->peer, E_FENCED, "6");
+    peer_expect_refused(&world->peer, E_FENCED, "6");
 }
 
 static void who_did_not_say_hello_is_refused(void **state)
@@ -178,13 +152,13 @@ static void who_did_not_say_hello_is_refused(void **state)
     struct world *world = *state;
     peer_attempts(&world->peer, MSG_HEARTBEAT, NULL, 0);
     assert_string_equal(receive(world, 0), "");
-    expect_refused(&world->peer, E_PROTOCOL, "HELLO");
+    peer_expect_refused(&world->peer, E_PROTOCOL, "HELLO");
 }
 
 static void what_it_still_runs_is_told(void **state)
 {
     struct world *world = *state;
-    struct attempt running[] = {an_attempt(1), an_attempt(2)};
+    struct attempt running[] = {peer_attempt(1), peer_attempt(2)};
     peer_hello(&world->peer, PROTOCOL_VERSION, 5, "anna", running, 2);
     assert_string_equal(receive(world, 1), "hello0:sleep@1:zone=a:2 ");
 }
@@ -213,7 +187,7 @@ static void another_program_under_the_same_routing_id_is_another_worker(void **s
 static void a_goodbye_is_a_drain(void **state)
 {
     struct world *world = *state;
-    struct attempt attempt = an_attempt(1);
+    struct attempt attempt = peer_attempt(1);
     join(world);
     peer_attempts(&world->peer, MSG_GOODBYE, &attempt, 1);
     assert_string_equal(receive(world, 2), "revoked0 gone0:ok:drain ");
@@ -246,7 +220,7 @@ static void a_silent_peer_is_left_alone(void **state)
 static void attempts_become_events(void **state)
 {
     struct world *world = *state;
-    struct attempt attempts[] = {an_attempt(1), an_attempt(2)};
+    struct attempt attempts[] = {peer_attempt(1), peer_attempt(2)};
     join(world);
     peer_attempts(&world->peer, MSG_STARTED, attempts, 2);
     peer_attempts(&world->peer, MSG_REVOKED, attempts, 1);
@@ -258,12 +232,12 @@ static void results_are_held_until_all_are_settled(void **state)
 {
     struct world *world = *state;
     uint8_t record[2][256], frame[2048];
-    struct id lost = an_attempt(9).task;
+    struct id lost = peer_attempt(9).task;
     uint8_t lost_list[64];
     struct mp_writer w = mp_writer(lost_list, sizeof lost_list);
     mp_write_id(&w, &lost);
-    struct result_msg results[3] = {a_success(7, record[0]), a_success(8, record[1])};
-    results[2] = (struct result_msg){.attempt = an_attempt(9),
+    struct result_msg results[3] = {peer_success(7, record[0]), peer_success(8, record[1])};
+    results[2] = (struct result_msg){.attempt = peer_attempt(9),
                                      .code = E_LOST,
                                      .text = "gone",
                                      .text_bytes = 4,
@@ -296,7 +270,7 @@ static void a_frame_that_is_sent_again_is_handed_on_again(void **state)
 {
     struct world *world = *state;
     uint8_t record[256], frame[1024];
-    struct result_msg result = a_success(3, record);
+    struct result_msg result = peer_success(3, record);
     join(world);
     size_t bytes = peer_results(&world->peer, 1, &result, 1, frame, sizeof frame);
     peer_send(&world->peer, frame, bytes);
@@ -318,7 +292,7 @@ static void nobody_gets_the_ack_of_another(void **state)
 {
     struct world *world = *state;
     uint8_t record[256], frame[1024];
-    struct result_msg result = a_success(3, record);
+    struct result_msg result = peer_success(3, record);
     join(world);
     peer_send(&world->peer, frame, peer_results(&world->peer, 0, &result, 1, frame, sizeof frame));
     peer_attempts(&world->peer, MSG_GOODBYE, NULL, 0);
@@ -328,7 +302,7 @@ static void nobody_gets_the_ack_of_another(void **state)
     assert_true(peer_receive(&world->other, MSG_WELCOME));
     router_ack(world->router, world->handle);
     assert_int_equal(router_flush(world->router, NULL), OK);
-    struct attempt attempt = an_attempt(1);
+    struct attempt attempt = peer_attempt(1);
     router_kill(world->router, 0, &attempt);
     assert_int_equal(router_flush(world->router, NULL), OK);
     assert_true(peer_receive(&world->other, MSG_KILL)); /* and no ACK before it */
@@ -338,12 +312,12 @@ static void a_wrong_signature_is_refused(void **state)
 {
     struct world *world = *state;
     uint8_t record[256], frame[1024];
-    struct result_msg result = a_success(3, record);
+    struct result_msg result = peer_success(3, record);
     join(world);
     size_t bytes = peer_results(&world->other, 0, &result, 1, frame, sizeof frame);
     peer_send(&world->peer, frame, bytes); /* signed by another */
     assert_string_equal(receive(world, 1), "gone0:denied ");
-    expect_refused(&world->peer, E_DENIED, "signature");
+    peer_expect_refused(&world->peer, E_DENIED, "signature");
     join(world);
     bytes = peer_results(&world->peer, 0, &result, 1, frame, sizeof frame);
     frame[bytes - 1] ^= 1; /* of the body */
@@ -355,12 +329,12 @@ static void a_frame_with_one_bad_entry_counts_for_nothing(void **state)
 {
     struct world *world = *state;
     uint8_t record[2][256], frame[2048];
-    struct result_msg results[2] = {a_success(1, record[0]), a_success(2, record[1])};
+    struct result_msg results[2] = {peer_success(1, record[0]), peer_success(2, record[1])};
     record[1][0] = 0x80; /* not a record any more */
     join(world);
     peer_send(&world->peer, frame, peer_results(&world->peer, 0, results, 2, frame, sizeof frame));
     assert_string_equal(receive(world, 1), "gone0:protocol ");
-    expect_refused(&world->peer, E_PROTOCOL, "record");
+    peer_expect_refused(&world->peer, E_PROTOCOL, "record");
 }
 
 /* Truncated at every length, and with random bytes: a refusal, never a crash. */
@@ -368,7 +342,7 @@ static void mangled_frames_are_refused(void **state)
 {
     struct world *world = *state;
     uint8_t record[256], frame[1024], bad[1024];
-    struct result_msg result = a_success(3, record);
+    struct result_msg result = peer_success(3, record);
     struct rng rng = rng_seed(7);
     size_t bytes = peer_results(&world->peer, 0, &result, 1, frame, sizeof frame);
     for (size_t round = 0; round < 2 * bytes; round++) {
@@ -414,7 +388,7 @@ static void tasks_go_out_in_batches(void **state)
     struct world *world = *state;
     join(world);
     for (uint8_t n = 0; n < 5; n++) {
-        struct task_msg task = {.attempt = an_attempt(n),
+        struct task_msg task = {.attempt = peer_attempt(n),
                                 .spec = (const uint8_t *)"\x80",
                                 .spec_bytes = 1,
                                 .inputs = (const uint8_t *)"\x90",
@@ -429,7 +403,7 @@ static void tasks_go_out_in_batches(void **state)
     assert_int_equal(msg_batch_begin(&reader, MSG_TASKS), 5);
     for (uint8_t n = 0; n < 5; n++) {
         struct task_msg task;
-        struct attempt want = an_attempt(n);
+        struct attempt want = peer_attempt(n);
         msg_next_task(&reader, &task);
         assert_true(id_equal(&task.attempt.task, &want.task));
         assert_int_equal(task.timeout_ms, 10 * n);
@@ -474,7 +448,7 @@ static void a_forgotten_worker_has_to_say_hello(void **state)
     router_forget(world->router, 0);
     peer_attempts(&world->peer, MSG_HEARTBEAT, NULL, 0);
     assert_string_equal(receive(world, 0), "");
-    expect_refused(&world->peer, E_PROTOCOL, "HELLO");
+    peer_expect_refused(&world->peer, E_PROTOCOL, "HELLO");
 }
 
 static void a_bad_endpoint_is_named(void **state)

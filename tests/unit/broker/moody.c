@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/unit/broker/moody.h"
+
+static struct moody *moody(struct state *state)
+{
+    return (struct moody *)state;
+}
+
+static enum status moody_begin(struct state *state, const struct state_batch *batch,
+                               struct err *err)
+{
+    struct moody *self = moody(state);
+    self->begins++;
+    if (self->failures_left > 0) {
+        self->failures_left--;
+        return err_set(err, E_FULL, "journal: no space left");
+    }
+    return self->failures_left < 0 ? err_set(err, E_FENCED, "another broker leads")
+                                   : state_begin(self->real, batch, err);
+}
+
+static enum status moody_poll(struct state *state, bool *is_done, struct err *err)
+{
+    return state_poll(moody(state)->real, is_done, err);
+}
+
+static int moody_fd(const struct state *state)
+{
+    return state_fd(((const struct moody *)state)->real);
+}
+
+static enum status moody_flush(struct state *state, struct err *err)
+{
+    return state_flush(moody(state)->real, err);
+}
+
+static enum status moody_find(struct state *state, enum space space, const struct id *keys,
+                              uint32_t count, state_found_fn *found, void *context, struct err *err)
+{
+    return space == SPACE_TASK
+               ? state_find_tasks(moody(state)->real, keys, count, found, context, err)
+               : state_find_actions(moody(state)->real, keys, count, found, context, err);
+}
+
+static const struct state_backend moody_backend = {.scheme = "moody",
+                                                   .begin = moody_begin,
+                                                   .poll = moody_poll,
+                                                   .fd = moody_fd,
+                                                   .flush = moody_flush,
+                                                   .find = moody_find};
+
+enum status moody_open(struct moody *self)
+{
+    *self = (struct moody){.base.backend = &moody_backend};
+    return state_open("mem:", STATE_WRITE, &self->real, NULL);
+}

@@ -1,0 +1,14 @@
+/* A state in memory that refuses commits when a test wants it to. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "broker/state/backend.h"
+
+struct moody {
+    struct state base;
+    struct state *real;
+    int failures_left; /* the next commits are E_FULL; negative: all are E_FENCED */
+    int begins;
+};
+
+/* The test closes `real`. */
+MUST_USE enum status moody_open(struct moody *moody);
