@@ -15,7 +15,7 @@ enum {
 static void send_batch(struct join *join, enum msg_type type, struct buf *attempts)
 {
     const struct attempt *items = (const struct attempt *)(const void *)attempts->bytes;
-    size_t left = attempts->count / sizeof *items;
+    size_t left = attempts->count / sizeof *items, at = 0;
     do {
         uint32_t count = left < FRAME_TASKS_MAX ? (uint32_t)left : FRAME_TASKS_MAX;
         size_t room = 16 + (size_t)count * ENTRY_BYTES;
@@ -23,9 +23,9 @@ static void send_batch(struct join *join, enum msg_type type, struct buf *attemp
         struct mp_writer writer = mp_writer(buf_reserve(&join->out, room), room);
         msg_write_batch_head(&writer, type, count);
         for (uint32_t i = 0; i < count; i++)
-            msg_write_attempt(&writer, &items[i]);
+            msg_write_attempt(&writer, &items[at + i]);
         link_send(join->link, writer.out, writer.need);
-        items += count;
+        at += count;
         left -= count;
     } while (left);
     buf_clear(attempts);
@@ -58,7 +58,7 @@ void join_send_hello(struct join *join)
     struct mp_writer writer = mp_writer(buf_reserve(&running, room), room);
     mp_write_array(&writer, count);
     for (uint32_t i = 0; i < count; i++)
-        msg_write_attempt(&writer, &items[i]);
+        msg_write_attempt(&writer, &items[at + i]);
     struct hello hello = {.protocol = PROTOCOL_VERSION,
                           .name = join->name,
                           .name_bytes = (uint32_t)strlen(join->name),

@@ -4,46 +4,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "broker/cli/command.h"
+#include "broker/cli/question.h"
 #include "broker/cli/view.h"
-
-struct question {
-    struct common_options common;
-    struct command_line line;
-    struct app *app;
-    struct arena arena;
-    struct err err;
-};
-
-static bool begin(struct question *q, const struct command *command, int argc, char **argv,
-                  size_t arguments, int *exit_code)
-{
-    command_line_common(&q->line, &q->common);
-    if (!command_line_parse(&q->line, command, argc, argv, arguments, exit_code))
-        return false;
-    *exit_code = EXIT_USAGE;
-    if (q->line.arguments.count < arguments) {
-        fprintf(stderr, "broker %s: expected %s; see broker %s --help\n", command->name,
-                command->arguments, command->name);
-        return false;
-    }
-    return app_open(&q->common.app, &q->app, &q->err) == OK;
-}
-
-static int end(struct question *q, enum status status, const struct value *answer,
-               void (*print)(const struct value *))
-{
-    int exit_code = EXIT_DONE;
-    if (status != OK)
-        exit_code = command_fail(q->app, status, &q->err);
-    else if (q->common.json || !print)
-        command_print_json(answer, !q->common.json);
-    else
-        print(answer);
-    app_close(q->app);
-    arena_fini(&q->arena);
-    return exit_code;
-}
 
 /* ---- list ---- */
 
@@ -93,11 +55,11 @@ static int list(const struct command *command, int argc, char **argv)
     struct value answer = {0};
     command_line_add(&q.line, (struct config_option){"limit", 'n', CONFIG_COUNT, NULL, "N", &limit,
                                                      "show the newest N (default 20; 0: all)"});
-    if (!begin(&q, command, argc, argv, 0, &exit_code))
+    if (!question_begin(&q, command, argc, argv, ABOUT_STORED, 0, &exit_code))
         return exit_code;
     enum status status =
         app_list(q.app, (size_t)(limit < 0 ? 0 : limit), &q.arena, &answer, &q.err);
-    return end(&q, status, &answer, print_list);
+    return question_end(&q, status, &answer, print_list);
 }
 
 const struct command command_list = {
@@ -114,10 +76,11 @@ static int get(const struct command *command, int argc, char **argv)
     command_line_add(&q.line, (struct config_option){
                                   "spec", 0, CONFIG_FLAG, NULL, NULL, &spec,
                                   "the nested specification of everything that made the task"});
-    if (!begin(&q, command, argc, argv, 1, &exit_code))
+    if (!question_begin(&q, command, argc, argv, ABOUT_STORED, 1, &exit_code))
         return exit_code;
-    return end(&q, app_get(q.app, q.line.arguments.items[0], spec, &q.arena, &answer, &q.err),
-               &answer, NULL);
+    return question_end(&q,
+                        app_get(q.app, q.line.arguments.items[0], spec, &q.arena, &answer, &q.err),
+                        &answer, NULL);
 }
 
 const struct command command_get = {.name = "get",
@@ -134,10 +97,11 @@ static int lineage(const struct command *command, int argc, char **argv)
     struct question q = {0};
     int exit_code;
     struct value answer = {0};
-    if (!begin(&q, command, argc, argv, 1, &exit_code))
+    if (!question_begin(&q, command, argc, argv, ABOUT_STORED, 1, &exit_code))
         return exit_code;
-    return end(&q, app_lineage(q.app, q.line.arguments.items[0], &q.arena, &answer, &q.err),
-               &answer, NULL);
+    return question_end(&q,
+                        app_lineage(q.app, q.line.arguments.items[0], &q.arena, &answer, &q.err),
+                        &answer, NULL);
 }
 
 #define REF_HELP                                                                                   \
@@ -163,21 +127,15 @@ static int export(const struct command *command, int argc, char **argv)
     command_line_add(&q.line, (struct config_option){
                                   "output", 'o', CONFIG_TEXT, NULL, "PATH", &path,
                                   "file (a tree: folder) to write; - is stdout (the default)"});
-    if (!begin(&q, command, argc, argv, 1, &exit_code))
+    if (!question_begin(&q, command, argc, argv, ABOUT_STORED, 1, &exit_code))
         return exit_code;
     bool to_stdout = !path || strcmp(path, "-") == 0;
     AUTO(buf_fini) struct buf bytes = buf_init(0);
     enum status status =
         app_export(q.app, q.line.arguments.items[0], to_stdout ? NULL : path, &bytes, &q.err);
-    if (status != OK)
-        exit_code = command_fail(q.app, status, &q.err);
-    else if (to_stdout && fwrite(bytes.bytes, 1, bytes.count, stdout) != bytes.count)
-        exit_code = EXIT_ENVIRONMENT;
-    else
-        exit_code = EXIT_DONE;
-    app_close(q.app);
-    arena_fini(&q.arena);
-    return exit_code;
+    if (status == OK && to_stdout && fwrite(bytes.bytes, 1, bytes.count, stdout) != bytes.count)
+        status = err_set(&q.err, E_IO, "stdout: cannot write %zu bytes", bytes.count);
+    return question_end_quietly(&q, status);
 }
 
 const struct command command_export = {.name = "export",
@@ -204,13 +162,13 @@ static int doctor(const struct command *command, int argc, char **argv)
     struct question q = {0};
     int exit_code;
     struct value answer = {0};
-    if (!begin(&q, command, argc, argv, 0, &exit_code))
+    if (!question_begin(&q, command, argc, argv, ABOUT_STORED, 0, &exit_code))
         return exit_code;
     enum status status = app_doctor(q.app, &q.arena, &answer, &q.err);
     bool is_well = true;
     for (uint32_t i = 0; status == OK && i < answer.count; i++)
         is_well &= value_get(&answer.items[i], "ok")->boolean;
-    exit_code = end(&q, status, &answer, print_doctor);
+    exit_code = question_end(&q, status, &answer, print_doctor);
     return exit_code == EXIT_DONE && !is_well ? EXIT_ENVIRONMENT : exit_code;
 }
 

@@ -3,31 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "broker/cli/command.h"
-#include "broker/cli/view.h"
-
-struct question {
-    struct common_options common;
-    struct request_options request;
-    struct command_line line;
-    struct app *app;
-    struct app_request asked;
-    struct err err;
-};
-
-static bool begin(struct question *q, const struct command *command, int argc, char **argv,
-                  size_t argument_max, int *exit_code)
-{
-    command_line_request(&q->line, &q->request);
-    command_line_common(&q->line, &q->common);
-    if (!command_line_parse(&q->line, command, argc, argv, argument_max, exit_code))
-        return false;
-    *exit_code = EXIT_USAGE;
-    const char *file = q->line.arguments.count ? q->line.arguments.items[0] : NULL;
-    if (!command_request(command, &q->request, file, &q->asked))
-        return false;
-    return app_open(&q->common.app, &q->app, &q->err) == OK;
-}
+#include "broker/cli/question.h"
 
 /* ---- plan ---- */
 
@@ -50,20 +26,12 @@ static void print_plan(const struct value *plan)
 static int plan(const struct command *command, int argc, char **argv)
 {
     struct question q = {0};
-    int exit_code = EXIT_DONE;
-    AUTO(arena_fini) struct arena arena = {0};
-    if (!begin(&q, command, argc, argv, 1, &exit_code))
+    int exit_code;
+    struct value answer = {0};
+    if (!question_begin(&q, command, argc, argv, ABOUT_PIPELINE, 1, &exit_code))
         return exit_code;
-    struct value answer;
-    enum status status = app_plan(q.app, &q.asked, &arena, &answer, &q.err);
-    if (status != OK)
-        exit_code = command_fail(q.app, status, &q.err);
-    else if (q.common.json)
-        command_print_json(&answer, false);
-    else
-        print_plan(&answer);
-    app_close(q.app);
-    return status == OK ? EXIT_DONE : exit_code;
+    enum status status = app_plan(q.app, &q.asked, &q.arena, &answer, &q.err);
+    return question_end(&q, status, &answer, print_plan);
 }
 
 const struct command command_plan = {
@@ -95,30 +63,18 @@ static void print_explanation(const struct value *answer)
 static int explain(const struct command *command, int argc, char **argv)
 {
     struct question q = {0};
-    int exit_code = EXIT_DONE;
-    AUTO(arena_fini) struct arena arena = {0};
-    if (!begin(&q, command, argc, argv, 2, &exit_code))
+    int exit_code;
+    struct value answer = {0};
+    if (!question_begin(&q, command, argc, argv, ABOUT_PIPELINE, 2, &exit_code))
         return exit_code;
-    size_t count = q.line.arguments.count;
-    const char *task = q.request.pipeline ? count == 1 ? q.line.arguments.items[0] : NULL
-                       : count == 2       ? q.line.arguments.items[1]
-                                          : NULL;
-    struct value answer;
-    if (!task) {
-        fputs("broker explain: which task? As in: broker explain configs/iris.yaml prepare\n",
-              stderr);
-        app_close(q.app);
-        return EXIT_USAGE;
-    }
-    enum status status = app_explain(q.app, &q.asked, task, &arena, &answer, &q.err);
-    if (status != OK)
-        exit_code = command_fail(q.app, status, &q.err);
-    else if (q.common.json)
-        command_print_json(&answer, false);
-    else
-        print_explanation(&answer);
-    app_close(q.app);
-    return status == OK ? EXIT_DONE : exit_code;
+    size_t words = q.line.arguments.count, before_task = q.request.pipeline ? 0 : 1;
+    enum status status =
+        words == before_task + 1
+            ? app_explain(q.app, &q.asked, q.line.arguments.items[before_task], &q.arena, &answer,
+                          &q.err)
+            : err_set(&q.err, E_INVALID,
+                      "which task? As in: broker explain configs/iris.yaml prepare");
+    return question_end(&q, status, &answer, print_explanation);
 }
 
 const struct command command_explain = {
@@ -134,16 +90,13 @@ const struct command command_explain = {
 static int lint(const struct command *command, int argc, char **argv)
 {
     struct question q = {0};
-    int exit_code = EXIT_DONE;
-    if (!begin(&q, command, argc, argv, 1, &exit_code))
+    int exit_code;
+    if (!question_begin(&q, command, argc, argv, ABOUT_PIPELINE, 1, &exit_code))
         return exit_code;
     enum status status = app_lint(q.app, &q.asked, &q.err);
-    if (status != OK)
-        exit_code = command_fail(q.app, status, &q.err);
-    else
-        fputs(app_diagnostics(q.app), stderr);
-    app_close(q.app);
-    return status == OK ? EXIT_DONE : exit_code;
+    if (status == OK)
+        fputs(app_diagnostics(q.app), stderr); /* warnings */
+    return question_end_quietly(&q, status);
 }
 
 const struct command command_lint = {
@@ -156,7 +109,7 @@ const struct command command_lint = {
 static int graph(const struct command *command, int argc, char **argv)
 {
     struct question q = {0};
-    int exit_code = EXIT_DONE;
+    int exit_code;
     const char *format = "dot";
     bool all_tasks = false;
     AUTO(buf_fini) struct buf out = buf_init(0);
@@ -165,22 +118,16 @@ static int graph(const struct command *command, int argc, char **argv)
     command_line_add(&q.line,
                      (struct config_option){"tasks", 0, CONFIG_FLAG, NULL, NULL, &all_tasks,
                                             "draw every task, not steps alone"});
-    if (!begin(&q, command, argc, argv, 1, &exit_code))
+    if (!question_begin(&q, command, argc, argv, ABOUT_PIPELINE, 1, &exit_code))
         return exit_code;
-    bool is_mermaid = strcmp(format, "mermaid") == 0;
-    if (!is_mermaid && strcmp(format, "dot") != 0) {
-        fprintf(stderr, "broker graph: --format %s: expected dot or mermaid\n", format);
-        app_close(q.app);
-        return EXIT_USAGE;
-    }
-    enum status status = app_graph(q.app, &q.asked, is_mermaid ? APP_GRAPH_MERMAID : APP_GRAPH_DOT,
-                                   all_tasks, &out, &q.err);
-    if (status != OK)
-        exit_code = command_fail(q.app, status, &q.err);
-    else
+    enum app_graph_format as = strcmp(format, "mermaid") == 0 ? APP_GRAPH_MERMAID : APP_GRAPH_DOT;
+    enum status status =
+        as == APP_GRAPH_DOT && strcmp(format, "dot") != 0
+            ? err_set(&q.err, E_INVALID, "--format %s: expected dot or mermaid", format)
+            : app_graph(q.app, &q.asked, as, all_tasks, &out, &q.err);
+    if (status == OK)
         fwrite(out.bytes, 1, out.count, stdout);
-    app_close(q.app);
-    return status == OK ? EXIT_DONE : exit_code;
+    return question_end_quietly(&q, status);
 }
 
 const struct command command_graph = {

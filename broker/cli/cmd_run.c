@@ -83,6 +83,7 @@ static int watch(struct app *app, struct view *view, bool full, bool json)
 struct run_options {
     struct common_options common;
     struct request_options request;
+    struct command_line line;
     const char *force, *only, *json;
     bool is_quiet;
 };
@@ -90,25 +91,24 @@ struct run_options {
 static bool parse(struct run_options *o, const struct command *command, int argc, char **argv,
                   struct app_request *request, int *exit_code)
 {
-    struct command_line line = {0};
-    command_line_request(&line, &o->request);
-    command_line_common(&line, &o->common);
-    line.option_count--; /* --json takes a value here */
-    command_line_add(&line, (struct config_option){
-                                "json", 0, CONFIG_OPTIONAL_TEXT, NULL, "full", &o->json,
-                                "print the result as JSON; =full lists every task of a large run"});
+    struct command_line *line = &o->line;
+    command_line_request(line, &o->request);
+    command_line_common(line, &o->common);
+    line->option_count--; /* --json takes a value here */
+    command_line_add(line, (struct config_option){
+                               "json", 0, CONFIG_OPTIONAL_TEXT, NULL, "full", &o->json,
+                               "print the result as JSON; =full lists every task of a large run"});
     command_line_add(
-        &line, (struct config_option){"force", 0, CONFIG_OPTIONAL_TEXT, NULL, "STEP", &o->force,
-                                      "run all tasks (or those of STEP) even if they are known"});
-    command_line_add(&line,
-                     (struct config_option){"only", 0, CONFIG_TEXT, NULL, "STEP", &o->only,
-                                            "run STEP and what it needs, nothing behind it"});
-    command_line_add(&line, (struct config_option){
-                                "slots", 'j', CONFIG_COUNT, "PENSTOCK_SLOTS", "N", &o->common.slots,
-                                "tasks at once in the local worker (default: one per core)"});
-    command_line_add(&line, (struct config_option){"quiet", 'q', CONFIG_FLAG, NULL, NULL,
-                                                   &o->is_quiet, "show no progress"});
-    if (!command_line_parse(&line, command, argc, argv, 1, exit_code))
+        line, (struct config_option){"force", 0, CONFIG_OPTIONAL_TEXT, NULL, "STEP", &o->force,
+                                     "run all tasks (or those of STEP) even if they are known"});
+    command_line_add(line, (struct config_option){"only", 0, CONFIG_TEXT, NULL, "STEP", &o->only,
+                                                  "run STEP and what it needs, nothing behind it"});
+    command_line_add(line, (struct config_option){
+                               "slots", 'j', CONFIG_COUNT, "PENSTOCK_SLOTS", "N", &o->common.slots,
+                               "tasks at once in the local worker (default: one per core)"});
+    command_line_add(line, (struct config_option){"quiet", 'q', CONFIG_FLAG, NULL, NULL,
+                                                  &o->is_quiet, "show no progress"});
+    if (!command_line_parse(line, command, argc, argv, 1, exit_code))
         return false;
     *exit_code = EXIT_USAGE;
     if (o->common.slots < 0 || o->common.slots > 1024) {
@@ -120,8 +120,22 @@ static bool parse(struct run_options *o, const struct command *command, int argc
         fprintf(stderr, "broker run: --json=%s: expected --json or --json=full\n", o->json);
         return false;
     }
-    const char *file = line.arguments.count ? line.arguments.items[0] : NULL;
+    const char *file = line->arguments.count ? line->arguments.items[0] : NULL;
     return command_request(command, &o->request, file, request);
+}
+
+static int run_request(struct run_options *o, const struct app_request *request)
+{
+    struct err err = {0};
+    AUTO(app_close) struct app *app = NULL;
+    struct view view = view_init(o->is_quiet);
+    enum status status = app_open(&o->common.app, &app, &err);
+    if (status == OK)
+        status = app_submit(app, request, &err);
+    if (status != OK)
+        return command_fail(app, status, &err);
+    fputs(app_diagnostics(app), stderr); /* warnings */
+    return watch(app, &view, o->json && strcmp(o->json, "full") == 0, o->json != NULL);
 }
 
 static int run(const struct command *command, int argc, char **argv)
@@ -129,27 +143,20 @@ static int run(const struct command *command, int argc, char **argv)
     struct run_options o = {0};
     struct app_request request;
     int exit_code;
-    if (!parse(&o, command, argc, argv, &request, &exit_code))
-        return exit_code;
-    request.force_all = o.force && !*o.force;
-    request.force_step = o.force && *o.force ? o.force : NULL;
-    request.only_step = o.only;
-    struct err err = {0};
-    if (!watch_signals()) {
+    bool goes_on = parse(&o, command, argc, argv, &request, &exit_code);
+    if (goes_on && !watch_signals()) {
         fputs("broker run: cannot watch signals\n", stderr);
-        return EXIT_ENVIRONMENT;
+        exit_code = EXIT_ENVIRONMENT;
+    } else if (goes_on) {
+        request.force_all = o.force && !*o.force;
+        request.force_step = o.force && *o.force ? o.force : NULL;
+        request.only_step = o.only;
+        o.common.app.slots = (uint32_t)o.common.slots;
+        o.common.app.wake_fd = wake_pipe[0];
+        exit_code = run_request(&o, &request);
     }
-    o.common.app.slots = (uint32_t)o.common.slots;
-    o.common.app.wake_fd = wake_pipe[0];
-    AUTO(app_close) struct app *app = NULL;
-    struct view view = view_init(o.is_quiet);
-    enum status status = app_open(&o.common.app, &app, &err);
-    if (status == OK)
-        status = app_submit(app, &request, &err);
-    if (status != OK)
-        return command_fail(app, status, &err);
-    fputs(app_diagnostics(app), stderr);
-    return watch(app, &view, o.json && strcmp(o.json, "full") == 0, o.json != NULL);
+    command_line_fini(&o.line);
+    return exit_code;
 }
 
 const struct command command_run = {

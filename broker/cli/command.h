@@ -57,6 +57,8 @@ void command_line_add(struct command_line *line, struct config_option option);
  * many words may stand beside the flags. */
 bool command_line_parse(struct command_line *line, const struct command *command, int argc,
                         char **argv, size_t argument_max, int *exit_code);
+/* Frees the lists that parsing made, a command's own options' too. */
+void command_line_fini(struct command_line *line);
 /* The request of --pipeline or the first argument; false: none was given, and it was said. */
 bool command_request(const struct command *command, const struct request_options *options,
                      const char *argument, struct app_request *out);

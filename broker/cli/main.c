@@ -87,6 +87,14 @@ bool command_line_parse(struct command_line *line, const struct command *command
     return true;
 }
 
+void command_line_fini(struct command_line *line)
+{
+    for (size_t i = 0; i < line->option_count; i++)
+        if (line->options[i].type == CONFIG_LIST)
+            config_list_fini(line->options[i].out);
+    config_list_fini(&line->arguments);
+}
+
 bool command_request(const struct command *command, const struct request_options *options,
                      const char *argument, struct app_request *out)
 {

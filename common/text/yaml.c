@@ -252,8 +252,8 @@ static enum status read_mapping(struct reader *r, uint32_t depth, struct value *
     uint32_t pairs = (uint32_t)((r->stack.count - base) / (2 * sizeof(struct value)));
     const struct value *at = NULL;
     struct err why;
-    if (merge_pairs((const struct value *)(const void *)(r->stack.bytes + base), pairs, r->arena,
-                    out, &at, &why) != OK)
+    const void *items = pairs ? r->stack.bytes + base : NULL;
+    if (merge_pairs(items, pairs, r->arena, out, &at, &why) != OK)
         return fail(r, E_INVALID, at, "%s", why.text);
     r->stack.count = base;
     return OK;

@@ -206,7 +206,11 @@ static void folder_and_signals(void **state)
     sigprocmask(SIG_SETMASK, &before, &now);
     assert_true(sigismember(&now, SIGUSR1)); /* the parent's own mask is as it was */
     assert_true(signal(SIGPIPE, old) == SIG_IGN);
-    assert_string_equal(buf_text(&mask), "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    /* 32 and 33 are the C library's own: what started this test may have left them ignored. */
+    unsigned long long blocked, ignored;
+    assert_int_equal(sscanf(buf_text(&mask), "SigBlk: %llx SigIgn: %llx", &blocked, &ignored), 2);
+    assert_true(blocked == 0);
+    assert_true((ignored & ~UINT64_C(0x180000000)) == 0);
 }
 
 static void a_group_dies_together(void **state)
