@@ -31,7 +31,7 @@ enum {
     TASK_INDEX_MAX = (1 << (32 - OUTPUT_BITS)) - 1,
     ATTEMPT_MAX = 60000, /* 16 bits; retries, losses and kills are bounded far below */
     TEXT_BYTES_MAX = 4096,
-    LOSSES_MAX = 3, /* beyond the retry limit: times that one task may ask for lost inputs */
+    LOSSES_MAX = 3, /* times that a task's outputs, or inputs, may vanish at no cost in retries */
 };
 #define NONE     UINT32_MAX
 #define FAN_LINK UINT32_C(0x80000000)

@@ -90,10 +90,10 @@ static void explain_ready(const struct sched *sched, const struct task *task, st
     if (!fitting)
         explain_no_offer(sched, rule, out);
     else if (silent == fitting)
-        buf_format(out, "is ready, but the %u workers that could run it are silent", fitting);
+        buf_format(out, "is ready, but every worker that could run it (%u) is silent", fitting);
     else
         buf_format(out,
-                   "is ready, with %u tasks of its step; the %u workers that could run it are busy",
+                   "is ready, one of %u of its step; every worker that could run it (%u) is busy",
                    rule->queue.count, fitting - silent);
 }
 
@@ -115,15 +115,18 @@ static void explain_failed(const struct sched *sched, const struct task *task, u
                            struct buf *out)
 {
     const struct note *note = note_find(sched, task, index);
-    buf_format(out, "failed after %u attempts: %s", task->attempt,
+    buf_format(out, "failed after %u attempt%s: %s", task->attempt, task->attempt == 1 ? "" : "s",
                note ? status_name(note->code) : "unknown");
     if (note && note->text && note->text[0])
         buf_format(out, ": %s", note->text);
 }
 
+/* Goes up to a task that failed itself. Each step is to a producer, so there are no more steps than tasks. */
 static void explain_upstream(const struct sched *sched, const struct task *task, struct buf *out)
 {
     uint32_t producer = find_input(sched, task, is_failed);
+    while (producer != NONE && task_at(sched, producer)->stage == STAGE_UPSTREAM_FAILED)
+        producer = find_input(sched, task_at(sched, producer), is_failed);
     buf_put_text(out, "cannot run, since it needs ");
     if (producer != NONE)
         put_task(sched, producer, out);

@@ -189,9 +189,12 @@ void peers_progress(struct sched *sched, const struct sched_event *event)
     struct flight *flight = flight_of(sched, event->progress.worker, &event->progress.attempt);
     if (!flight)
         return;
+    bool is_new = task_at(sched, flight->task)->stage == STAGE_ASSIGNED;
     flight_start(sched, flight);
     flight->step = event->progress.step;
     flight->total = event->progress.total;
+    if (is_new)
+        return; /* its start was published just now */
     struct sched_action *action = sched_act(sched, SCHED_PUBLISH);
     action->task = flight->task;
     action->run = rule_of(sched, task_at(sched, flight->task))->run;

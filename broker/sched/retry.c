@@ -41,7 +41,8 @@ static bool fail_if_poison(struct sched *sched, uint32_t index)
     if (!note || note_kills(sched, note) < poison_kills(sched, task))
         return false;
     char text[RETRY_TEXT_BYTES];
-    snprintf(text, sizeof text, "it cost %u workers or slots their life; the last time: %.500s",
+    snprintf(text, sizeof text,
+             "%u of its attempts cost a worker or slot its life; the last time: %.500s",
              note_kills(sched, note), note->text ? note->text : "the worker vanished");
     retry_fail(sched, index, E_POISON, text);
     return true;
@@ -83,16 +84,15 @@ static void remember(struct sched *sched, uint32_t index, const struct failure *
     note->crashes += failure->code == E_CRASHED;
 }
 
-/* True: an input is being made again, and the task waits for it. */
+/* True: an input is being made again, and the task waits for it. That costs no retry, LOSSES_MAX times. */
 static bool wait_for_lost(struct sched *sched, uint32_t index, const struct failure *failure)
 {
-    struct note *note = note_make(sched, index);
-    uint32_t limit = rule_of(sched, task_at(sched, index))->policy.retry_limit;
-    if (failure->code != E_LOST || note->losses >= limit + LOSSES_MAX)
+    if (failure->code != E_LOST || !lost_inputs(sched, index, failure->lost, failure->lost_count))
         return false;
-    if (!lost_inputs(sched, index, failure->lost, failure->lost_count))
+    struct note *note = note_find(sched, task_at(sched, index), index);
+    if (note->losses >= LOSSES_MAX)
         return false;
-    note_find(sched, task_at(sched, index), index)->losses++;
+    note->losses++;
     task_settle(sched, index);
     return true;
 }

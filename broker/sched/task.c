@@ -293,8 +293,7 @@ void task_invalidate(struct sched *sched, uint32_t index)
     struct sched_action *action = sched_act(sched, SCHED_FORGET);
     action->task = index;
     action->run = rule_of(sched, task_at(sched, index))->run;
-    uint32_t limit = rule_of(sched, task_at(sched, index))->policy.retry_limit;
-    if (++note_make(sched, index)->losses > limit + LOSSES_MAX)
+    if (++note_make(sched, index)->losses > LOSSES_MAX)
         retry_fail(sched, index, E_LOST,
                    "its outputs vanish from the store every time they are made");
     else

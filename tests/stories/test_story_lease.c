@@ -1,0 +1,144 @@
+/* Workers that fall silent. */
+// SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/stories/story.h"
+
+static void test_expiry(void **state)
+{
+    (void)state;
+    story_play("# A silent worker loses its tasks; whoever comes next gets them.\n"
+               "given the state answers at once\n"
+               "given leases of 1000 ms\n"
+               "given wakes are shown\n"
+               "submit run 1: train\n"
+               "w1 joins: slots=1\n"
+               "> assign train#1 to w1\n"
+               "> wake at 1000\n"
+               "w1 starts train#1\n"
+               "time is 1000\n"
+               "> kill train#1 at w1\n"
+               "w2 joins: slots=1\n"
+               "> assign train#2 to w2\n"
+               "> wake at 2000\n"
+               "w2 finishes train#2\n"
+               "> run 1 over\n");
+}
+
+static void test_renewed(void **state)
+{
+    (void)state;
+    story_play("# Being heard renews the lease.\n"
+               "given the state answers at once\n"
+               "given leases of 1000 ms\n"
+               "given wakes are shown\n"
+               "submit run 1: train\n"
+               "w1 joins: slots=1\n"
+               "> assign train#1 to w1\n"
+               "> wake at 1000\n"
+               "time is 900\n"
+               "w1 is heard\n"
+               "time is 1000\n"
+               "> wake at 1900\n"
+               "time is 1900\n"
+               "> kill train#1 at w1\n");
+}
+
+static void test_late_success(void **state)
+{
+    (void)state;
+    story_play("# A success that comes late still counts: work is not thrown away.\n"
+               "# The other attempt is ended.\n"
+               "given leases of 1000 ms\n"
+               "submit run 1: train\n"
+               "w1 joins: slots=1\n"
+               "> assign train#1 to w1\n"
+               "time is 1000\n"
+               "> kill train#1 at w1\n"
+               "w2 joins: slots=1\n"
+               "> assign train#2 to w2\n"
+               "w1 finishes train#1\n"
+               "> kill train#2 at w2\n"
+               "> persist train\n"
+               "w2 fails train#2: cancelled\n"
+               "> ack train to w2\n"
+               "the commit is durable\n"
+               "> ack train to w1\n"
+               "> check 1 outputs of run 1\n"
+               "check of run 1: all there\n"
+               "> run 1 over\n");
+}
+
+static void test_two_successes(void **state)
+{
+    (void)state;
+    story_play("# The first commit wins. A second success with other bytes is dropped,\n"
+               "# with the same bytes it is only acknowledged.\n"
+               "given leases of 1000 ms\n"
+               "submit run 1: train\n"
+               "w1 joins: slots=1\n"
+               "> assign train#1 to w1\n"
+               "time is 1000\n"
+               "> kill train#1 at w1\n"
+               "w2 joins: slots=1\n"
+               "> assign train#2 to w2\n"
+               "w2 finishes train#2\n"
+               "> persist train\n"
+               "the commit is durable\n"
+               "> ack train to w2\n"
+               "> check 1 outputs of run 1\n"
+               "w1 finishes train#1\n"
+               "> ack train to w1\n"
+               "w2 finishes train#2 differently\n"
+               "> dropped train#2 from w2\n"
+               "> ack train to w2\n");
+}
+
+static void test_heard_again(void **state)
+{
+    (void)state;
+    story_play("# A worker that is heard again is given work again.\n"
+               "given the state answers at once\n"
+               "given leases of 1000 ms\n"
+               "submit run 1: train\n"
+               "w1 joins: slots=1\n"
+               "> assign train#1 to w1\n"
+               "time is 1000\n"
+               "> kill train#1 at w1\n"
+               "why train?\n"
+               "> is ready, but every worker that could run it (1) is silent\n"
+               "w1 is heard\n"
+               "> assign train#2 to w1\n");
+}
+
+static void test_resent(void **state)
+{
+    (void)state;
+    story_play(
+        "# A result is sent again until it is acknowledged: the second copy changes nothing.\n"
+        "submit run 1: train\n"
+        "w1 joins: slots=1\n"
+        "> assign train#1 to w1\n"
+        "w1 finishes train#1\n"
+        "> persist train\n"
+        "w1 finishes train#1\n"
+        "> ack train to w1\n"
+        "the commit is durable\n"
+        "> ack train to w1\n"
+        "> check 1 outputs of run 1\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_expiry),       cmocka_unit_test(test_renewed),
+        cmocka_unit_test(test_late_success), cmocka_unit_test(test_two_successes),
+        cmocka_unit_test(test_heard_again),  cmocka_unit_test(test_resent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
