@@ -29,6 +29,7 @@ struct behind {
     pthread_mutex_t lock;
     pthread_cond_t added, applied, flush_due;
     bool has_threads, is_stopping, is_urgent;
+    bool is_idle;     /* the index's thread waits for anything at all */
     int64_t apply_us; /* what the last transaction took */
     bool is_dirty;    /* the journal has what fdatasync has not seen */
     enum status index_status;
@@ -82,8 +83,10 @@ static void swap(struct behind *behind)
 /* Waits for something to do; false: stop. */
 static bool gather(struct behind *behind)
 {
+    behind->is_idle = true;
     while (layer_is_empty(behind->front) && !behind->is_stopping)
         pthread_cond_wait(&behind->added, &behind->lock);
+    behind->is_idle = false;
     if (layer_is_empty(behind->front))
         return false;
     int64_t wait_ms = GATHER_SHARE * behind->apply_us / 1000;
@@ -201,7 +204,9 @@ void behind_added(struct behind *behind)
     if (!behind->is_dirty)
         pthread_cond_signal(&behind->flush_due);
     behind->is_dirty = true;
-    pthread_cond_signal(&behind->added);
+    /* A thread that gathers looks at the clock by itself; waking it at each commit costs a switch. */
+    if (behind->is_idle || behind->front->keys[SPACE_TASK].count >= GATHER_KEYS_MAX)
+        pthread_cond_signal(&behind->added);
 }
 
 enum status behind_drain(struct behind *behind, struct err *err)
