@@ -58,7 +58,7 @@ void join_send_hello(struct join *join)
     struct mp_writer writer = mp_writer(buf_reserve(&running, room), room);
     mp_write_array(&writer, count);
     for (uint32_t i = 0; i < count; i++)
-        msg_write_attempt(&writer, &items[at + i]);
+        msg_write_attempt(&writer, &items[i]);
     struct hello hello = {.protocol = PROTOCOL_VERSION,
                           .name = join->name,
                           .name_bytes = (uint32_t)strlen(join->name),
