@@ -204,7 +204,7 @@ void behind_added(struct behind *behind)
     if (!behind->is_dirty)
         pthread_cond_signal(&behind->flush_due);
     behind->is_dirty = true;
-    /* A thread that gathers looks at the clock by itself; waking it at each commit costs a switch. */
+    /* A thread that gathers looks at the clock itself; waking it at each commit costs a switch. */
     if (behind->is_idle || behind->front->keys[SPACE_TASK].count >= GATHER_KEYS_MAX)
         pthread_cond_signal(&behind->added);
 }

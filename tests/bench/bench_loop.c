@@ -1,5 +1,6 @@
-/* The broker's loop with a scheduler, the embedded state, a socket and one simulated worker that does nothing but answer: what
- * one million tasks cost the broker. `bench_loop [FOLDER [TASKS]]`; prints one line per figure: name, value, unit. */
+/* The broker's loop with a scheduler, the embedded state, a socket and one simulated worker that
+ * does nothing but answer: what one million tasks cost the broker. `bench_loop [FOLDER [TASKS]]`;
+ * prints one line per figure: name, value, unit. */
 // SPDX-License-Identifier: Apache-2.0
 #include <pthread.h>
 #include <stdio.h>
