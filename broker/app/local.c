@@ -180,16 +180,19 @@ static void submit(struct app *app)
     progress_begin(app);
 }
 
-static void make_run_id(char out[RUN_ID_BYTES])
+/* Sorts by time: "20261121t091606123-1c22c3". One broker at a time writes here, so milliseconds order
+ * its runs; the random part keeps those of several places apart. */
+static void make_run_id(int64_t begun_us, char out[RUN_ID_BYTES])
 {
     uint8_t random[3];
     random_bytes(random, sizeof random);
-    time_t now = (time_t)(clock_epoch_us() / 1000000);
+    time_t seconds = (time_t)(begun_us / 1000000);
     struct tm utc;
-    gmtime_r(&now, &utc);
+    gmtime_r(&seconds, &utc);
     char stamp[20];
     strftime(stamp, sizeof stamp, "%Y%m%dt%H%M%S", &utc);
-    snprintf(out, RUN_ID_BYTES, "%s-%02x%02x%02x", stamp, random[0], random[1], random[2]);
+    snprintf(out, RUN_ID_BYTES, "%s%03d-%02x%02x%02x", stamp, (int)(begun_us / 1000 % 1000),
+             random[0], random[1], random[2]);
 }
 
 static void run_over(void *context, uint32_t run)
@@ -211,7 +214,7 @@ enum status app_submit(struct app *app, const struct app_request *request, struc
     TRY(submission_open(request, SUBMISSION_EXPANDED, app->store, app->source_cache,
                         &app->diagnostics, &app->submission, err));
     TRY(mark_tasks(app, request, err));
-    make_run_id(app->run_id);
+    make_run_id(app->begun_us, app->run_id);
     struct loop_options options = {.state = app->state,
                                    .store = app->store,
                                    .hooks = {progress_published, run_over, app},
