@@ -180,8 +180,8 @@ static void submit(struct app *app)
     progress_begin(app);
 }
 
-/* Sorts by time: "20261121t091606123-1c22c3". One broker at a time writes here, so milliseconds order
- * its runs; the random part keeps those of several places apart. */
+/* Sorts by time: "20261121t091606123-1c22c3". One broker at a time writes here, so milliseconds
+ * order its runs; the random part keeps those of several places apart. */
 static void make_run_id(int64_t begun_us, char out[RUN_ID_BYTES])
 {
     uint8_t random[3];

@@ -102,7 +102,9 @@ static void sort_lines(struct diagnostics *d)
 {
     struct line lines[DIAGNOSTICS_MAX + 1];
     size_t count = 0, skip = d->file ? strlen(d->file) : 0;
-    const char *at = d->text.count ? buf_text(&d->text) : "";
+    if (!d->text.count)
+        return;
+    const char *at = buf_text(&d->text);
     while (*at && count <= DIAGNOSTICS_MAX) {
         size_t bytes = strcspn(at, "\n") + 1;
         insert(lines, count++, (struct line){at, bytes, bytes > skip ? read_place(at + skip) : 0});
