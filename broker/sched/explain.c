@@ -121,7 +121,8 @@ static void explain_failed(const struct sched *sched, const struct task *task, u
         buf_format(out, ": %s", note->text);
 }
 
-/* Goes up to a task that failed itself. Each step is to a producer, so there are no more steps than tasks. */
+/* Goes up to a task that failed itself. Each step is to a producer, so there are no more steps
+ * than tasks. */
 static void explain_upstream(const struct sched *sched, const struct task *task, struct buf *out)
 {
     uint32_t producer = find_input(sched, task, is_failed);

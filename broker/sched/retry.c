@@ -84,7 +84,8 @@ static void remember(struct sched *sched, uint32_t index, const struct failure *
     note->crashes += failure->code == E_CRASHED;
 }
 
-/* True: an input is being made again, and the task waits for it. That costs no retry, LOSSES_MAX times. */
+/* True: an input is being made again, and the task waits for it. That costs no retry,
+ * LOSSES_MAX times. */
 static bool wait_for_lost(struct sched *sched, uint32_t index, const struct failure *failure)
 {
     if (failure->code != E_LOST || !lost_inputs(sched, index, failure->lost, failure->lost_count))

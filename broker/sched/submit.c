@@ -91,7 +91,8 @@ static uint32_t take_index(struct sched *sched)
     return sched->tasks.count++;
 }
 
-/* `attempt`: of a task of this id that ended, so that its stale attempts are not mistaken for new ones. */
+/* `attempt`: of a task of this id that ended, so that its stale attempts are not mistaken for
+ * new ones. */
 static uint32_t new_task(struct submission *submission, uint32_t node, uint16_t attempt)
 {
     struct sched *sched = submission->sched;
@@ -125,8 +126,8 @@ static uint32_t new_task(struct submission *submission, uint32_t node, uint16_t 
     return index;
 }
 
-/* Can a node be the task that is there already? Not if that one failed or was cancelled: its former runs
- * keep what they saw. Of two tasks with one id, only the newer may still run. */
+/* Can a node be the task that is there already? Not if that one failed or was cancelled: its
+ * former runs keep what they saw. Of two tasks with one id, only the newer may still run. */
 static bool is_shareable(const struct task *task)
 {
     return !task_is_final(task) || task->stage == STAGE_SUCCEEDED || task->stage == STAGE_UNNEEDED;

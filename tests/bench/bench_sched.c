@@ -1,5 +1,6 @@
-/* What the scheduler itself costs: one run of a million tasks, submitted, assigned, done and committed with no wire,
- * store or state around it. Three shapes: independent tasks, layers of fans, one long chain; and all hits. */
+/* What the scheduler itself costs: one run of a million tasks, submitted, assigned, done and
+ * committed with no wire, store or state around it. Three shapes: independent tasks, layers of
+ * fans, one long chain; and all hits. */
 // SPDX-License-Identifier: Apache-2.0
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,8 @@ static size_t resident_bytes(void)
     return (size_t)pages * 4096;
 }
 
-/* `fan` 0: no edges; 1: a chain; else each task needs one of the layer before, which is FAN times smaller. */
+/* `fan` 0: no edges; 1: a chain; else each task needs one of the layer before, which is FAN
+ * times smaller. */
 static struct load make_load(uint32_t count, uint32_t fan)
 {
     struct load load = {.count = count};

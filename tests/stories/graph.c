@@ -1,4 +1,5 @@
-/* "a + b -> c -> d, a -> e" as a submission. Nodes are numbered in the order in which they are named. */
+/* "a + b -> c -> d, a -> e" as a submission. Nodes are numbered in the order in which they are
+ * named. */
 // SPDX-License-Identifier: Apache-2.0
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* The stage on which a story is played: the scheduler, the names of its tasks, and what a line sets. */
+/* The stage on which a story is played: the scheduler, the names of its tasks, and what a line
+ * sets. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/sched/sched.h"
@@ -45,7 +46,8 @@ void play_send(struct play *play, struct sched_event *event);
 bool play_line(struct play *play, const char *line);
 /* "run 1: a -> b": the rest of a submit line. */
 bool play_submit(struct play *play, uint32_t run, const char *graph);
-/* Splits at `separator`, trims blanks; returns how many, at most PLAY_LIST. Pieces live in the arena. */
+/* Splits at `separator`, trims blanks; returns how many, at most PLAY_LIST. Pieces live in the
+ * arena. */
 uint32_t play_split(struct play *play, const char *text, const char *separator,
                     const char **pieces);
 /* If the text begins with `words`, the rest; else NULL. */

@@ -81,7 +81,8 @@ static void write_down(struct play *play, const struct sched_action *action)
     buf_put_char(&play->script, '\n');
 }
 
-/* What the state would say to an action, if it answers at once. Commits come when all else is told. */
+/* What the state would say to an action, if it answers at once. Commits come when all else is
+ * told. */
 static bool answer(const struct sched_action *action, struct sched_event *event)
 {
     *event = (struct sched_event){0};

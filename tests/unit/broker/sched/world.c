@@ -2,200 +2,11 @@
 #include "tests/unit/broker/sched/world.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/mem.h"
 
 static const char *const KIND = "work@1";
-
-static void fail(const struct world *world, const char *what)
-{
-    fprintf(stderr, "seed %llu, time %lld: %s\n", (unsigned long long)world->seed,
-            (long long)world->now, what);
-    abort();
-}
-
-static bool chance(struct world *world, uint32_t percent)
-{
-    return rng_below(&world->rng, 100) < percent;
-}
-
-static struct id make_id(uint32_t number, uint8_t kind)
-{
-    struct id id;
-    struct rng rng = rng_seed((uint64_t)number * 256 + kind);
-    for (uint32_t i = 0; i < ID_BYTES; i += 8) {
-        uint64_t word = rng_next(&rng);
-        memcpy(id.bytes + i, &word, 8);
-    }
-    return id;
-}
-
-static struct artifact make_output(uint32_t task, uint32_t output)
-{
-    return (struct artifact){.id = make_id(task * 8 + output, 1), .bytes = 10};
-}
-
-static uint32_t find_task(const struct world *world, const struct id *id)
-{
-    for (uint32_t i = 0; i < WORLD_TASKS; i++)
-        if (id_equal(&world->tasks[i].id, id))
-            return i;
-    fail(world, "a task that nobody submitted");
-    return 0;
-}
-
-static uint32_t universe_of(const struct world *world, uint32_t index)
-{
-    struct sched_task_info info;
-    sched_task_info(world->sched, index, &info);
-    return find_task(world, &info.id);
-}
-
-/* ---- what the scheduler asks for ---- */
-
-static struct world_worker *worker_by_number(struct world *world, uint32_t number)
-{
-    for (uint32_t i = 0; i < WORLD_WORKERS; i++)
-        if (world->workers[i].is_connected && world->workers[i].number == number)
-            return &world->workers[i];
-    return NULL;
-}
-
-static void on_assign(struct world *world, const struct sched_action *action)
-{
-    struct world_worker *worker = worker_by_number(world, action->worker);
-    uint32_t task = universe_of(world, action->task);
-    if (action->input_count != world->tasks[task].input_count)
-        fail(world, "assigned with the wrong number of inputs");
-    for (uint32_t i = 0; i < action->input_count; i++) {
-        struct artifact expected = make_output(world->tasks[task].inputs[i], 0);
-        if (!id_equal(&expected.id, &action->inputs[i].id))
-            fail(world, "assigned with somebody else's input");
-    }
-    world->tasks[task].assigns++;
-    if (!worker)
-        fail(world, "assigned to a worker that is gone");
-    if (worker->held_count == WORLD_HELD)
-        fail(world, "a worker is given more than its credit");
-    worker->held[worker->held_count++] = (struct world_attempt){task, action->attempt, false};
-}
-
-static void on_ack(struct world *world, const struct sched_action *action)
-{
-    if (action->frame >= world->frame_count || world->acks[action->frame])
-        fail(world, "acknowledged twice, or what was never sent");
-    world->acks[action->frame] = 1;
-}
-
-static void drop_held(struct world_worker *worker, uint32_t at)
-{
-    worker->held[at] = worker->held[--worker->held_count];
-}
-
-static void handle(struct world *world, const struct sched_action *action)
-{
-    switch (action->type) {
-    case SCHED_ASSIGN: on_assign(world, action); break;
-    case SCHED_RESOLVE: world->resolves[world->resolve_count++] = action->task; break;
-    case SCHED_PERSIST:
-        world->persists[world->persist_count++] = universe_of(world, action->task);
-        world->is_commit_due = true;
-        break;
-    case SCHED_ALIAS:
-    case SCHED_DROPPED: world->is_commit_due = true; break;
-    case SCHED_FORGET: {
-        struct world_task *task = &world->tasks[universe_of(world, action->task)];
-        task->forgets++;
-        task->has_record = false;
-        world->is_commit_due = true;
-        break;
-    }
-    case SCHED_CHECK: world->checks[world->check_count++] = action->run; break;
-    case SCHED_ACK: on_ack(world, action); break;
-    case SCHED_WAKE_AT:
-        if (action->at < world->wake_at)
-            world->wake_at = action->at;
-        break;
-    case SCHED_RUN_OVER:
-        for (uint32_t i = 0; i < world->run_count; i++) {
-            if (world->runs[i].number != action->run || world->runs[i].is_over)
-                continue;
-            world->runs[i].is_over = true;
-        }
-        break;
-    case SCHED_KILL:
-    case SCHED_REVOKE: break; /* see answer_stops */
-    case SCHED_PUBLISH: break;
-    }
-}
-
-static void send(struct world *world, struct sched_event *event);
-
-/* A worker told to stop something answers at once, sometimes. */
-static void answer_stop(struct world *world, const struct sched_action *action)
-{
-    struct world_worker *worker = worker_by_number(world, action->worker);
-    if (!worker || worker->is_hung || action->unknown)
-        return;
-    uint32_t task = universe_of(world, action->task);
-    for (uint32_t i = 0; i < worker->held_count; i++) {
-        struct world_attempt held = worker->held[i];
-        if (held.task != task || held.number != action->attempt)
-            continue;
-        struct sched_event event = {.now = world->now};
-        struct attempt attempt = {world->tasks[task].id, held.number};
-        if (action->type == SCHED_REVOKE && held.is_started)
-            return;
-        drop_held(worker, i);
-        if (action->type == SCHED_REVOKE) {
-            event.type = SCHED_REVOKED;
-            event.worker.worker = worker->number;
-            event.worker.attempt = attempt;
-        } else {
-            event.type = SCHED_FAILED;
-            event.failed.worker = worker->number;
-            event.failed.attempt = attempt;
-            event.failed.code = E_CANCELLED;
-            event.failed.text = "";
-            event.failed.frame = world->frame_count++;
-        }
-        send(world, &event);
-        return;
-    }
-}
-
-static void grow_frames(struct world *world)
-{
-    if (world->frame_count + 8 < world->frame_capacity)
-        return;
-    uint32_t capacity = world->frame_capacity ? world->frame_capacity * 2 : 1024;
-    world->acks = mem_resize(world->acks, capacity);
-    memset(world->acks + world->frame_capacity, 0, capacity - world->frame_capacity);
-    world->frame_capacity = capacity;
-}
-
-/* Actions of the step are copied, since answers step again. */
-static void send(struct world *world, struct sched_event *event)
-{
-    grow_frames(world);
-    world->actions.count = 0;
-    event->now = world->now;
-    sched_step(world->sched, event, &world->actions);
-    struct err err;
-    if (!sched_check(world->sched, &err))
-        fail(world, err.text);
-    size_t count = world->actions.count;
-    AUTO(mem_free) struct sched_action *copies = mem_alloc(count * sizeof *copies + 1);
-    if (count)
-        memcpy(copies, world->actions.items, count * sizeof *copies);
-    for (size_t i = 0; i < count; i++)
-        handle(world, &copies[i]);
-    for (size_t i = 0; i < count; i++)
-        if (copies[i].type == SCHED_KILL || copies[i].type == SCHED_REVOKE)
-            answer_stop(world, &copies[i]);
-}
 
 /* ---- what happens ---- */
 
@@ -213,7 +24,7 @@ static void submit(struct world *world)
         for (uint32_t j = 0; is_in[i] && j < world->tasks[i].input_count; j++)
             is_in[world->tasks[i].inputs[j]] = 1;
     for (uint32_t i = 0; i < WORLD_TASKS; i++) {
-        for (uint32_t copies = is_in[i] ? 1 + chance(world, 10) : 0; copies > 0; copies--) {
+        for (uint32_t copies = is_in[i] ? 1 + world_chance(world, 10) : 0; copies > 0; copies--) {
             uint32_t at = run->node_count++;
             run->nodes[at] = (struct sched_node){.id = world->tasks[i].id,
                                                  .policy = i % 3,
@@ -224,17 +35,17 @@ static void submit(struct world *world)
                     (struct sched_edge){node_of[world->tasks[i].inputs[j]], 0};
             node_of[i] = at;
             run->universe[at] = i;
-            is_forced[at] = chance(world, 3);
+            is_forced[at] = world_chance(world, 3);
         }
     }
     for (uint32_t i = 0; i < WORLD_TASKS; i++) {
         if (!is_in[i] || !world->tasks[i].has_record)
             continue;
-        struct artifact outputs[2] = {make_output(i, 0), make_output(i, 1)};
+        struct artifact outputs[2] = {world_make_output(i, 0), world_make_output(i, 1)};
         struct sched_known known = {world->tasks[i].output_count, outputs};
         struct sched_event event = {.type = SCHED_RESTORE,
                                     .restore = {&world->tasks[i].id, &known, 1}};
-        send(world, &event);
+        world_send(world, &event);
     }
     struct sched_policy policies[3];
     for (int32_t i = 0; i < 3; i++)
@@ -254,7 +65,7 @@ static void submit(struct world *world)
                                            .policy_count = 3,
                                            .is_forced = is_forced}};
     run->is_submitted = true;
-    send(world, &event);
+    world_send(world, &event);
 }
 
 static void connect_worker(struct world *world, struct world_worker *worker, bool is_new)
@@ -268,7 +79,7 @@ static void connect_worker(struct world *world, struct world_worker *worker, boo
     struct attempt running[WORLD_HELD];
     uint32_t count = 0;
     for (uint32_t i = 0; i < worker->held_count; i++)
-        if (!chance(world, 10))
+        if (!world_chance(world, 10))
             running[count++] =
                 (struct attempt){world->tasks[worker->held[i].task].id, worker->held[i].number};
     worker->is_connected = true;
@@ -282,7 +93,7 @@ static void connect_worker(struct world *world, struct world_worker *worker, boo
                                           .running = running,
                                           .running_count = count}};
     memcpy(event.hello.instance, worker->instance, INSTANCE_BYTES);
-    send(world, &event);
+    world_send(world, &event);
 }
 
 static void disconnect(struct world *world, struct world_worker *worker)
@@ -292,8 +103,8 @@ static void disconnect(struct world *world, struct world_worker *worker)
     worker->is_connected = false;
     struct sched_event event = {
         .type = SCHED_GONE,
-        .gone = {.worker = worker->number, .is_drain = chance(world, 30), .code = E_GONE}};
-    send(world, &event);
+        .gone = {.worker = worker->number, .is_drain = world_chance(world, 30), .code = E_GONE}};
+    world_send(world, &event);
 }
 
 /* A result of a held attempt: success, or one of the ways to fail. */
@@ -302,21 +113,21 @@ static void finish(struct world *world, struct world_worker *worker, uint32_t at
     struct world_attempt held = worker->held[at];
     struct world_task *task = &world->tasks[held.task];
     struct sched_event event = {0};
-    struct artifact outputs[2] = {make_output(held.task, 0), make_output(held.task, 1)};
+    struct artifact outputs[2] = {world_make_output(held.task, 0), world_make_output(held.task, 1)};
     struct id lost[4];
     uint32_t lost_count = 0;
     for (uint32_t i = 0; i < task->input_count; i++)
         if (world->tasks[task->inputs[i]].is_lost)
-            lost[lost_count++] = make_output(task->inputs[i], 0).id;
-    bool fails = task->always_fails || lost_count || (world->is_faulty && chance(world, 15));
-    bool is_repeated = world->is_faulty && chance(world, 10);
+            lost[lost_count++] = world_make_output(task->inputs[i], 0).id;
+    bool fails = task->always_fails || lost_count || (world->is_faulty && world_chance(world, 15));
+    bool is_repeated = world->is_faulty && world_chance(world, 10);
     struct attempt attempt = {task->id, held.number};
     if (fails) {
         task->faults++;
         event.type = SCHED_FAILED;
         event.failed.worker = worker->number;
         event.failed.attempt = attempt;
-        event.failed.code = lost_count ? E_LOST : chance(world, 30) ? E_CRASHED : E_EXIT;
+        event.failed.code = lost_count ? E_LOST : world_chance(world, 30) ? E_CRASHED : E_EXIT;
         event.failed.text = "it failed";
         event.failed.text_bytes = 9;
         event.failed.lost = lost;
@@ -329,13 +140,13 @@ static void finish(struct world *world, struct world_worker *worker, uint32_t at
         event.done.outputs = outputs;
         event.done.output_count = task->output_count;
     }
-    drop_held(worker, at);
+    world_drop_held(worker, at);
     for (int i = 0; i < 1 + is_repeated; i++) {
         if (fails)
             event.failed.frame = world->frame_count++;
         else
             event.done.frame = world->frame_count++;
-        send(world, &event);
+        world_send(world, &event);
     }
 }
 
@@ -345,7 +156,7 @@ static void work(struct world *world)
     if (!worker->is_connected || worker->is_hung)
         return;
     struct sched_event heartbeat = {.type = SCHED_HEARTBEAT, .worker = {.worker = worker->number}};
-    send(world, &heartbeat);
+    world_send(world, &heartbeat);
     if (!worker->held_count)
         return;
     uint32_t at = rng_below(&world->rng, worker->held_count);
@@ -355,7 +166,7 @@ static void work(struct world *world)
             .type = SCHED_STARTED,
             .worker = {worker->number,
                        {world->tasks[worker->held[at].task].id, worker->held[at].number}}};
-        send(world, &event);
+        world_send(world, &event);
         return;
     }
     finish(world, worker, at);
@@ -366,14 +177,14 @@ static void resolve(struct world *world)
     if (!world->resolve_count)
         return;
     uint32_t index = world->resolves[--world->resolve_count];
-    uint32_t task = universe_of(world, index);
-    struct artifact outputs[2] = {make_output(task, 0), make_output(task, 1)};
+    uint32_t task = world_task_of(world, index);
+    struct artifact outputs[2] = {world_make_output(task, 0), world_make_output(task, 1)};
     struct sched_event event = {
         .type = SCHED_RESOLVED,
         .resolved = {index,
                      world->tasks[task].has_record && !world->tasks[task].is_lost,
                      {world->tasks[task].output_count, outputs}}};
-    send(world, &event);
+    world_send(world, &event);
 }
 
 static void commit(struct world *world)
@@ -387,7 +198,7 @@ static void commit(struct world *world)
     world->persist_count = 0;
     world->is_commit_due = false;
     struct sched_event event = {.type = SCHED_COMMITTED};
-    send(world, &event);
+    world_send(world, &event);
 }
 
 static void check(struct world *world)
@@ -399,9 +210,9 @@ static void check(struct world *world)
     uint32_t count = 0;
     for (uint32_t i = 0; i < WORLD_TASKS; i++)
         if (world->tasks[i].is_lost)
-            missing[count++] = make_output(i, 0).id;
+            missing[count++] = world_make_output(i, 0).id;
     struct sched_event event = {.type = SCHED_CHECKED, .checked = {run, missing, count}};
-    send(world, &event);
+    world_send(world, &event);
 }
 
 static void pass_time(struct world *world)
@@ -411,7 +222,7 @@ static void pass_time(struct world *world)
         return;
     world->wake_at = MS_NEVER;
     struct sched_event event = {.type = SCHED_TICK};
-    send(world, &event);
+    world_send(world, &event);
 }
 
 static void break_something(struct world *world)
@@ -425,12 +236,12 @@ static void break_something(struct world *world)
         break;
     case 1: worker->is_hung = true; break;
     case 2:
-        if (chance(world, 20) && world->run_count) {
+        if (world_chance(world, 20) && world->run_count) {
             struct world_run *run = &world->runs[rng_below(&world->rng, world->run_count)];
             struct sched_event event = {.type = SCHED_CANCEL,
-                                        .cancel = {run->number, chance(world, 50)}};
+                                        .cancel = {run->number, world_chance(world, 50)}};
             run->is_cancelled = true;
-            send(world, &event);
+            world_send(world, &event);
         }
         break;
     case 3:
@@ -443,7 +254,7 @@ static void break_something(struct world *world)
 
 void world_turn(struct world *world)
 {
-    if (world->is_faulty && chance(world, 6))
+    if (world->is_faulty && world_chance(world, 6))
         break_something(world);
     struct world_worker *worker = &world->workers[rng_below(&world->rng, WORLD_WORKERS)];
     switch (rng_below(&world->rng, 8)) {
@@ -453,7 +264,7 @@ void world_turn(struct world *world)
     case 3: check(world); break;
     case 4:
         if (!worker->is_connected)
-            connect_worker(world, worker, chance(world, 50));
+            connect_worker(world, worker, world_chance(world, 50));
         else if (!world->is_faulty && worker->is_hung)
             worker->is_hung = false;
         break;
@@ -490,7 +301,7 @@ void world_settle(struct world *world, uint32_t turns_max)
         world_turn(world);
     }
     tell_open(world);
-    fail(world, "no end in sight");
+    world_fail(world, "no end in sight");
 }
 
 void world_init(struct world *world, uint64_t seed)
@@ -505,9 +316,9 @@ void world_init(struct world *world, uint64_t seed)
     world->sched = sched_new(&options);
     for (uint32_t i = 0; i < WORLD_TASKS; i++) {
         struct world_task *task = &world->tasks[i];
-        task->id = make_id(i, 0);
+        task->id = world_make_id(i, 0);
         task->output_count = 1 + rng_below(&world->rng, 2);
-        task->always_fails = chance(world, 3);
+        task->always_fails = world_chance(world, 3);
         uint32_t count = i ? rng_below(&world->rng, 4) : 0;
         for (uint32_t j = 0; j < count; j++)
             task->inputs[task->input_count++] = rng_below(&world->rng, i);

@@ -4,6 +4,7 @@
  */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "broker/sched/sched.h"
@@ -63,6 +64,21 @@ struct world {
     uint8_t *acks;
     uint32_t frame_count, frame_capacity;
 };
+
+/* ---- the part that talks to the scheduler: world_send.c ---- */
+
+/* Says what is wrong with which seed, and ends. */
+void world_fail(const struct world *world, const char *what);
+bool world_chance(struct world *world, uint32_t percent);
+struct id world_make_id(uint32_t number, uint8_t kind);
+struct artifact world_make_output(uint32_t task, uint32_t output);
+/* The world's number of a task of the scheduler. */
+uint32_t world_task_of(const struct world *world, uint32_t index);
+void world_drop_held(struct world_worker *worker, uint32_t at);
+/* Steps the scheduler, recounts, does what it asks for. */
+void world_send(struct world *world, struct sched_event *event);
+
+/* ---- the part that makes things happen: world.c ---- */
 
 void world_init(struct world *world, uint64_t seed);
 void world_fini(struct world *world);
