@@ -172,8 +172,8 @@ enum sched_action_type {
     SCHED_KILL,    /* tell `worker` to end (task, attempt) */
     SCHED_ACK,     /* `frame` of `worker` is dealt with */
     SCHED_DROPPED, /* a second, different success: log task.nondeterministic */
-    /* A task's visible state changed; read it with sched_task_info(). Not for what SUBMIT finds (hits,
-     * unneeded), nor for waiting → ready. */
+    /* A task's visible state changed; read it with sched_task_info(). Not for what SUBMIT finds
+     * (hits, unneeded), nor for waiting → ready. */
     SCHED_PUBLISH,
     SCHED_WAKE_AT, /* send a TICK at `at` at the latest */
     SCHED_RUN_OVER

@@ -279,7 +279,10 @@ static bool worker_joins(struct play *play, uint32_t worker, const char *text)
     for (uint32_t i = 0; i < count; i++)
         if (take_pair(play, pieces[i], &key, &value))
             set_hello(play, &event, key, value);
-    if (!is_again)
+    uint32_t former;
+    if (play_after(text, " as w") && play_number(text + strlen(" as w"), &former))
+        play->instances[worker] = play->instances[former % PLAY_WORKERS];
+    else if (!is_again)
         play->instances[worker] = ++play->instance_count;
     memcpy(event.hello.instance, &play->instances[worker], sizeof play->instances[worker]);
     play_send(play, &event);

@@ -121,6 +121,25 @@ static void test_came_back_late(void **state)
                "> run 1 over\n");
 }
 
+static void test_new_connection(void **state)
+{
+    (void)state;
+    story_play("# The same program under a new connection, before the old one was seen to end:\n"
+               "# what it still runs moves with it, what it lost is given again.\n"
+               "given the state answers at once\n"
+               "submit run 1: a, b\n"
+               "w1 joins: slots=1\n"
+               "> assign a#1 to w1\n"
+               "> assign b#1 to w1\n"
+               "w1 starts a#1\n"
+               "w2 joins as w1: slots=1 running=a#1\n"
+               "> assign b#2 to w2\n"
+               "w1 goes away\n"
+               "w2 finishes a#1\n"
+               "w2 finishes b#2\n"
+               "> run 1 over\n");
+}
+
 static void test_adopted(void **state)
 {
     (void)state;
@@ -186,9 +205,9 @@ int main(void)
         cmocka_unit_test(test_kinds),          cmocka_unit_test(test_labels_and_size),
         cmocka_unit_test(test_spread),         cmocka_unit_test(test_credit),
         cmocka_unit_test(test_goodbye),        cmocka_unit_test(test_came_back),
-        cmocka_unit_test(test_came_back_late), cmocka_unit_test(test_adopted),
-        cmocka_unit_test(test_nobody_elses),   cmocka_unit_test(test_stealing),
-        cmocka_unit_test(test_deeper),
+        cmocka_unit_test(test_came_back_late), cmocka_unit_test(test_new_connection),
+        cmocka_unit_test(test_adopted),        cmocka_unit_test(test_nobody_elses),
+        cmocka_unit_test(test_stealing),       cmocka_unit_test(test_deeper),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
