@@ -4,6 +4,7 @@
 # any of them; B=… puts the folder elsewhere.
 
 MODE ?= release
+MAKEFLAGS += -j$(shell nproc)
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 B ?= build/$(MODE)
 export B MODE CC
@@ -117,7 +118,7 @@ system: programs $(VENV)/ready
 ## sanitized: unit tests and the iris run under MODE's sanitizer
 sanitized: setup-build setup-test
 	@$(MAKE) --no-print-directory all unit
-	@BIN=$(abspath $(B)) $(MAKE) --no-print-directory $(VENV)/ready
+	@$(MAKE) --no-print-directory $(VENV)/ready
 	@BIN=$(abspath $(B)) $(VENV)/bin/python -m pytest -q tests/system/test_iris.py
 
 ## bench: what it costs, beside its budget and a peer (release build)
