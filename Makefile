@@ -4,7 +4,9 @@
 # any of them; B=… puts the folder elsewhere.
 
 MODE ?= release
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc)
+endif
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 B ?= build/$(MODE)
 export B MODE CC

@@ -1,5 +1,5 @@
-/* What the subcommands that ask (rather than do) have in common: options, an application, an arena for the answer, and how
- * it is shown. */
+/* What the subcommands that ask (rather than do) have in common: options, an application, an arena
+ * for the answer, and how it is shown. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/cli/command.h"
@@ -16,11 +16,12 @@ struct question {
 
 enum question_about { ABOUT_STORED, ABOUT_PIPELINE /* takes --pipeline or a FILE first */ };
 
-/* True to go on; else *exit_code says how it ended, and nothing is left to free. A question about what is stored needs exactly
- * `arguments` words, one about a pipeline at most that many. */
+/* True to go on; else *exit_code says how it ended, and nothing is left to free. A question about
+ * what is stored needs exactly `arguments` words, one about a pipeline at most that many. */
 bool question_begin(struct question *question, const struct command *command, int argc, char **argv,
                     enum question_about about, size_t arguments, int *exit_code);
-/* Shows the answer: as JSON if that was asked for or there is no `print`. Frees everything; returns the exit code. */
+/* Shows the answer: as JSON if that was asked for or there is no `print`. Frees everything; returns
+ * the exit code. */
 int question_end(struct question *question, enum status status, const struct value *answer,
                  void (*print)(const struct value *answer));
 /* The same where the answer was bytes, which the caller has written. */

@@ -27,7 +27,7 @@ banned() {
 
 headers() {
     gen=$(mktemp -d) && trap 'rm -rf "$gen"' EXIT
-    ${MAKE:-make} -s B="$gen" "$gen/gen/lib_versions.h" || return 1
+    MAKEFLAGS= ${MAKE:-make} -s B="$gen" "$gen/gen/lib_versions.h" || return 1
     for header in $(echo "$files" | grep '\.h$'); do
         echo "#include \"$header\"" | gcc -std=c17 -D_GNU_SOURCE -I. -I"$gen/gen" -fsyntax-only -x c - || {
             echo "$header does not compile alone"
