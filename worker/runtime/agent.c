@@ -28,6 +28,7 @@ struct agent *agent_new(const struct agent_options *options)
         agent->options.prefetch = options->slots;
     agent->jobs = mem_alloc(AGENT_JOBS_MAX * sizeof *agent->jobs);
     agent->slots = mem_alloc(options->slots * sizeof *agent->slots);
+    agent->last_words = mem_alloc(options->slots * sizeof *agent->last_words);
     agent->light = agent->waiting = agent->ready = (struct queue){AGENT_NONE, AGENT_NONE, 0};
     agent->lease_ms = LEASE_MS_DEFAULT;
     agent->heartbeat_at = agent->sample_at = agent->exit_at = MS_NEVER;
@@ -38,6 +39,7 @@ void agent_free(struct agent *agent)
 {
     mem_free(agent->jobs);
     mem_free(agent->slots);
+    mem_free(agent->last_words);
     mem_free(agent);
 }
 
@@ -286,23 +288,23 @@ static void on_slot_result(struct agent *agent, const struct agent_event *event,
     ran(agent, job, event->result.code, event->result.text, event->now, out);
 }
 
-static enum status death_code(struct agent *agent, const struct slot_state *slot,
-                              const struct job *job, const struct agent_event *event)
+/* Why a job's slot is dead; `words` says so to a person. */
+static enum status death_code(const struct slot_state *slot, const struct job *job,
+                              const struct agent_event *event, char words[ERR_TEXT_BYTES])
 {
     char limit[32], found[32];
     if (slot->reason == KILL_TIMEOUT) {
-        snprintf(agent->text, sizeof agent->text, "ran past its timeout of %s",
+        snprintf(words, ERR_TEXT_BYTES, "ran past its timeout of %s",
                  agent_describe_ms(job->timeout_ms, limit, sizeof limit));
         return E_TIMEOUT;
     }
     if (slot->reason == KILL_MEMORY) {
-        snprintf(agent->text, sizeof agent->text, "grew past its memory limit of %s (resident %s)",
+        snprintf(words, ERR_TEXT_BYTES, "grew past its memory limit of %s (resident %s)",
                  agent_describe_bytes(job->memory_bytes, limit, sizeof limit),
                  agent_describe_bytes(slot->resident_bytes, found, sizeof found));
         return E_MEMORY;
     }
-    agent_describe_death(event->died.signal, event->died.exit_status, agent->text,
-                         sizeof agent->text);
+    agent_describe_death(event->died.signal, event->died.exit_status, words, ERR_TEXT_BYTES);
     return event->died.signal ? E_CRASHED : E_EXIT;
 }
 
@@ -320,6 +322,7 @@ static void on_slot_died(struct agent *agent, const struct agent_event *event,
                          struct agent_actions *out)
 {
     struct slot_state *slot = &agent->slots[event->died.slot];
+    char *words = agent->last_words[event->died.slot];
     bool was_starting = slot->phase == SLOT_STARTING;
     bool is_ours = slot->reason == KILL_CANCEL || slot->reason == KILL_DRAIN;
     bool is_known = slot->count == 1;
@@ -327,8 +330,8 @@ static void on_slot_died(struct agent *agent, const struct agent_event *event,
         uint32_t number = ring_take(agent, slot);
         struct job *job = &agent->jobs[number];
         if (job->is_cancelled || (is_known && !is_ours)) {
-            enum status code = death_code(agent, slot, job, event);
-            ran(agent, number, code, agent->text, event->now, out);
+            enum status code = death_code(slot, job, event, words);
+            ran(agent, number, code, words, event->now, out);
         } else {
             run_again(agent, number, !is_ours);
         }
@@ -338,8 +341,8 @@ static void on_slot_died(struct agent *agent, const struct agent_event *event,
     if (failed_starts >= FAILED_STARTS_MAX) {
         char how[128];
         agent_describe_death(event->died.signal, event->died.exit_status, how, sizeof how);
-        snprintf(agent->text, sizeof agent->text, "slots do not start: %s before being ready", how);
-        agent_exit(agent, E_UNSUPPORTED, agent->text, out);
+        snprintf(words, ERR_TEXT_BYTES, "slots do not start: %s before being ready", how);
+        agent_exit(agent, E_UNSUPPORTED, words, out);
     }
 }
 

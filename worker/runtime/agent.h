@@ -157,7 +157,7 @@ struct agent_action {
     ms_t at;
     enum status code;
     struct attempt attempt;
-    const char *text; /* lives until the next step */
+    const char *text; /* the event's; of a death: lives until that slot dies again */
 };
 
 struct agent_actions {

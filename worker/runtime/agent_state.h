@@ -43,6 +43,7 @@ struct agent {
     struct agent_options options;
     struct job *jobs;
     struct slot_state *slots;
+    char (*last_words)[ERR_TEXT_BYTES]; /* how each slot died; actions point to them */
     struct queue light, waiting, ready; /* ready: heavy jobs, and light ones that run alone */
     uint32_t held;                      /* jobs whose RESULT or REVOKED is still owed */
     uint32_t fetching, running, publishing, heavy_running;
@@ -52,7 +53,6 @@ struct agent {
     ms_t results_at, heartbeat_at, sample_at, exit_at;
     uint32_t lease_ms;
     uint64_t epoch;
-    char text[ERR_TEXT_BYTES];
 };
 
 struct agent_action *agent_add(struct agent_actions *out, enum agent_action_type type);
