@@ -1,0 +1,117 @@
+"""The table: which sample stands in which line, beside which budget and which peers."""
+import statistics
+
+TIME, RATE, THROUGHPUT, MEMORY = "s", "/s", "MB/s", "bytes"
+LESS_IS_BETTER = {TIME, MEMORY}
+FOOT = "* over its budget. The last column: how many times as fast (or as small) as the peer or limit."
+
+
+class Row:
+    """`budget` is in the unit of the sample; `ratio` is a budget in terms of the first peer."""
+
+    def __init__(self, what, sample, unit, *peers, budget=None, ratio=None):
+        self.what, self.sample, self.unit, self.peers = what, sample, unit, peers
+        self.budget, self.ratio = budget, ratio
+
+
+ROWS = [
+    Row("iris, the whole run, in a fresh folder", "iris cold", TIME,
+        ("scikit-learn and XGBoost in one Python process", "iris_python"),
+        ("limit: its tasks' own time on two slots", "iris tasks"), budget=0.150),
+    Row("iris again, all hits", "iris again", TIME,
+        ("GNU make, 26 targets up to date", "iris_make"),
+        ("ninja, 26 targets up to date", "iris_ninja"),
+        ("limit: starting `true`", "process start"), budget=0.015),
+    Row("100,000 no-op tasks, durable: wall", "sleep 100000, wall", RATE,
+        ("GNU make, 100,000 recipes `:`, nothing kept", "make nothing"), budget=200_000),
+    Row("the same: the run's own seconds", "sleep 100000, run", RATE, budget=200_000),
+    Row("1,000,000 no-op tasks, durable: wall", "sleep 1000000, wall", RATE,
+        ("Python's Pool(2), chunks of 500, nothing kept", "pool"),
+        ("limit: the broker with a worker that only answers", "bench_loop: run"),
+        ("limit: the state alone", "bench_state: commit"), budget=200_000),
+    Row("the same: the run's own seconds", "sleep 1000000, run", RATE, budget=200_000),
+    Row("1,000,000 tasks again, all hits", "million again", TIME,
+        ("limit: looking them up in the state alone", "bench_state: look up, all there"), budget=2.0),
+    Row("the same, a task", "million again, a task", TIME,
+        ("ninja, 100,000 targets up to date, a target", "ninja_up_to_date, a task"),
+        ("GNU make, the same", "make_up_to_date, a task")),
+    Row("expansion and ids of 1,000,000 tasks", "bench_expand: independent, expand", TIME,
+        ("limit: hashing their specifications alone", "bench_expand: independent, hash alone"), budget=1.5),
+    Row("the same, 500,000 pairs with an edge", "bench_expand: linked, expand", TIME,
+        ("limit: hashing their specifications alone", "bench_expand: linked, hash alone"), budget=1.5),
+    Row("CSV: fields", "bench_csv: csv_next", THROUGHPUT,
+        ("Python's csv module", "csv, python"),
+        ("limit: finding line breaks", "bench_csv: line breaks alone"), budget=300),
+    Row("CSV: a table", "bench_csv: table_read", THROUGHPUT, ("Python's csv module", "csv, python"), budget=300),
+    Row("CSV: a table, every cell a number", "bench_csv: table_read and to numbers", THROUGHPUT,
+        ("numpy.loadtxt", "csv, numpy")),
+    Row("hashing a file", "bench_hash: file", THROUGHPUT,
+        ("limit: libsodium over memory", "bench_hash: memory"),
+        ("b2sum -l 256", "b2sum"), ratio=0.9),
+    Row("hashing it while it is stored", "bench_hash: file into a folder store", THROUGHPUT,
+        ("limit: libsodium over memory", "bench_hash: memory")),
+    Row("broker's peak memory a task, 1,000,000", "memory", MEMORY,
+        ("limit: the expanded graph alone", "bench_expand: independent, graph"), budget=250),
+    Row("of it not the index's file", "memory, own", MEMORY),
+    Row("the same again, all hits", "memory again", MEMORY, budget=250),
+    Row("chain of 1,000 `exec true`, a link", "chain", TIME,
+        ("GNU make, the same chain", "make_chain, a link"),
+        ("ninja, the same chain", "ninja_chain, a link"),
+        ("limit: posix_spawn and wait in C", "spawn 1, each")),
+    Row("2,000 `exec true`, two at once", "processes", RATE,
+        ("GNU make -j2", "make_processes, rate"),
+        ("ninja -j2", "ninja_processes, rate"),
+        ("limit: posix_spawn and wait in C, two at once", "spawn 2")),
+    Row("worst beat of the loop, 1,000,000 tasks", "bench_loop: worst beat", "ms"),
+]
+
+
+def show(value, unit):
+    if unit == TIME:
+        scale, name = next(((s, n) for s, n in ((1, "s"), (1e-3, "ms"), (1e-6, "µs")) if value >= s), (1e-6, "µs"))
+        return f"{value / scale:.3g} {name}"
+    digits = 0 if abs(value) >= 100 else 1
+    return f"{value:,.{digits}f} {unit}" if unit != RATE else f"{value:,.0f}/s"
+
+
+def show_ratio(ratio):
+    return "" if ratio is None else f"{ratio:.2f}"
+
+
+def budget_of(row):
+    """Its text, and whether the measured value and ratio keep it."""
+    if row.ratio:
+        return f"≥ {row.ratio:g} × limit", lambda value, ratio: ratio is None or ratio >= row.ratio
+    if row.budget is None:
+        return "", lambda value, ratio: True
+    if row.unit in LESS_IS_BETTER:
+        return f"< {show(row.budget, row.unit)}", lambda value, ratio: value < row.budget
+    return f"≥ {show(row.budget, row.unit)}", lambda value, ratio: value >= row.budget
+
+
+def lines_of(row, samples):
+    value = statistics.median(samples[row.sample])
+    compared = []
+    for name, sample in row.peers:
+        if samples.get(sample):
+            peer = statistics.median(samples[sample])
+            ratio = peer / value if row.unit in LESS_IS_BETTER else value / peer
+            compared.append((f"{name}: {show(peer, row.unit)}", ratio))
+    text, keeps = budget_of(row)
+    mark = "  " if keeps(value, compared[0][1] if compared else None) else " *"
+    first, *rest = compared or [("", None)]
+    yield [row.what, show(value, row.unit) + mark, text, first[0], show_ratio(first[1])]
+    for name, ratio in rest:
+        yield ["", "", "", name, show_ratio(ratio)]
+
+
+def table(rows, samples):
+    lines = [["what", "median  ", "budget", "peer or limit in the same run", "× its speed"], None]
+    for row in rows:
+        if samples.get(row.sample):
+            lines += lines_of(row, samples)
+    widths = [max(len(line[i]) for line in lines if line) for i in range(5)]
+    shown = [" | ".join(cell.rjust(width) if i in (1, 4) else cell.ljust(width)
+                        for i, (cell, width) in enumerate(zip(line, widths))).rstrip() if line else
+             "-|-".join("-" * width for width in widths) for line in lines]
+    return "\n".join([*shown, FOOT])
