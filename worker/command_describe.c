@@ -142,9 +142,14 @@ static void put_json_kind(const struct kind_info *info, struct buf *out)
     buf_put_text(out, "]}");
 }
 
+/* "train", "random_forest", or both as they stand in an offer: "train.random_forest". */
 static bool is_meant(const struct kind_info *info, const char *name)
 {
-    return !name || !strcmp(info->kind, name) || !strcmp(info->variant, name);
+    if (!name || !strcmp(info->kind, name) || !strcmp(info->variant, name))
+        return true;
+    size_t bytes = strlen(info->kind);
+    return !strncmp(name, info->kind, bytes) && name[bytes] == '.' &&
+           !strcmp(name + bytes + 1, info->variant);
 }
 
 static void unknown(const char *name, struct err *err)
