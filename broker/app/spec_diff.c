@@ -80,18 +80,31 @@ static bool find_input(const struct task_spec *spec, const struct task_input *li
     return false;
 }
 
-static bool refs_equal(const struct task_input *a, const struct task_input *b)
+/* How many of the places hold something else; UINT32_MAX: they can't be compared place by place. */
+static uint32_t differing_refs(const struct task_input *a, const struct task_input *b)
 {
     struct task_ref x, y;
+    uint32_t count = 0;
     if (a->is_gather != b->is_gather || a->ref_count != b->ref_count)
-        return false;
+        return UINT32_MAX;
     for (size_t i = 0, j = 0; task_input_next_ref(a, &i, &x) && task_input_next_ref(b, &j, &y);)
         if (x.is_task != y.is_task ||
             (x.is_task ? !id_equal(&x.task, &y.task) || x.output_bytes != y.output_bytes ||
                              memcmp(x.output, y.output, x.output_bytes) != 0
                        : !id_equal(&x.artifact.id, &y.artifact.id)))
-            return false;
-    return true;
+            count++;
+    return count;
+}
+
+static void diff_input(struct arena *arena, struct value *out, const char *field,
+                       const struct task_input *before, const struct task_input *now)
+{
+    uint32_t differing = differing_refs(before, now);
+    if (now->is_gather && differing && differing != UINT32_MAX)
+        put_change(arena, out, field, input_text(arena, before),
+                   doc_format(arena, "%u artifacts, %u of them others", now->ref_count, differing));
+    else if (differing)
+        put_change(arena, out, field, input_text(arena, before), input_text(arena, now));
 }
 
 static void diff_inputs(const struct task_spec *before, const struct task_spec *now,
@@ -102,8 +115,8 @@ static void diff_inputs(const struct task_spec *before, const struct task_spec *
         const char *field = arena_format(arena, "inputs.%.*s", (int)input.name_bytes, input.name);
         if (!find_input(before, &input, &other))
             put_change(arena, out, field, value_string("nothing"), input_text(arena, &input));
-        else if (!refs_equal(&other, &input))
-            put_change(arena, out, field, input_text(arena, &other), input_text(arena, &input));
+        else
+            diff_input(arena, out, field, &other, &input);
     }
     for (size_t cursor = 0; task_spec_next_input(before, &cursor, &input);)
         if (!find_input(now, &input, &other))

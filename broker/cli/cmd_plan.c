@@ -4,23 +4,101 @@
 #include <string.h>
 
 #include "broker/cli/question.h"
+#include "broker/cli/view.h"
 
 /* ---- plan ---- */
 
+enum { PLAN_COLUMNS = 3, GROUPS_MAX = 16 };
+
+/* Tasks of one step that share action and reason: one line. */
+struct group {
+    const char *action, *why, *name;
+    uint32_t count;
+};
+
+struct plan_table {
+    struct arena arena;
+    const char **cells;
+    uint32_t rows, capacity;
+};
+
+static void add_row(struct plan_table *table, const char *action, const char *name, const char *why)
+{
+    if (table->rows == table->capacity) {
+        uint32_t capacity = table->capacity ? 2 * table->capacity : 32;
+        const char **cells =
+            arena_alloc(&table->arena, (size_t)capacity * PLAN_COLUMNS * sizeof *cells);
+        for (uint32_t i = 0; i < table->rows * PLAN_COLUMNS; i++)
+            cells[i] = table->cells[i];
+        table->cells = cells;
+        table->capacity = capacity;
+    }
+    const char **cell = table->cells + (size_t)table->rows++ * PLAN_COLUMNS;
+    cell[0] = action;
+    cell[1] = name;
+    cell[2] = why;
+}
+
+static bool is_same(const struct group *group, const struct value *entry)
+{
+    return strcmp(group->action, value_get_text(entry, "action")) == 0 &&
+           strcmp(group->why, value_get_text(entry, "why")) == 0;
+}
+
+/* The entries of one step: `count` of them from `entries` on. More reasons than fit are summed up. */
+static void add_step(struct plan_table *table, const struct value *entries, uint32_t count)
+{
+    struct group groups[GROUPS_MAX];
+    uint32_t group_count = 0, other = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t g = 0;
+        while (g < group_count && !is_same(&groups[g], &entries[i]))
+            g++;
+        if (g < group_count)
+            groups[g].count++;
+        else if (g < GROUPS_MAX)
+            groups[group_count++] = (struct group){value_get_text(&entries[i], "action"),
+                                                   value_get_text(&entries[i], "why"),
+                                                   value_get_text(&entries[i], "name"), 1};
+        else
+            other++;
+    }
+    const char *step = value_get_text(entries, "step");
+    for (uint32_t g = 0; g < group_count; g++) {
+        const char *name =
+            groups[g].count == count
+                ? arena_format(&table->arena, "%s (%u tasks)", step, count)
+                : arena_format(&table->arena, "%s (%u of %u tasks)", step, groups[g].count, count);
+        add_row(table, groups[g].action, groups[g].count == 1 ? groups[g].name : name,
+                groups[g].why);
+    }
+    if (other)
+        add_row(table, "…", arena_format(&table->arena, "%s (%u of %u tasks)", step, other, count),
+                "for other reasons; --json lists them");
+}
+
+static long long count_of(const struct value *tasks, const char *action)
+{
+    return (long long)value_get(tasks, action)->integer;
+}
+
 static void print_plan(const struct value *plan)
 {
+    static const char *const head[PLAN_COLUMNS] = {"action", "task", "why"};
     const struct value *steps = value_get(plan, "steps"), *tasks = value_get(plan, "tasks");
-    for (uint32_t i = 0; i < steps->count; i++) {
-        const struct value *entry = &steps->items[i];
-        printf("%-9s %s", value_get_text(entry, "action"), value_get_text(entry, "name"));
-        printf("%*s%s\n", 2, "", value_get_text(entry, "why"));
+    struct plan_table table = {0};
+    for (uint32_t i = 0, n; i < steps->count; i += n) {
+        const char *step = value_get_text(&steps->items[i], "step");
+        for (n = 1;
+             i + n < steps->count && value_is_text(value_get(&steps->items[i + n], "step"), step);)
+            n++;
+        add_step(&table, &steps->items[i], n);
     }
-    printf("%lld tasks: %lld to run, %lld cached, %lld that run only if what they read changes, "
-           "%lld not needed\n",
-           (long long)value_get(tasks, "total")->integer,
-           (long long)value_get(tasks, "run")->integer, (long long)value_get(tasks, "hit")->integer,
-           (long long)value_get(tasks, "maybe")->integer,
-           (long long)value_get(tasks, "unneeded")->integer);
+    view_table(head, table.cells, table.rows, PLAN_COLUMNS, UINT32_MAX, false);
+    printf("%lld tasks: %lld to run, %lld maybe, %lld cached, %lld not needed\n",
+           count_of(tasks, "total"), count_of(tasks, "run"), count_of(tasks, "maybe"),
+           count_of(tasks, "hit"), count_of(tasks, "unneeded"));
+    arena_fini(&table.arena);
 }
 
 static int plan(const struct command *command, int argc, char **argv)
@@ -50,14 +128,15 @@ const struct command command_plan = {
 
 static void print_explanation(const struct value *answer)
 {
-    printf("%s: %s\n", value_get_text(answer, "name"), value_get_text(answer, "action"));
     const struct value *why = value_get(answer, "why"), *changes = value_get(answer, "changes");
+    const char *since = value_get_text(answer, "since");
+    printf("%s: %s\n", value_get_text(answer, "name"), value_get_text(answer, "action"));
     for (uint32_t i = 0; why && i < why->count; i++)
         printf("  %s\n", why->items[i].text);
+    if (changes && changes->count)
+        printf("  changed since run %s:\n", since ? since : "before");
     for (uint32_t i = 0; changes && i < changes->count; i++)
-        printf("  %s: %s → %s\n", value_get_text(&changes->items[i], "field"),
-               value_get_text(&changes->items[i], "old"),
-               value_get_text(&changes->items[i], "new"));
+        printf("    %s\n", value_get_text(&changes->items[i], "text"));
 }
 
 static int explain(const struct command *command, int argc, char **argv)
