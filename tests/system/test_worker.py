@@ -1,0 +1,64 @@
+"""The worker's own subcommands: what it can do, one task without a broker, one task under a debugger's eyes."""
+import json
+import subprocess
+
+from conftest import WORKER, by_name
+
+
+def worker(place, *args, code=0):
+    done = subprocess.run([WORKER, *map(str, args)], cwd=place.path, capture_output=True, text=True, timeout=60,
+                          env=place.environment())
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return done
+
+
+def action_of(iris, task):
+    """A task's action as JSON: a specification whose inputs are in the store already."""
+    return iris.write("task.json", json.dumps(iris.broker("get", task, "--json").json["action"]))
+
+
+def test_describe_lists_every_kind_with_its_version(place):
+    out = worker(place, "describe").stdout
+    for offer in ["preprocess@1", "train.random_forest@1+sleef-", "train.gradient_boosting@1+xgboost-", "predict@1",
+                  "metrics@1", "exec@1", "sleep@1"]:
+        assert offer in out
+
+
+def test_describe_tells_parameters_with_defaults_and_ranges(place):
+    for name in ["random_forest", "train.random_forest"]:
+        out = worker(place, "describe", name).stdout
+        assert "n_estimators" in out and "100" in out and "scikit-learn" in out
+    described = json.loads(worker(place, "describe", "random_forest", "--json").stdout)
+    assert "n_estimators" in json.dumps(described)
+    assert 'did you mean "random_forest"' in worker(place, "describe", "random_forst", code=2).stderr
+
+
+def test_run_task_makes_the_bytes_that_a_broker_run_made(iris):
+    entry = by_name(iris.run("configs/iris.yaml"))["train[case=tree_deep]"]
+    spec = action_of(iris, "train[case=tree_deep]")
+    record = json.loads(worker(iris, "run-task", spec).stdout)
+    assert record["outputs"]["model"][0] == entry["outputs"]["model"]["id"]
+    assert record["outputs"]["history"][0] == entry["outputs"]["history"]["id"]
+
+
+def test_run_task_fails_as_the_task_does(place):
+    spec = place.write("task.json", json.dumps({"kind": "exec", "outputs": [], "version": "1",
+                                                "params": {"command": "echo why >&2; exit 3"}}))
+    failed = worker(place, "run-task", spec, code=1)
+    assert "status 3" in failed.stderr and "why" in failed.stderr
+
+
+def test_debug_leaves_the_inputs_in_a_folder_and_publishes_nothing(iris):
+    iris.run("configs/iris.yaml")
+    blobs = sorted((iris.path / ".penstock/store").rglob("*"))
+    worker(iris, "debug", action_of(iris, "evaluate[case=logistic]"))
+    [folder] = iris.path.glob("debug-*")
+    assert json.loads((folder / "outputs/metrics").read_text())["accuracy"] > 0.8
+    assert any(path.is_file() for path in (folder / "inputs/blobs").iterdir())
+    assert sorted((iris.path / ".penstock/store").rglob("*")) == blobs
+
+
+def test_bad_usage_is_said(place):
+    assert "run-task" in worker(place, "--help").stdout
+    assert "--slots" in worker(place, "--slots", "many", code=2).stderr
+    assert "nowhere.json" in worker(place, "run-task", "nowhere.json", code=2).stderr
