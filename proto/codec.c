@@ -2,103 +2,65 @@
 #include "proto/codec.h"
 
 #include <math.h>
+#include <msgpack.h>
 #include <string.h>
 
 #include "proto/limits.h"
 
 /* ---- writer ---- */
 
-/* Room for `bytes` more, or NULL; counts them either way. */
-static uint8_t *room(struct mp_writer *w, size_t bytes)
+/* What msgpack-c makes of a value lands here: copied if it fits, counted either way. */
+static int append(void *context, const char *bytes, size_t count)
 {
+    struct mp_writer *w = context;
     size_t at = w->need;
-    w->need += bytes;
-    return w->out && w->need <= w->capacity ? w->out + at : NULL;
+    w->need += count;
+    if (count && w->out && w->need <= w->capacity)
+        memcpy(w->out + at, bytes, count);
+    return 0;
 }
 
-static void put_big_endian(uint8_t *p, uint64_t value, unsigned bytes)
+/* Its packing functions are inline, and so is append() in them. */
+static msgpack_packer packer(struct mp_writer *w)
 {
-    while (bytes--)
-        *p++ = (uint8_t)(value >> (8 * bytes));
-}
-
-/* A tag byte and `bytes` of value behind it. */
-static void put(struct mp_writer *w, uint8_t tag, uint64_t value, unsigned bytes)
-{
-    uint8_t *p = room(w, 1 + (size_t)bytes);
-    if (!p)
-        return;
-    *p = tag;
-    put_big_endian(p + 1, value, bytes);
+    return (msgpack_packer){.data = w, .callback = append};
 }
 
 void mp_write_nil(struct mp_writer *w)
 {
-    put(w, 0xc0, 0, 0);
+    msgpack_packer to = packer(w);
+    msgpack_pack_nil(&to);
 }
 
 void mp_write_bool(struct mp_writer *w, bool value)
 {
-    put(w, value ? 0xc3 : 0xc2, 0, 0);
+    msgpack_packer to = packer(w);
+    value ? msgpack_pack_true(&to) : msgpack_pack_false(&to);
 }
 
 void mp_write_uint(struct mp_writer *w, uint64_t value)
 {
-    if (value < 0x80)
-        put(w, (uint8_t)value, 0, 0);
-    else if (value <= UINT8_MAX)
-        put(w, 0xcc, value, 1);
-    else if (value <= UINT16_MAX)
-        put(w, 0xcd, value, 2);
-    else if (value <= UINT32_MAX)
-        put(w, 0xce, value, 4);
-    else
-        put(w, 0xcf, value, 8);
+    msgpack_packer to = packer(w);
+    msgpack_pack_uint64(&to, value);
 }
 
 void mp_write_int(struct mp_writer *w, int64_t value)
 {
-    if (value >= 0)
-        mp_write_uint(w, (uint64_t)value);
-    else if (value >= -32)
-        put(w, (uint8_t)value, 0, 0);
-    else if (value >= INT8_MIN)
-        put(w, 0xd0, (uint64_t)value, 1);
-    else if (value >= INT16_MIN)
-        put(w, 0xd1, (uint64_t)value, 2);
-    else if (value >= INT32_MIN)
-        put(w, 0xd2, (uint64_t)value, 4);
-    else
-        put(w, 0xd3, (uint64_t)value, 8);
+    msgpack_packer to = packer(w);
+    msgpack_pack_int64(&to, value);
 }
 
 void mp_write_real(struct mp_writer *w, double value)
 {
-    uint64_t bits;
-    if (value == 0)
-        value = 0; /* −0 has the same identity as 0 */
-    memcpy(&bits, &value, sizeof bits);
-    put(w, 0xcb, bits, 8);
-}
-
-static void put_bytes(struct mp_writer *w, const void *data, size_t bytes)
-{
-    uint8_t *p = room(w, bytes);
-    if (p && bytes)
-        memcpy(p, data, bytes);
+    msgpack_packer to = packer(w);
+    msgpack_pack_double(&to, value == 0 ? 0 : value); /* −0 has the same identity as 0 */
 }
 
 void mp_write_str(struct mp_writer *w, const char *text, size_t bytes)
 {
-    if (bytes < 32)
-        put(w, (uint8_t)(0xa0 | bytes), 0, 0);
-    else if (bytes <= UINT8_MAX)
-        put(w, 0xd9, bytes, 1);
-    else if (bytes <= UINT16_MAX)
-        put(w, 0xda, bytes, 2);
-    else
-        put(w, 0xdb, bytes, 4);
-    put_bytes(w, text, bytes);
+    msgpack_packer to = packer(w);
+    msgpack_pack_str(&to, bytes);
+    append(w, text, bytes);
 }
 
 void mp_write_text(struct mp_writer *w, const char *text)
@@ -108,48 +70,31 @@ void mp_write_text(struct mp_writer *w, const char *text)
 
 void mp_write_bin(struct mp_writer *w, const void *data, size_t bytes)
 {
-    if (bytes <= UINT8_MAX)
-        put(w, 0xc4, bytes, 1);
-    else if (bytes <= UINT16_MAX)
-        put(w, 0xc5, bytes, 2);
-    else
-        put(w, 0xc6, bytes, 4);
-    put_bytes(w, data, bytes);
+    msgpack_packer to = packer(w);
+    msgpack_pack_bin(&to, bytes);
+    append(w, data, bytes);
 }
 
 void mp_write_id(struct mp_writer *w, const struct id *id)
 {
-    uint8_t *p = room(w, 2 + ID_BYTES);
-    if (!p)
-        return;
-    p[0] = 0xc4;
-    p[1] = ID_BYTES;
-    memcpy(p + 2, id->bytes, ID_BYTES);
+    mp_write_bin(w, id->bytes, ID_BYTES);
 }
 
 void mp_write_array(struct mp_writer *w, uint32_t count)
 {
-    if (count < 16)
-        put(w, (uint8_t)(0x90 | count), 0, 0);
-    else if (count <= UINT16_MAX)
-        put(w, 0xdc, count, 2);
-    else
-        put(w, 0xdd, count, 4);
+    msgpack_packer to = packer(w);
+    msgpack_pack_array(&to, count);
 }
 
 void mp_write_map(struct mp_writer *w, uint32_t pairs)
 {
-    if (pairs < 16)
-        put(w, (uint8_t)(0x80 | pairs), 0, 0);
-    else if (pairs <= UINT16_MAX)
-        put(w, 0xde, pairs, 2);
-    else
-        put(w, 0xdf, pairs, 4);
+    msgpack_packer to = packer(w);
+    msgpack_pack_map(&to, pairs);
 }
 
 void mp_write_raw(struct mp_writer *w, const void *encoded, size_t bytes)
 {
-    put_bytes(w, encoded, bytes);
+    append(w, encoded, bytes);
 }
 
 /* ---- reader ---- */

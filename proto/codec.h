@@ -1,5 +1,6 @@
-/* Struct ⇄ MessagePack: our own writer and reader, since msgpack-c allocates containers by the size
- * that a peer claims. Neither side allocates.
+/* Struct ⇄ MessagePack. The forms that are written are msgpack-c's, through its packer; reading is
+ * our own, since msgpack-c allocates containers by the size that a peer claims. Neither side
+ * allocates. The door to msgpack-c.
  *
  * The writer fills a given buffer, shortest forms only; when it does not fit, `need` goes on
  * counting and nothing more is written, so one call measures and a second writes. The reader keeps
