@@ -20,18 +20,13 @@ static const char *type_name(enum param_type type)
 
 static void put_default(const struct param *param, struct buf *out)
 {
-    if (param->has_default == PARAM_REQUIRED) {
-        buf_put_text(out, "required");
-    } else if (param->has_default == PARAM_NONE) {
-        buf_put_text(out, "optional");
-    } else {
-        switch (param->type) {
-        case PARAM_BOOL: buf_put_text(out, param->value.boolean ? "true" : "false"); break;
-        case PARAM_INT: buf_format(out, "%lld", (long long)param->value.integer); break;
-        case PARAM_REAL: json_write_real(param->value.real, out); break;
-        default: buf_put_text(out, param->value.text); break;
-        }
-    }
+    struct value value = schema_default(param);
+    if (param->has_default != PARAM_VALUE)
+        buf_put_text(out, param->has_default == PARAM_REQUIRED ? "required" : "optional");
+    else if (value.type == VALUE_STRING)
+        buf_put_text(out, value.text);
+    else
+        json_write(&value, 0, out);
 }
 
 static void put_range(const struct param *param, struct buf *out)
@@ -44,7 +39,8 @@ static void put_range(const struct param *param, struct buf *out)
             buf_format(out, "%s%s", at == param->schemas ? "" : " | ", (*at)->name);
     } else if ((param->type == PARAM_INT || param->type == PARAM_REAL) &&
                (isfinite(param->low) || isfinite(param->high))) {
-        buf_format(out, "%s%g … %g", param->low_is_open ? "above " : "", param->low, param->high);
+        buf_format(out, "%s%.15g … %s%.15g", param->low_is_open ? "above " : "", param->low,
+                   param->high_is_open ? "below " : "", param->high);
     }
 }
 
@@ -109,16 +105,13 @@ static void put_json_param(const struct param *param, struct buf *out)
     buf_put_char(out, '{');
     put_json_text("name", param->name, ", ", out);
     put_json_text("type", type_name(param->type), ", ", out);
-    put_default(param, &text);
+    struct value value = schema_default(param);
     buf_format(out, "\"required\": %s, ", param->has_default == PARAM_REQUIRED ? "true" : "false");
     if (param->has_default == PARAM_VALUE) {
-        bool is_text = param->type == PARAM_STRING || param->type == PARAM_ENUM;
-        if (is_text)
-            put_json_text("default", buf_text(&text), ", ", out);
-        else
-            buf_format(out, "\"default\": %s, ", buf_text(&text));
+        buf_put_text(out, "\"default\": ");
+        json_write(&value, 0, out);
+        buf_put_text(out, ", ");
     }
-    buf_clear(&text);
     put_range(param, &text);
     put_json_text("range", buf_text(&text), ", ", out);
     put_json_text("source", param->source, ", ", out);
