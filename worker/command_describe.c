@@ -36,13 +36,15 @@ static void put_range(const struct param *param, struct buf *out)
             buf_format(out, "%s%s", choice == param->choices ? "" : " | ", *choice);
     } else if (param->schemas) {
         for (const struct schema *const *at = param->schemas; *at; at++)
-            buf_format(out, "%s%s", at == param->schemas ? "" : " | ", (*at)->name);
+            buf_format(out, "%s%s", at == param->schemas ? "" : " | ", (*at)->title);
     } else if ((param->type == PARAM_INT || param->type == PARAM_REAL) &&
                (isfinite(param->low) || isfinite(param->high))) {
         buf_format(out, "%s%.15g … %s%.15g", param->low_is_open ? "above " : "", param->low,
                    param->high_is_open ? "below " : "", param->high);
     }
 }
+
+static void put_schema(const struct schema *schema, const char *indent, struct buf *out);
 
 static void put_param(const struct param *param, const char *indent, struct buf *out)
 {
@@ -57,6 +59,13 @@ static void put_param(const struct param *param, const char *indent, struct buf 
     if (*param->source)
         buf_format(out, " [%s]", param->source);
     buf_put_char(out, '\n');
+    AUTO(buf_fini) struct buf deeper = buf_init(0);
+    for (const struct schema *const *at = param->schemas; at && *at; at++) {
+        buf_clear(&deeper);
+        buf_format(&deeper, "%s        ", indent);
+        buf_format(out, "%s    %s: %s\n", indent, (*at)->title, (*at)->help);
+        put_schema(*at, buf_text(&deeper), out);
+    }
 }
 
 static void put_schema(const struct schema *schema, const char *indent, struct buf *out)
@@ -99,6 +108,8 @@ static void put_json_text(const char *name, const char *text, const char *after,
     buf_put_text(out, after);
 }
 
+static void put_json_params(const struct schema *const *schemas, struct buf *out);
+
 static void put_json_param(const struct param *param, struct buf *out)
 {
     AUTO(buf_fini) struct buf text = buf_init(0);
@@ -115,7 +126,27 @@ static void put_json_param(const struct param *param, struct buf *out)
     put_range(param, &text);
     put_json_text("range", buf_text(&text), ", ", out);
     put_json_text("source", param->source, ", ", out);
-    put_json_text("help", param->help, "}", out);
+    put_json_text("help", param->help, "", out);
+    for (const struct schema *const *at = param->schemas; at && *at; at++) {
+        buf_put_text(out, at == param->schemas ? ", \"of\": [{" : ", {");
+        put_json_text("title", (*at)->title, ", \"parameters\": ", out);
+        put_json_params((const struct schema *const[]){*at, NULL}, out);
+        buf_put_text(out, at[1] ? "}" : "}]");
+    }
+    buf_put_char(out, '}');
+}
+
+static void put_json_params(const struct schema *const *schemas, struct buf *out)
+{
+    buf_put_char(out, '[');
+    bool is_first = true;
+    for (; *schemas; schemas++)
+        for (size_t i = 0; i < (*schemas)->param_count; i++) {
+            buf_put_text(out, is_first ? "" : ", ");
+            put_json_param(&(*schemas)->params[i], out);
+            is_first = false;
+        }
+    buf_put_char(out, ']');
 }
 
 static void put_json_kind(const struct kind_info *info, struct buf *out)
@@ -124,15 +155,9 @@ static void put_json_kind(const struct kind_info *info, struct buf *out)
     put_json_text("kind", info->kind, ", ", out);
     put_json_text("variant", info->variant, ", ", out);
     put_json_text("version", info->version, ", ", out);
-    put_json_text("help", info->help, ", \"parameters\": [", out);
-    bool is_first = true;
-    for (const struct schema *const *schema = info->schemas; *schema; schema++)
-        for (size_t i = 0; i < (*schema)->param_count; i++) {
-            buf_put_text(out, is_first ? "" : ", ");
-            put_json_param(&(*schema)->params[i], out);
-            is_first = false;
-        }
-    buf_put_text(out, "]}");
+    put_json_text("help", info->help, ", \"parameters\": ", out);
+    put_json_params(info->schemas, out);
+    buf_put_char(out, '}');
 }
 
 /* "train", "random_forest", or both as they stand in an offer: "train.random_forest". */
