@@ -110,6 +110,9 @@ MUST_USE enum status app_lineage(struct app *app, const char *ref, struct arena 
 /* Writes REF to `path` (a tree: a folder); NULL: to `out`. */
 MUST_USE enum status app_export(struct app *app, const char *ref, const char *path, struct buf *out,
                                 struct err *err);
+/* What a task (as for app_get) wrote to stdout and stderr, also of one that failed; empty if
+ * nothing. */
+MUST_USE enum status app_logs(struct app *app, const char *task, struct buf *out, struct err *err);
 /* [{"check", "ok", "found", "mend"}] */
 MUST_USE enum status app_doctor(struct app *app, struct arena *arena, struct value *out,
                                 struct err *err);

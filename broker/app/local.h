@@ -81,6 +81,8 @@ struct ref {
 };
 MUST_USE enum status ref_resolve(struct app *app, const char *text, struct arena *arena,
                                  struct ref *out, struct err *err);
+/* The RUN of "RUN/name", else "latest". */
+const char *ref_run(const char *text, struct arena *arena);
 /* A task by name, "RUN/name", or id prefix: its id. */
 MUST_USE enum status ref_task(struct app *app, const char *text, struct arena *arena,
                               struct id *out, struct err *err);

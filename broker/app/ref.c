@@ -103,6 +103,12 @@ static const char *split_run(const char *text, struct arena *arena, const char *
     return text[at] == '/' ? arena_text(arena, text, at) : "latest";
 }
 
+const char *ref_run(const char *text, struct arena *arena)
+{
+    const char *rest;
+    return split_run(text, arena, &rest);
+}
+
 /* The task's id, and the end of its name within `text`: the last point behind the brackets, or the
  * text's end. */
 static enum status find_task(struct app *app, const char *text, struct arena *arena,

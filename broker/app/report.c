@@ -9,7 +9,7 @@
 #include "common/base/doc.h"
 #include "common/base/mem.h"
 
-enum { LISTED_TASKS_MAX = 10000 };
+enum { LISTED_TASKS_MAX = 10000, FAILURES_MAX = 100 };
 
 static struct value artifact_value(const struct artifact *artifact, struct arena *arena)
 {
@@ -95,6 +95,17 @@ static struct value task_entry(struct app *app, uint32_t task, struct arena *are
     return entry;
 }
 
+/* Every entry has the same keys, whatever became of its task. */
+static void complete_entry(struct value *entry, struct arena *arena)
+{
+    if (value_get(entry, "outputs"))
+        return;
+    doc_put(arena, entry, "seconds", value_real(0));
+    doc_put(arena, entry, "worker", value_nil());
+    doc_put(arena, entry, "outputs", doc_map());
+    doc_put(arena, entry, "metrics", doc_map());
+}
+
 static void add_record(void *context, uint32_t task, const struct record *record)
 {
     struct listing *listing = context;
@@ -111,8 +122,10 @@ static enum status list_tasks(struct app *app, struct arena *arena, struct value
         entries[task] = task_entry(app, task, arena);
     struct listing listing = {app, arena, entries};
     TRY(submission_look_up(app->submission, app->state, add_record, &listing, err));
-    for (uint32_t task = 0; task < count; task++)
+    for (uint32_t task = 0; task < count; task++) {
+        complete_entry(&entries[task], arena);
         doc_add(arena, steps, entries[task]);
+    }
     return OK;
 }
 
@@ -130,6 +143,19 @@ static void list_steps(struct app *app, struct arena *arena, struct value *steps
                 doc_put(arena, tasks, task_state_name((enum task_state)state),
                         value_int(app->steps[i].by_state[state]));
         doc_add(arena, steps, entry);
+    }
+}
+
+/* A large run lists no tasks, but whoever looks at it wants to know what failed. */
+static void list_failures(struct app *app, struct arena *arena, struct value *failures)
+{
+    const struct sched *sched = loop_sched(app->loop);
+    for (uint32_t task = 0;
+         task < app->submission->graph->task_count && failures->count < FAILURES_MAX; task++) {
+        struct sched_task_info info;
+        sched_task_info(sched, sched_task_index(sched, RUN, task), &info);
+        if (info.state == TASK_FAILED)
+            complete_entry(doc_add(arena, failures, task_entry(app, task, arena)), arena);
     }
 }
 
@@ -177,6 +203,9 @@ enum status report_result(struct app *app, bool full, struct arena *arena, struc
     }
     list_steps(app, arena, &steps);
     doc_put(arena, out, "steps", steps);
+    struct value failures = doc_list();
+    list_failures(app, arena, &failures);
+    doc_put(arena, out, "failures", failures);
     return OK;
 }
 

@@ -83,14 +83,15 @@ static int get(const struct command *command, int argc, char **argv)
                         &answer, NULL);
 }
 
-const struct command command_get = {.name = "get",
-                                    .arguments = "RUN|TASK",
-                                    .help = "Show a run, or a task's record.",
-                                    .details =
-                                        "RUN is a run id, a unique prefix of one, or `latest`. "
-                                        "TASK is [RUN/]step[axis=value], or a task id or\n"
-                                        "a prefix of at least 8 digits of it.",
-                                    .run = get};
+#define TASK_HELP                                                                                  \
+    "TASK is [RUN/]step[axis=value], or a task id or a prefix of at least 8 digits of it."
+
+const struct command command_get = {
+    .name = "get",
+    .arguments = "RUN|TASK",
+    .help = "Show a run, or a task's record.",
+    .details = "RUN is a run id, a unique prefix of one, or `latest`. " TASK_HELP,
+    .run = get};
 
 static int lineage(const struct command *command, int argc, char **argv)
 {
@@ -143,6 +144,29 @@ const struct command command_export = {.name = "export",
                                        .help = "Write an artifact to a file, a folder or stdout.",
                                        .details = REF_HELP,
                                        .run = export};
+
+/* ---- logs ---- */
+
+static int logs(const struct command *command, int argc, char **argv)
+{
+    struct question q = {0};
+    int exit_code;
+    if (!question_begin(&q, command, argc, argv, ABOUT_STORED, 1, &exit_code))
+        return exit_code;
+    AUTO(buf_fini) struct buf bytes = buf_init(0);
+    enum status status = app_logs(q.app, q.line.arguments.items[0], &bytes, &q.err);
+    if (status == OK && !bytes.count)
+        fprintf(stderr, "broker: %s wrote nothing\n", q.line.arguments.items[0]);
+    if (status == OK && fwrite(bytes.bytes, 1, bytes.count, stdout) != bytes.count)
+        status = err_set(&q.err, E_IO, "stdout: cannot write %zu bytes", bytes.count);
+    return question_end_quietly(&q, status);
+}
+
+const struct command command_logs = {.name = "logs",
+                                     .arguments = "TASK",
+                                     .help = "Show what a task wrote, also one that failed.",
+                                     .details = TASK_HELP,
+                                     .run = logs};
 
 /* ---- doctor ---- */
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/text/json.h"
 
 enum { BAR_CELLS = 24, PAINT_EVERY_MS = 100, PLAIN_EVERY_MS = 5000, STEPS_SHOWN_MAX = 20 };
 
@@ -148,33 +149,36 @@ static const char *text_of(const struct value *map, const char *key)
     return text ? text : "";
 }
 
-static void put_axes(FILE *out, const struct value *axes)
+/* "train[case=small]", as other commands take it. */
+static void put_task_name(const struct value *entry, struct buf *out)
 {
+    const struct value *axes = value_get(entry, "axes");
+    buf_put_text(out, text_of(entry, "step"));
     for (uint32_t i = 0; axes && i < axes->count; i++) {
         const struct value *value = &axes->items[2 * i + 1];
-        fprintf(out, "%s%s=", i ? "," : "[", axes->items[2 * i].text);
+        buf_format(out, "%c%s=", i ? ',' : '[', axes->items[2 * i].text);
         if (value->type == VALUE_STRING)
-            fputs(value->text, out);
-        else if (value->type == VALUE_INT)
-            fprintf(out, "%lld", (long long)value->integer);
-        else if (value->type == VALUE_REAL)
-            fprintf(out, "%g", value->real);
+            buf_put_text(out, value->text);
         else
-            fputs(value->type == VALUE_BOOL && value->boolean ? "true" : "…", out);
+            json_write(value, 0, out);
     }
     if (axes && axes->count)
-        fputc(']', out);
+        buf_put_char(out, ']');
 }
 
-static void print_failures(const struct value *steps)
+/* What failed and why, and where the rest of the story is. */
+static void print_failures(const struct value *entries)
 {
-    for (uint32_t i = 0; steps && i < steps->count; i++) {
-        const struct value *error = value_get(&steps->items[i], "error");
+    for (uint32_t i = 0; entries && i < entries->count; i++) {
+        const struct value *error = value_get(&entries->items[i], "error");
         if (!error)
             continue;
-        fprintf(stderr, "failed: %s", text_of(&steps->items[i], "step"));
-        put_axes(stderr, value_get(&steps->items[i], "axes"));
-        fprintf(stderr, ": %s\n", text_of(error, "text"));
+        AUTO(buf_fini) struct buf name = buf_init(0);
+        put_task_name(&entries->items[i], &name);
+        const char *quote = strpbrk(buf_text(&name), "[ $") ? "'" : "";
+        fprintf(stderr, "failed: %s: %s\n", buf_text(&name), text_of(error, "text"));
+        if (value_get(&entries->items[i], "log"))
+            fprintf(stderr, "  its log: broker logs %s%s%s\n", quote, buf_text(&name), quote);
     }
 }
 
@@ -182,7 +186,7 @@ void view_summary(const struct view *view, const struct value *result)
 {
     const struct value *tasks = value_get(result, "tasks"), *seconds = value_get(result, "seconds");
     if (!view->is_quiet || !value_is_text(value_get(result, "state"), "succeeded"))
-        print_failures(value_get(result, "steps"));
+        print_failures(value_get(result, value_get(result, "failures") ? "failures" : "steps"));
     if (view->is_quiet)
         return;
     fprintf(stderr, "%s: %s in %.2f s: %lld tasks, %lld executed, %lld cached",

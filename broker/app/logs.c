@@ -1,0 +1,78 @@
+/* logs: what a task wrote. A failed task has no record; its log is named by the run's result. */
+// SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
+#include "broker/app/local.h"
+#include "common/base/doc.h"
+
+/* The entry of a task among those a result lists, or NULL. */
+static const struct value *find_entry(const struct value *list, const struct id *task)
+{
+    char hex[ID_HEX_BYTES];
+    id_hex(task, hex);
+    for (uint32_t i = 0; list && i < list->count; i++) {
+        const struct value *id = value_get(&list->items[i], "task");
+        if (id && value_is_text(id, hex))
+            return &list->items[i];
+    }
+    return NULL;
+}
+
+/* Large runs list no task but those that failed. */
+static const struct value *entry_in_run(struct app *app, const char *run, const struct id *task,
+                                        struct arena *arena)
+{
+    struct value document;
+    if (run_document_get(app, run, arena, &document, NULL) != OK)
+        return NULL;
+    const struct value *result = value_get(&document, "result");
+    const struct value *entry = result ? find_entry(value_get(result, "steps"), task) : NULL;
+    return entry || !result ? entry : find_entry(value_get(result, "failures"), task);
+}
+
+struct found_log {
+    bool has_record, has_log;
+    struct id log;
+};
+
+static void found_record(void *context, uint32_t index, const uint8_t *bytes, size_t count)
+{
+    (void)index;
+    struct found_log *found = context;
+    struct record record;
+    if (record_parse(bytes, count, &record, NULL) != OK)
+        return;
+    found->has_record = true;
+    found->has_log = record.has_log;
+    found->log = record.log.id;
+}
+
+static enum status find_log(struct app *app, const char *text, struct arena *arena,
+                            struct found_log *out, struct err *err)
+{
+    struct id task;
+    TRY(ref_task(app, text, arena, &task, err));
+    const struct value *entry = entry_in_run(app, ref_run(text, arena), &task, arena);
+    const struct value *log = entry ? value_get(entry, "log") : NULL;
+    bool has_failed = entry && value_get(entry, "error");
+    if (log && log->type == VALUE_STRING) {
+        out->has_log = true;
+        return id_parse(log->text, log->count, &out->log, err);
+    }
+    TRY(state_find_tasks(app->state, &task, 1, found_record, out, err));
+    if (has_failed)
+        out->has_log = false; /* the record's log tells of another time */
+    return out->has_record || has_failed
+               ? OK
+               : err_set(err, E_NOTFOUND, "%s: that task has no log: it did not run to an end",
+                         text);
+}
+
+enum status app_logs(struct app *app, const char *task, struct buf *out, struct err *err)
+{
+    AUTO(arena_fini) struct arena arena = {0};
+    struct found_log found = {0};
+    TRY(local_open_reader(app, err));
+    TRY(find_log(app, task, &arena, &found, err));
+    return found.has_log ? store_get(app->store, &found.log, out, err) : OK;
+}
