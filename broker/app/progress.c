@@ -108,31 +108,84 @@ void app_step_progress(const struct app *app, uint32_t index, struct app_step_pr
                                       .last_finished_at = counts->last_finished_at};
 }
 
-/* "train[case=small]: succeeded in 0.04 s (local)" */
-static void put_line(struct app *app, uint32_t node, struct buf *out)
+static void put_seconds(struct buf *out, ms_t ms)
+{
+    if (ms < 1000)
+        buf_format(out, "%lld ms", (long long)ms);
+    else
+        buf_format(out, "%.1f s", (double)ms / 1000);
+}
+
+static const char *ending_text(const struct sched_task_info *info)
+{
+    if (info->state == TASK_SUCCEEDED && info->is_hit)
+        return "cached";
+    if (info->state == TASK_SUCCEEDED && info->is_cutoff)
+        return "cached (its inputs turned out byte-identical)";
+    if (info->state == TASK_UNNEEDED)
+        return "not needed";
+    if (info->state == TASK_UPSTREAM_FAILED)
+        return "not run: something above it failed";
+    return task_state_name(info->state);
+}
+
+static void task_info(const struct app *app, uint32_t node, struct sched_task_info *out)
 {
     const struct sched *sched = loop_sched(app->loop);
+    sched_task_info(sched, sched_task_index(sched, RUN, node), out);
+}
+
+/* "train[case=small]: succeeded in 40 ms" */
+static void put_line(struct app *app, uint32_t node, struct buf *out)
+{
     struct sched_task_info info;
-    sched_task_info(sched, sched_task_index(sched, RUN, node), &info);
+    task_info(app, node, &info);
     graph_task_name(app->submission->graph, node, out);
-    if (info.state == TASK_SUCCEEDED && info.is_hit)
-        buf_put_text(out, ": cached");
-    else if (info.state == TASK_SUCCEEDED && info.is_cutoff)
-        buf_put_text(out, ": cached (its inputs turned out byte-identical)");
-    else
-        buf_format(out, ": %s", task_state_name(info.state));
+    buf_format(out, ": %s", ending_text(&info));
     if (info.state == TASK_SUCCEEDED && info.started_at != MS_NEVER && !info.is_hit &&
-        !info.is_cutoff)
-        buf_format(out, " in %.2f s", (double)(info.finished_at - info.started_at) / 1000);
+        !info.is_cutoff) {
+        buf_put_text(out, " in ");
+        put_seconds(out, info.finished_at - info.started_at);
+    }
     if (info.state == TASK_FAILED)
         buf_format(out, " after %u attempt%s: %s", info.attempts, info.attempts == 1 ? "" : "s",
                    info.text);
+}
+
+/* How many of the waiting lines, from the next on, say the same of tasks of one step because
+ * nothing ran. */
+static uint32_t count_alike(const struct app *app)
+{
+    const struct graph *graph = app->submission->graph;
+    struct sched_task_info first, info;
+    uint32_t at = app->line_shown, step = graph->tasks[app->lines[at]].step;
+    task_info(app, app->lines[at], &first);
+    if (first.state == TASK_FAILED ||
+        (first.state == TASK_SUCCEEDED && !first.is_hit && !first.is_cutoff))
+        return 1;
+    while (++at < app->line_count && graph->tasks[app->lines[at]].step == step) {
+        task_info(app, app->lines[at], &info);
+        if (info.state != first.state || info.is_hit != first.is_hit ||
+            info.is_cutoff != first.is_cutoff)
+            break;
+    }
+    return at - app->line_shown;
 }
 
 bool app_next_line(struct app *app, struct buf *out)
 {
     if (app->line_shown >= app->line_count)
         return false;
-    put_line(app, app->lines[app->line_shown++], out);
+    uint32_t node = app->lines[app->line_shown], alike = count_alike(app);
+    if (alike == 1) {
+        put_line(app, node, out);
+    } else {
+        struct sched_task_info info;
+        task_info(app, node, &info);
+        buf_format(out, "%s (%u tasks): %s",
+                   app->submission->graph->steps[app->submission->graph->tasks[node].step].name,
+                   alike, ending_text(&info));
+    }
+    app->line_shown += alike;
     return true;
 }

@@ -40,15 +40,13 @@ static void drain_wake_pipe(void)
         ;
 }
 
-static void obey_signals(struct app *app, int *obeyed)
+static void obey_signals(struct app *app, struct view *view, int *obeyed)
 {
     drain_wake_pipe();
     if (interrupts > *obeyed && *obeyed < 2) {
         *obeyed = interrupts > 1 ? 2 : 1;
-        fputs(*obeyed == 1
-                  ? "\nstopping: running tasks may finish; interrupt again to end them now\n"
-                  : "\nending what runs\n",
-              stderr);
+        view_note(view, *obeyed == 1 ? "stopping: what runs may finish; Ctrl-C again ends it now"
+                                     : "ending what runs");
         app_stop(app, *obeyed == 2);
     }
 }
@@ -58,7 +56,7 @@ static int watch(struct app *app, struct view *view, bool full, bool json)
     struct err err = {0};
     enum status status = OK;
     for (int obeyed = 0; status == OK && !app_is_over(app);) {
-        obey_signals(app, &obeyed);
+        obey_signals(app, view, &obeyed);
         status = app_turn(app, TURN_MS, &err);
         view_update(view, app);
     }
@@ -75,6 +73,8 @@ static int watch(struct app *app, struct view *view, bool full, bool json)
         command_print_json(&result, false);
     else
         view_comparisons(view, &result);
+    if (interrupts && !view->is_quiet)
+        fputs("interrupted: the same command goes on from here\n", stderr);
     if (interrupts)
         return EXIT_INTERRUPTED;
     return value_is_text(value_get(&result, "state"), "succeeded") ? EXIT_DONE : EXIT_TASK_FAILED;

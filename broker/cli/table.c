@@ -114,7 +114,7 @@ static void print_comparison(const struct view *view, const struct value *compar
                       : "–";
     }
     view_table(is_regression ? values : classes, cells, rows->count, WINNER_COLUMNS, winner,
-               view->has_color);
+               view->has_table_color);
     const char *step = value_get_text(comparison, "step"),
                *metric = value_get_text(comparison, "metric");
     if (winner != NO_ROW)

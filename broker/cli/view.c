@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -11,13 +12,19 @@
 
 enum { BAR_CELLS = 24, PAINT_EVERY_MS = 100, PLAIN_EVERY_MS = 5000, STEPS_SHOWN_MAX = 20 };
 
-struct view view_init(bool is_quiet)
+static bool is_screen(int fd)
 {
     const char *term = getenv("TERM");
-    bool is_terminal = isatty(STDERR_FILENO) && (!term || strcmp(term, "dumb") != 0);
+    return isatty(fd) && term && *term && strcmp(term, "dumb") != 0;
+}
+
+struct view view_init(bool is_quiet)
+{
     const char *no_color = getenv("NO_COLOR");
-    return (struct view){.is_live = is_terminal && !is_quiet,
-                         .has_color = is_terminal && !(no_color && *no_color),
+    bool wants_color = !(no_color && *no_color);
+    return (struct view){.is_live = is_screen(STDERR_FILENO) && !is_quiet,
+                         .has_color = is_screen(STDERR_FILENO) && wants_color,
+                         .has_table_color = is_screen(STDOUT_FILENO) && wants_color,
                          .is_quiet = is_quiet,
                          .begun_at = clock_ms()};
 }
@@ -30,7 +37,9 @@ static uint32_t done_count(const struct app_step_progress *step)
 
 static void put_duration(struct buf *out, ms_t ms)
 {
-    if (ms < 60000)
+    if (ms < 1000)
+        buf_format(out, "%lld ms", (long long)ms);
+    else if (ms < 60000)
         buf_format(out, "%.1f s", (double)ms / 1000);
     else
         buf_format(out, "%lld min %02lld s", (long long)ms / 60000, (long long)ms / 1000 % 60);
@@ -67,21 +76,59 @@ static void erase(const struct view *view, struct buf *out)
         buf_format(out, "\033[%uA\033[J", view->painted_lines);
 }
 
+/* Rows that repainting may use: what has scrolled away can't be painted over. */
+static uint32_t rows_free(void)
+{
+    struct winsize size;
+    uint32_t rows =
+        ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row ? size.ws_row : STEPS_SHOWN_MAX;
+    return rows > STEPS_SHOWN_MAX + 2 ? STEPS_SHOWN_MAX : rows > 4 ? rows - 2 : 2;
+}
+
+/* Where more steps are than fit, those from the first unfinished one on are shown. */
+static uint32_t first_shown(struct app *app, uint32_t count, uint32_t shown)
+{
+    uint32_t first = 0;
+    for (; first + shown < count; first++) {
+        struct app_step_progress step;
+        app_step_progress(app, first, &step);
+        if (done_count(&step) < step.total)
+            break;
+    }
+    return first;
+}
+
 static void paint(struct view *view, struct app *app, ms_t now)
 {
     AUTO(buf_fini) struct buf out = buf_init(0);
+    uint32_t count = app_step_count(app), fitting = rows_free();
+    uint32_t shown = count <= fitting ? count : fitting - 1;
+    uint32_t first = first_shown(app, count, shown);
     erase(view, &out);
-    uint32_t count = app_step_count(app), lines = 0;
-    for (uint32_t i = 0; i < count && lines < STEPS_SHOWN_MAX; i++, lines++) {
+    buf_put_text(&out,
+                 "\033[?7l"); /* a narrow terminal cuts lines off: wrapped ones can't be counted */
+    for (uint32_t i = first; i < first + shown; i++) {
         struct app_step_progress step;
         app_step_progress(app, i, &step);
         put_bar(&out, &step, view->has_color, now);
     }
-    if (count > lines) {
-        buf_format(&out, "… and %u more steps\n", count - lines);
-        lines++;
-    }
-    view->painted_lines = lines;
+    if (shown < count)
+        buf_format(&out, "… and %u steps before, %u behind\n", first, count - first - shown);
+    buf_put_text(&out, "\033[?7h");
+    view->painted_lines = shown + (shown < count);
+    fwrite(out.bytes, 1, out.count, stderr);
+}
+
+void view_note(struct view *view, const char *text)
+{
+    AUTO(buf_fini) struct buf out = buf_init(0);
+    /* The terminal has echoed ^C at the line's start. */
+    if (view->is_live)
+        buf_put_char(&out, '\r');
+    erase(view, &out);
+    buf_format(&out, "%s\n", text);
+    view->painted_lines = 0;
+    view->next_paint_at = 0;
     fwrite(out.bytes, 1, out.count, stderr);
 }
 
@@ -189,13 +236,16 @@ void view_summary(const struct view *view, const struct value *result)
         print_failures(value_get(result, value_get(result, "failures") ? "failures" : "steps"));
     if (view->is_quiet)
         return;
-    fprintf(stderr, "%s: %s in %.2f s: %lld tasks, %lld executed, %lld cached",
-            text_of(result, "pipeline"), text_of(result, "state"), seconds ? seconds->real : 0,
+    AUTO(buf_fini) struct buf took = buf_init(0);
+    put_duration(&took, seconds ? (ms_t)(seconds->real * 1000) : 0);
+    fprintf(stderr, "%s: %s in %s: %lld tasks, %lld executed, %lld cached",
+            text_of(result, "pipeline"), text_of(result, "state"), buf_text(&took),
             (long long)number(tasks, "total"), (long long)number(tasks, "executed"),
             (long long)number(tasks, "hit"));
     static const char *const others[] = {"unneeded", "failed", "upstream_failed", "cancelled"};
+    static const char *const words[] = {"not needed", "failed", "behind a failure", "cancelled"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (number(tasks, others[i]))
-            fprintf(stderr, ", %lld %s", (long long)number(tasks, others[i]), others[i]);
+            fprintf(stderr, ", %lld %s", (long long)number(tasks, others[i]), words[i]);
     fprintf(stderr, " (run %s)\n", text_of(result, "run"));
 }

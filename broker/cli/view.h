@@ -8,8 +8,9 @@
 #include "broker/app.h"
 
 struct view {
-    bool is_live;   /* stderr is a terminal: repaint */
-    bool has_color; /* a terminal without NO_COLOR */
+    bool is_live;         /* stderr is a terminal: repaint */
+    bool has_color;       /* a terminal without NO_COLOR */
+    bool has_table_color; /* the same of stdout */
     bool is_quiet;
     uint32_t painted_lines;
     ms_t next_paint_at, begun_at;
@@ -18,6 +19,8 @@ struct view {
 struct view view_init(bool is_quiet);
 /* Called often; paints at most 10 times a second. */
 void view_update(struct view *view, struct app *app);
+/* A sentence for the person, above the bars; also when quiet. */
+void view_note(struct view *view, const char *text);
 /* The last state, then out of the way. */
 void view_finish(struct view *view, struct app *app);
 
