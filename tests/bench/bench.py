@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from measurements import MEASUREMENTS, other_programs
+from measurements import measurements
 from rows import ROWS, table
 from running import Bench, Failure
 
@@ -47,21 +47,21 @@ def measure_all(bench, chosen, rounds):
 
 
 def main():
+    known = measurements(Path(os.environ["BENCH"]))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("measurements", nargs="*", metavar="MEASUREMENT", help=", ".join(MEASUREMENTS))
+    parser.add_argument("measurements", nargs="*", metavar="MEASUREMENT", help=", ".join(known))
     parser.add_argument("--quick", action="store_true", help="one round of each instead of five")
     parser.add_argument("--json", metavar="FILE", help="every sample, as JSON")
     options = parser.parse_args()
-    unknown = set(options.measurements) - set(MEASUREMENTS)
+    unknown = set(options.measurements) - set(known)
     if unknown:
-        parser.error(f"no such measurement: {', '.join(sorted(unknown))}; expected {', '.join(MEASUREMENTS)}")
-    chosen = {name: run for name, run in MEASUREMENTS.items() if name in (options.measurements or MEASUREMENTS)}
+        parser.error(f"no such measurement: {', '.join(sorted(unknown))}; expected {', '.join(known)}")
+    chosen = {name: run for name, run in known.items() if name in (options.measurements or known)}
 
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=os.environ["BENCH"]))  # a real disk, as users have
     try:
         bench = Bench(Path(os.environ["BIN"]), Path(os.environ["BENCH"]), folder)
-        failed = {} if options.measurements else other_programs(bench)
-        failed |= measure_all(bench, chosen, 1 if options.quick else ROUNDS)
+        failed = measure_all(bench, chosen, 1 if options.quick else ROUNDS)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

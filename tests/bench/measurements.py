@@ -20,7 +20,7 @@ PEER_TARGETS = 100_000  # of make and ninja; ours are a million
 MILLION = 1_000_000
 POOL_CHUNK = 500        # as many as travel in one of our frames
 CSV_HEAD_BYTES = 32_000_000
-OURS = {"bench_expand", "bench_csv", "bench_hash", "bench_spawn"}
+OURS = {"bench_expand", "bench_csv", "bench_hash", "bench_spawn"}  # the others run as they are
 
 
 def keep_peers(bench, count, **commands):
@@ -217,15 +217,17 @@ MEASUREMENTS = {
 }
 
 
-def other_programs(bench):
-    """The benchmarks that parts bring along for themselves: run once, shown as they are. Returns what failed."""
-    failed = {}
-    for program in sorted(bench.programs.glob("bench_*")):
-        if program.name in OURS or not os.access(program, os.X_OK) or not program.is_file():
-            continue
-        print(f"---- {program.name}", flush=True)
-        try:
-            print(bench.run_figures(program.name).out, flush=True)
-        except (Failure, OSError) as error:
-            failed[program.name] = str(error)
-    return failed
+def own_program(name):
+    """A benchmark that a part brought along for itself; what it prints is shown once, as it is."""
+    def measure(bench):
+        ran = bench.run_figures(name)
+        if name not in bench.made:
+            bench.made[name] = ran
+            print(f"---- {name}\n{ran.out}", flush=True)
+    return measure
+
+
+def measurements(programs):
+    """All by name, in the order of a round."""
+    names = sorted(path.name for path in programs.glob("bench_*") if path.is_file() and os.access(path, os.X_OK))
+    return {**MEASUREMENTS, **{name: own_program(name) for name in names if name not in OURS}}

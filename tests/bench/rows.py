@@ -28,7 +28,7 @@ ROWS = [
     Row("1,000,000 no-op tasks, durable: wall", "sleep 1000000, wall", RATE,
         ("Python's Pool(2), chunks of 500, nothing kept", "pool"),
         ("limit: the broker with a worker that only answers", "bench_loop: run"),
-        ("limit: the state alone", "bench_state: commit"), budget=200_000),
+        ("limit: the state alone, its index left behind", "bench_state: commit"), budget=200_000),
     Row("the same: the run's own seconds", "sleep 1000000, run", RATE, budget=200_000),
     Row("1,000,000 tasks again, all hits", "million again", TIME,
         ("limit: looking them up in the state alone", "bench_state: look up, all there"), budget=2.0),
