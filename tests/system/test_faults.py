@@ -109,6 +109,42 @@ def test_kill_9_of_a_slot(place, undisturbed):
     assert output_ids(json.loads(out)) == undisturbed
 
 
+def living_in(folder):
+    """Processes that work somewhere below the folder, as {pid: command line}."""
+    found = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and pathlib.Path(os.readlink(entry / "cwd")).is_relative_to(folder):
+                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("victim, daemon", [("broker", "setsid"), ("worker", "setsid"), ("slot", "")])
+def test_after_kill_9_nothing_that_a_program_started_stays(place, victim, daemon):
+    place.write("p.yaml", f"""
+version: 1
+name: left
+steps:
+  busy:
+    kind: exec
+    params: {{command: "{daemon} sleep 600 & sleep 600 | sleep 600; true"}}
+""")
+    broker = place.start("run", "p.yaml", "-q")
+    wait_for(lambda: sum(c.startswith("sleep 600") for c in living_in(place.path).values()) == 3)
+    below = children(broker.pid)
+    victims = {"broker": broker.pid,
+               "worker": next(p for p, c in below.items() if "--broker" in c),
+               "slot": next(p for p, c in below.items() if " slot" in c)}
+    sleeps = {p for p, c in living_in(place.path).items() if c.startswith("sleep 600")}
+    os.kill(victims[victim], signal.SIGKILL)
+    wait_for(lambda: not sleeps & set(living_in(place.path)))
+    broker.kill()
+    broker.communicate()
+    wait_for(lambda: not living_in(place.path))
+
+
 @pytest.mark.parametrize("fault, extra, words", [
     ("segfault", "", ["SIGSEGV"]),
     ("hang", "timeout: 300ms", ["timeout", "300 ms"]),

@@ -7,11 +7,14 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/child.h"
 #include "common/fs.h"
+#include "common/procs.h"
 #include "proto/limits.h"
 
 enum {
@@ -75,20 +78,57 @@ static bool pump_some(struct pump *pump, int which)
     return true;
 }
 
+/* The kernel ends a slot whose parent died, and the slot's child with it, but not what that child
+ * started. So while a program runs the slot is told by a signal instead, and ends them all first. */
+struct guard {
+    int fd, usual; /* the signal that a parent's death sends otherwise */
+    sigset_t mask;
+};
+
+static enum status guard_begin(struct guard *guard, struct err *err)
+{
+    sigset_t ending;
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGTERM);
+    guard->fd = signalfd(-1, &ending, SFD_CLOEXEC);
+    if (guard->fd < 0)
+        return err_set(err, E_IO, "signalfd: %s", strerror(errno));
+    sigprocmask(SIG_BLOCK, &ending, &guard->mask);
+    prctl(PR_GET_PDEATHSIG, &guard->usual);
+    if (guard->usual)
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+    return OK;
+}
+
+/* A signal that came is taken now. */
+static void guard_end(struct guard *guard)
+{
+    prctl(PR_SET_PDEATHSIG, guard->usual);
+    sigprocmask(SIG_SETMASK, &guard->mask, NULL);
+    close(guard->fd);
+}
+
 /* Until the program itself has ended; what it leaves running is killed, and what they wrote before
  * still read. */
-static void watch(struct pump *pump, struct child *child, struct child_end *end)
+static void watch(struct pump *pump, struct guard *guard, struct child *child,
+                  struct child_end *end)
 {
-    struct pollfd polls[3];
+    struct pollfd polls[4];
     do {
         for (int i = 0; i < 2; i++)
             polls[i] = (struct pollfd){pump->pipes[i], POLLIN, 0};
         polls[2] = (struct pollfd){child->pidfd, POLLIN, 0};
-        if (poll(polls, 3, -1) < 0)
+        polls[3] = (struct pollfd){guard->fd, POLLIN, 0};
+        if (poll(polls, 4, -1) < 0)
             continue;
         for (int i = 0; i < 2; i++)
             if (polls[i].revents)
                 pump_some(pump, i);
+        if (polls[3].revents) {
+            (void)!procs_end_own();
+            guard_end(guard); /* ends here */
+            _exit(1);
+        }
     } while (!(polls[2].revents & POLLIN));
     child_signal(child, SIGKILL, true);
     (void)!child_wait(child, -1, end);
@@ -181,16 +221,21 @@ static enum status judge(struct pump *pump, const struct child_end *end, struct 
 static enum status run_in(struct exec *exec, struct err *err)
 {
     AUTO(pump_fini) struct pump pump = {.pipes = {-1, -1}, .sinks = {-1, -1}};
+    struct guard guard;
     struct child child;
     struct child_end end;
     TRY(schema_decode(&schema_exec, exec->call->params, &exec->params, err));
     TRY(exec_place_inputs(exec, err));
     TRY(exec_plan_outputs(exec, err));
     TRY(open_sinks(exec, &pump, err));
-    if (mkdir(".tmp", 0700))
+    if (mkdir(".tmp", 0700) && errno != EEXIST)
         return fs_error(err, errno, ".tmp", "mkdir");
-    TRY(start(exec, &pump, &child, err));
-    watch(&pump, &child, &end);
+    TRY(guard_begin(&guard, err));
+    enum status status = start(exec, &pump, &child, err);
+    if (status == OK)
+        watch(&pump, &guard, &child, &end);
+    guard_end(&guard);
+    TRY(status);
     TRY(judge(&pump, &end, err));
     return exec_collect_outputs(exec, err);
 }

@@ -11,7 +11,7 @@
 #include "common/base/buf.h"
 #include "common/base/mem.h"
 #include "common/child.h"
-#include "worker/runtime/procs.h"
+#include "common/procs.h"
 
 struct slot {
     int fd;
@@ -68,6 +68,7 @@ enum status slot_start(struct slot **out, struct err *err)
 void slot_stop(struct slot *slot, int *signal, int *exit_status)
 {
     struct child_end end = {0};
+    child_signal(&slot->child, SIGSTOP, false);
     procs_kill_below(slot->child.pid);
     child_signal(&slot->child, SIGKILL, false); /* had it died already, this changes nothing */
     (void)!child_wait(&slot->child, -1, &end);

@@ -18,6 +18,7 @@
 #include "common/base/mem.h"
 #include "common/clock.h"
 #include "common/fs.h"
+#include "common/procs.h"
 #include "proto/limits.h"
 #include "proto/task_spec.h"
 #include "worker/kinds/kind.h"
@@ -158,7 +159,7 @@ static void leave(const struct server *server, const int saved[2])
             dup2(saved[i], i + 1);
     if (!server)
         return;
-    if (chdir("/"))
+    if (chdir("/") || !procs_end_own())
         _exit(1);
     close_range(SOCKET + 1, ~0U, 0);
     malloc_trim(0);

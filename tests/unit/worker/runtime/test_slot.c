@@ -138,6 +138,28 @@ static struct slot_job exec_job(struct arena *arena, const char *folder, const c
     return job;
 }
 
+/* The number that a program writes to the file, once it has. */
+static pid_t written_pid(const char *path)
+{
+    AUTO(buf_fini) struct buf text = buf_init(64);
+    for (ms_t until = clock_ms() + PATIENCE_MS; clock_ms() < until && text.count < 2;) {
+        buf_clear(&text);
+        (void)!fs_read(path, &text, NULL);
+    }
+    int pid = 0;
+    assert_int_equal(sscanf(buf_text(&text), "%d", &pid), 1);
+    return pid;
+}
+
+static void assert_ends(pid_t pid)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid); /* a zombie has none */
+    for (ms_t until = clock_ms() + PATIENCE_MS; clock_ms() < until && !access(path, F_OK);)
+        ;
+    assert_int_not_equal(access(path, F_OK), 0);
+}
+
 static void stopping_a_slot_ends_everything_it_started(void **state)
 {
     (void)state;
@@ -151,21 +173,31 @@ static void stopping_a_slot_ends_everything_it_started(void **state)
                                    "600' & sleep 600 & touch ready; wait\"},\"version\":\"1\"}");
     slot_put(slot, &job);
     slot_flush(slot);
-    const char *ready = arena_format(&arena, "%s/d", job.work_dir);
-    AUTO(buf_fini) struct buf pid = buf_init(64);
-    for (ms_t until = clock_ms() + PATIENCE_MS; clock_ms() < until && pid.count < 2;) {
-        buf_clear(&pid);
-        (void)!fs_read(ready, &pid, NULL);
-    }
-    int daemon = 0;
-    assert_int_equal(sscanf(buf_text(&pid), "%d", &daemon), 1);
+    pid_t daemon = written_pid(arena_format(&arena, "%s/d", job.work_dir));
     assert_int_equal(kill(daemon, 0), 0);
     slot_stop(slot, NULL, NULL);
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/exe", daemon); /* a zombie has none */
-    for (ms_t until = clock_ms() + PATIENCE_MS; clock_ms() < until && !access(path, F_OK);)
-        ;
-    assert_int_not_equal(access(path, F_OK), 0);
+    assert_ends(daemon);
+    assert_int_equal(fs_remove_tree(folder, NULL), OK);
+}
+
+static void a_daemon_does_not_outlive_its_job(void **state)
+{
+    (void)state;
+    AUTO(arena_fini) struct arena arena = {0};
+    struct slot_message message;
+    const char *folder = temp_folder(&arena);
+    struct slot *slot = started();
+    struct slot_job job = exec_job(&arena, folder,
+                                   "{\"kind\":\"exec\",\"outputs\":[],\"params\":{\"command\":"
+                                   "\"setsid sh -c 'echo $$ > d; sleep 600' & while ! test -s d; "
+                                   "do :; done\"},\"version\":\"1\"}");
+    slot_put(slot, &job);
+    slot_flush(slot);
+    assert_true(next(slot, &message));
+    assert_int_equal(message.type, SLOT_DONE);
+    pid_t daemon = written_pid(arena_format(&arena, "%s/d", job.work_dir));
+    assert_int_equal(kill(daemon, 0), -1); /* not even a zombie */
+    slot_stop(slot, NULL, NULL);
     assert_int_equal(fs_remove_tree(folder, NULL), OK);
 }
 
@@ -284,6 +316,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_exit_tells_its_status),
         cmocka_unit_test(memory_is_seen_growing_and_a_stop_ends_it),
         cmocka_unit_test(stopping_a_slot_ends_everything_it_started),
+        cmocka_unit_test(a_daemon_does_not_outlive_its_job),
         cmocka_unit_test(a_slot_has_no_descriptors_and_no_environment_of_ours),
         cmocka_unit_test(jobs_survive_the_wire),
         cmocka_unit_test(hostile_answers_are_refused),

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "worker/runtime/procs.h"
+#include "common/procs.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/buf.h"
 
 enum {
     /* Rounds of finding and killing: a fork bomb is not waited for for ever. */
-    KILL_ROUNDS_MAX = 20
+    KILL_ROUNDS_MAX = 20,
+    /* For what was killed to be gone: it may be busy in the kernel for a while. */
+    REAP_ROUNDS_MAX = 1000
 };
 
 struct process {
@@ -91,7 +95,6 @@ uint64_t procs_resident(pid_t root)
 
 void procs_kill_below(pid_t root)
 {
-    kill(root, SIGSTOP); /* so that it starts nothing new meanwhile */
     for (int round = 0; round < KILL_ROUNDS_MAX; round++) {
         AUTO(buf_fini) struct buf found = buf_init(0);
         size_t count = find(root, &found), killed = 0;
@@ -104,4 +107,26 @@ void procs_kill_below(pid_t root)
         if (!killed)
             return;
     }
+}
+
+/* False: children are left. */
+static bool reap(void)
+{
+    pid_t pid;
+    do
+        pid = waitpid(-1, NULL, WNOHANG);
+    while (pid > 0 || (pid < 0 && errno == EINTR));
+    return pid < 0;
+}
+
+bool procs_end_own(void)
+{
+    for (int round = 0; !reap(); round++) {
+        if (round == REAP_ROUNDS_MAX)
+            return false;
+        procs_kill_below(getpid());
+        if (!reap())
+            (void)!poll(NULL, 0, 1);
+    }
+    return true;
 }

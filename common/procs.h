@@ -3,12 +3,18 @@
  * stays below it. Thread: any. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "proto/err.h"
 
 /* Bytes resident of `root` and everything below it; shared pages count once per process. 0: gone,
  * or /proc is not there. */
 uint64_t procs_resident(pid_t root);
-/* Kills everything below `root`, again and again until nothing new turns up; `root` itself is
- * stopped and left to the caller to kill. */
+/* Kills everything below `root`, again and again until nothing new turns up. `root` itself is left
+ * to the caller, who may stop it first, so that it starts nothing meanwhile. */
 void procs_kill_below(pid_t root);
+/* Kills and reaps everything below this process; costs one system call where there is nothing.
+ * False: something would not go. */
+MUST_USE bool procs_end_own(void);
