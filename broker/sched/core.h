@@ -3,11 +3,12 @@
  *
  * MEMORY, per task: 88 bytes here, 4 to 8 in the id map, 8 per edge.
  *
- *   tasks[]       ─┬─ rule ───────▶ rules[]   policy of a step of a run: needs, retries, its ready
- * queue ├─ first_input ▶ inputs[]  count, then per edge: producer (26 bits) + output (6) ├─
- * dependants ─▶ fans[]    consumers, one per edge; a last word that ends the list or │ goes on
- * elsewhere (a later run added consumers) ├─ outputs ────▶ artifacts[]            (when succeeded)
- *                  └─ place ──────▶ flights[] (in flight) | buckets[] (ready) | nothing
+ *   tasks[] ─┬─ rule ────────▶ rules[]      policy of a step of a run: needs, retries, ready queue
+ *            ├─ first_input ─▶ inputs[]     a count, then per edge: producer (26 bits), output (6)
+ *            ├─ dependants ──▶ fans[]       consumers, one per edge; a last word ends the list or
+ *            │                              goes on elsewhere (a later run added consumers)
+ *            ├─ outputs ─────▶ artifacts[]  when it succeeded
+ *            └─ place ───────▶ flights[] (in flight) | buckets[] (ready) | nothing
  *   notes[], shares[]  what few tasks have (failures; several runs), found through a side map
  *   runs[] ─ node ─▶ task: first_task + node, unless some node's task was there before
  *   workers[] ─ offer ─▶ offers[]: workers that offer the same are alike; lanes with work for them
@@ -119,7 +120,7 @@ struct share {
 };
 
 struct rule {
-    struct sched_policy policy; /* strings live in the run's arena */
+    struct task_policy policy; /* strings live in the run's arena */
     uint32_t run, lane;
     uint32_t active; /* place in the lane's active rules, NONE: its queue is empty */
     struct ready_queue queue;

@@ -55,8 +55,8 @@ static void explain_waiting(const struct sched *sched, const struct task *task, 
 static void explain_no_offer(const struct sched *sched, const struct rule *rule, struct buf *out)
 {
     uint32_t workers = 0, by_kind = 0;
-    const struct sched_policy *policy = &rule->policy;
-    struct sched_policy kind_alone = {.kind_version = policy->kind_version};
+    const struct task_policy *policy = &rule->policy;
+    struct task_policy kind_alone = {.kind_version = policy->kind_version};
     for (uint32_t i = 0; i < sched->offers.count; i++) {
         const struct offer *offer = &sched->offers.items[i];
         workers += offer->worker_count;

@@ -17,10 +17,10 @@ static uint32_t count_consumers(const struct sched *sched, const struct run *run
 {
     uint32_t edges = 0;
     for (uint32_t i = 0; i < run->node_count; i++) {
-        const struct sched_node *node = &event->submit.nodes[i];
+        const struct task_node *node = &event->submit.nodes[i];
         bool is_first = is_first_node(task_at(sched, run_task(run, i)), i);
         for (uint32_t j = 0; j < node->edge_count; j++) {
-            const struct sched_edge *edge = &event->submit.edges[node->first_edge + j];
+            const struct task_edge *edge = &event->submit.edges[node->first_edge + j];
             ASSERT(edge->task < i && edge->output < OUTPUTS_MAX);
             has_dependants[edge->task] = 1;
             consumers[edge->task] += is_first;
@@ -55,7 +55,7 @@ static void fill_in(struct sched *sched, const struct run *run, const struct sch
                     uint32_t *consumers)
 {
     for (uint32_t i = 0; i < run->node_count; i++) {
-        const struct sched_node *node = &event->submit.nodes[i];
+        const struct task_node *node = &event->submit.nodes[i];
         uint32_t index = run_task(run, i);
         struct task *task = task_at(sched, index);
         if (!node->edge_count || !is_first_node(task, i))
@@ -63,7 +63,7 @@ static void fill_in(struct sched *sched, const struct run *run, const struct sch
         task->first_input = sched->inputs.count;
         sched->inputs.items[sched->inputs.count++] = node->edge_count;
         for (uint32_t j = 0; j < node->edge_count; j++) {
-            const struct sched_edge *edge = &event->submit.edges[node->first_edge + j];
+            const struct task_edge *edge = &event->submit.edges[node->first_edge + j];
             uint32_t producer = run_task(run, edge->task);
             sched->inputs.items[sched->inputs.count++] = producer << OUTPUT_BITS | edge->output;
             sched->fans.items[consumers[edge->task]++] = index;

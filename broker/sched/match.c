@@ -52,7 +52,7 @@ static bool has_label(const struct offer *offer, const char *key, const char *va
     return false;
 }
 
-bool match_fits(const struct sched_policy *policy, const struct offer *offer)
+bool match_fits(const struct task_policy *policy, const struct offer *offer)
 {
     if (policy->kind_version && policy->kind_version[0] &&
         !has_text(offer->kinds, offer->kind_count, policy->kind_version))

@@ -24,7 +24,7 @@ enum { DEPTH_MS = 50, DEPTH_SLOW_MS = 200 };
 uint32_t match_join(struct sched *sched, const struct sched_event *hello);
 void match_leave(struct sched *sched, uint32_t offer);
 void match_offer_fini(struct offer *offer);
-bool match_fits(const struct sched_policy *policy, const struct offer *offer);
+bool match_fits(const struct task_policy *policy, const struct offer *offer);
 /* A new rule: find out which offers it fits. */
 void match_add_rule(struct sched *sched, uint32_t rule);
 /* The rule's queue has its first task, or none any more. */

@@ -11,7 +11,7 @@
 
 enum { RETRY_TEXT_BYTES = 640 };
 
-uint32_t retry_delay(const struct sched_policy *policy, uint32_t retry, struct rng *rng)
+uint32_t retry_delay(const struct task_policy *policy, uint32_t retry, struct rng *rng)
 {
     uint64_t most = policy->backoff_ms;
     for (uint32_t i = 1; i < retry && most < policy->backoff_max_ms; i++)

@@ -12,7 +12,7 @@
 #include "broker/sched/core.h"
 
 /* `retry` ≥ 1. In milliseconds. */
-uint32_t retry_delay(const struct sched_policy *policy, uint32_t retry, struct rng *rng);
+uint32_t retry_delay(const struct task_policy *policy, uint32_t retry, struct rng *rng);
 
 struct failure {
     enum status code;

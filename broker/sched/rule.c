@@ -28,7 +28,7 @@ static uint32_t new_rule(struct sched *sched)
     return sched->rules.count - 1;
 }
 
-static void copy_policy(struct arena *arena, struct sched_policy *policy)
+static void copy_policy(struct arena *arena, struct task_policy *policy)
 {
     if (policy->kind_version)
         policy->kind_version =

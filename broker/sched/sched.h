@@ -4,27 +4,30 @@
  *
  * THE LIFE OF A TASK
  *
- *      waiting ──inputs final──▶ resolving ──no record──▶ ready ──ASSIGN──▶ assigned ──STARTED──▶
- * running │                         │ record: early cutoff      ▲               │ DONE │ DONE
- *     RESTORE: hit                  ▼                     retry │ FAILED, GONE  ▼ ▼ ▼ succeeded
- * ◀──COMMITTED── committing ◀──────────┴────────────────────┘ succeeded failed  upstream_failed
- * cancelled  unneeded
+ *   waiting ── inputs final ──▶ resolving ── no record ──▶ ready ── ASSIGN ──▶ assigned
+ *                                   │                        ▲                     │
+ *                      early cutoff │        FAILED, backoff │                     │ STARTED
+ *   RESTORE: a hit                  ▼            GONE, lease │        DONE         ▼
+ *      └─▶ succeeded ◀─ COMMITTED ─ committing ◀─────────────┴─────────────────── running
+ *
+ *   No retries left: failed, and what waits for it: upstream_failed. CANCEL: cancelled. Needed by
+ *   nobody: unneeded. These, and succeeded, are final.
  *
  * RULES (design: §2, §3, §8)
  *   - A run wants its targets; a task is needed if a wanted task that is no hit needs it. An
- * ancestor of a hit isn't needed.
+ *     ancestor of a hit isn't needed.
  *   - A task whose inputs come from tasks is looked up once more by its action key when its inputs
- * are known (RESOLVE): if the same bytes were worked on before, the task succeeds without running
- * (early cutoff). A task without task inputs skips that: its task id says the same.
+ *     are known (RESOLVE): if the same bytes were worked on before, the task succeeds without
+ *     running (early cutoff). A task without task inputs skips that: its task id says the same.
  *   - Order of actions is meaning: durable first (PERSIST), visible after. Dependants of a task are
- * released, and its result is acknowledged and shown, only on COMMITTED.
+ *     released, and its result is acknowledged and shown, only on COMMITTED.
  *   - Every attempt carries a number. A failure or lease of a stale attempt is ignored. A success
- * counts for any (task, attempt) that was assigned to that instance, while the task isn't final:
- * work is not thrown away.
+ *     counts for any (task, attempt) that was assigned to that instance, while the task isn't
+ *     final: work is not thrown away.
  *   - Equal ids are one task, within and across runs: executed once, in flight too.
  *   - A failed task fails alone: what depends on it becomes upstream_failed, the rest goes on.
  *   - Ties are broken by priority, then longest remaining path, then age, then task index. No
- * iteration in hash or pointer order.
+ *     iteration in hash or pointer order.
  *
  * MEMORY: dense arrays and indices; ≤ 100 bytes a task beside the graph, which the run's submitter
  * keeps alive. Thread: the loop's. */
@@ -44,10 +47,6 @@
 #include "proto/task_spec.h"
 
 struct sched;
-
-#define sched_policy task_policy
-#define sched_edge   task_edge
-#define sched_node   task_node
 
 /* A known record, as far as the scheduler needs it: its outputs, sorted by name. */
 struct sched_known {
@@ -83,10 +82,10 @@ struct sched_event {
     union {
         struct {
             uint32_t run; /* the submitter's number, dense and small */
-            const struct sched_node *nodes;
+            const struct task_node *nodes;
             uint32_t node_count;
-            const struct sched_edge *edges; /* all nodes' edges, in order */
-            const struct sched_policy *policies;
+            const struct task_edge *edges; /* all nodes' edges, in order */
+            const struct task_policy *policies;
             uint32_t policy_count;
             const uint8_t *is_target; /* per node; NULL: the tasks nobody depends on */
             const uint8_t *is_forced; /* per node: run even if a record exists; NULL: none */
@@ -241,7 +240,7 @@ struct sched_task_info {
     struct artifact log;
     const uint8_t *spec;
     uint32_t spec_bytes;
-    const struct sched_policy *policy; /* never NULL */
+    const struct task_policy *policy; /* never NULL */
     uint32_t output_count;
     const struct artifact *outputs;
 };

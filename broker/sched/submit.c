@@ -96,7 +96,7 @@ static uint32_t take_index(struct sched *sched)
 static uint32_t new_task(struct submission *submission, uint32_t node, uint16_t attempt)
 {
     struct sched *sched = submission->sched;
-    const struct sched_node *from = &submission->event->submit.nodes[node];
+    const struct task_node *from = &submission->event->submit.nodes[node];
     uint32_t index = take_index(sched);
     struct task *task = task_at(sched, index);
     *task = (struct task){.id = from->id,
@@ -136,7 +136,7 @@ static bool is_shareable(const struct task *task)
 static uint32_t share_task(struct submission *submission, uint32_t node, uint32_t index)
 {
     struct sched *sched = submission->sched;
-    const struct sched_node *from = &submission->event->submit.nodes[node];
+    const struct task_node *from = &submission->event->submit.nodes[node];
     struct task *task = task_at(sched, index);
     bool is_new = task->flags & FLAG_LISTED;
     if (is_forced(submission, node))
@@ -170,7 +170,7 @@ static void take_back_forced(struct submission *submission)
 static void add_nodes(struct submission *submission)
 {
     struct sched *sched = submission->sched;
-    const struct sched_node *nodes = submission->event->submit.nodes;
+    const struct task_node *nodes = submission->event->submit.nodes;
     uint32_t count = submission->event->submit.node_count;
     struct run *run = submission->run;
     bool is_dense = true;

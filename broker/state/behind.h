@@ -1,6 +1,6 @@
 /* What follows a commit without holding it up: one thread takes what was committed into the index,
- * all that has queued as one sorted transaction; another brings the journal to the disk every 100
- * ms. Both start with the first commit.
+ * all that has queued as one sorted transaction; another brings the journal to the disk every
+ * 100 ms. Both start with the first commit.
  *
  *   commit ──▶ front layer ──swap──▶ back layer ──one transaction──▶ index
  *

@@ -185,13 +185,13 @@ static size_t write_spec(uint32_t n, uint8_t out[SPEC_BYTES])
 
 static void submit(struct loop *loop, uint32_t count)
 {
-    static const struct sched_policy policy = {
+    static const struct task_policy policy = {
         .cpu_hundredths = 100, .poison_kills = 3, .kind_version = "sleep@1"};
-    struct sched_node *nodes = mem_alloc(count * sizeof *nodes);
+    struct task_node *nodes = mem_alloc(count * sizeof *nodes);
     uint8_t *specs = mem_alloc((size_t)count * SPEC_BYTES);
     for (uint32_t n = 0; n < count; n++) {
         uint8_t *spec = specs + (size_t)n * SPEC_BYTES;
-        nodes[n] = (struct sched_node){.spec = spec, .spec_bytes = (uint32_t)write_spec(n, spec)};
+        nodes[n] = (struct task_node){.spec = spec, .spec_bytes = (uint32_t)write_spec(n, spec)};
         hash_bytes(PERSON_TASK, spec, nodes[n].spec_bytes, &nodes[n].id);
     }
     struct sched_event event = {

@@ -16,8 +16,8 @@ enum { TASKS = 1000000, CHAIN_TASKS = 100000, FAN = 10, BATCH = 500, CREDIT = 80
 
 struct load {
     uint32_t count;
-    struct sched_node *nodes;
-    struct sched_edge *edges;
+    struct task_node *nodes;
+    struct task_edge *edges;
     uint32_t edge_count;
 };
 
@@ -63,7 +63,7 @@ static struct load make_load(uint32_t count, uint32_t fan)
 
 static struct sched_event submit_event(const struct load *load)
 {
-    static const struct sched_policy policy = {.retry_limit = 2, .cpu_hundredths = 100};
+    static const struct task_policy policy = {.retry_limit = 2, .cpu_hundredths = 100};
     return (struct sched_event){.type = SCHED_SUBMIT,
                                 .now = 1,
                                 .submit = {.nodes = load->nodes,

@@ -7,11 +7,11 @@
 #include "tests/stories/play.h"
 
 struct graph_text {
-    struct sched_node nodes[PLAY_TASKS];
+    struct task_node nodes[PLAY_TASKS];
     uint32_t tasks[PLAY_TASKS]; /* node → task of the play */
     uint32_t needs[PLAY_TASKS][PLAY_LIST], need_count[PLAY_TASKS];
-    struct sched_edge edges[PLAY_EDGES];
-    struct sched_policy policies[PLAY_TASKS];
+    struct task_edge edges[PLAY_EDGES];
+    struct task_policy policies[PLAY_TASKS];
     uint8_t is_target[PLAY_TASKS], is_forced[PLAY_TASKS];
     uint32_t node_count, edge_count;
 };
@@ -53,10 +53,10 @@ static void fill_nodes(struct play *play, struct graph_text *graph)
         graph->policies[i] = task->policy;
         graph->is_target[i] = task->is_target;
         graph->is_forced[i] = task->is_forced;
-        graph->nodes[i] = (struct sched_node){.id = task->id,
-                                              .policy = i,
-                                              .first_edge = graph->edge_count,
-                                              .edge_count = graph->need_count[i]};
+        graph->nodes[i] = (struct task_node){.id = task->id,
+                                             .policy = i,
+                                             .first_edge = graph->edge_count,
+                                             .edge_count = graph->need_count[i]};
         for (uint32_t j = 0; j < graph->need_count[i]; j++)
             graph->edges[graph->edge_count++].task = graph->needs[i][j];
     }

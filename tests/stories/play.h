@@ -17,7 +17,7 @@ enum {
 struct play_task {
     const char *name;
     struct id id;
-    struct sched_policy policy;
+    struct task_policy policy;
     const char *labels[2 * PLAY_LABELS];
     bool is_known, is_forced, is_target;
 };

@@ -37,7 +37,7 @@ uint32_t play_task(struct play *play, const char *name)
     struct play_task *task = &play->tasks[play->task_count];
     task->name = arena_text(&play->arena, name, strlen(name));
     task->id = id_of(name, 0);
-    task->policy = (struct sched_policy){.cpu_hundredths = 100, .backoff_max_ms = 60000};
+    task->policy = (struct task_policy){.cpu_hundredths = 100, .backoff_max_ms = 60000};
     return play->task_count++;
 }
 

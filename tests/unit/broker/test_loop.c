@@ -25,8 +25,8 @@ struct world {
     struct router *router;
     struct loop *loop;
     struct peer peer;
-    struct sched_node nodes[NODES_MAX];
-    struct sched_edge edges[NODES_MAX];
+    struct task_node nodes[NODES_MAX];
+    struct task_edge edges[NODES_MAX];
     uint8_t specs[NODES_MAX][SPEC_MAX];
     uint32_t node_count, edge_count;
     uint32_t executed, acks, overs, published;
@@ -115,24 +115,24 @@ static uint32_t add_task(struct world *world, uint32_t n, uint32_t input)
     mp_write_text(&w, "version");
     mp_write_text(&w, "1");
     assert_false(mp_writer_is_full(&w));
-    struct sched_node *node = &world->nodes[at];
-    *node = (struct sched_node){.spec = world->specs[at],
-                                .spec_bytes = (uint32_t)w.need,
-                                .first_edge = world->edge_count,
-                                .edge_count = input != UINT32_MAX};
+    struct task_node *node = &world->nodes[at];
+    *node = (struct task_node){.spec = world->specs[at],
+                               .spec_bytes = (uint32_t)w.need,
+                               .first_edge = world->edge_count,
+                               .edge_count = input != UINT32_MAX};
     hash_bytes(PERSON_TASK, node->spec, node->spec_bytes, &node->id);
     if (input != UINT32_MAX)
-        world->edges[world->edge_count++] = (struct sched_edge){input, 0};
+        world->edges[world->edge_count++] = (struct task_edge){input, 0};
     return at;
 }
 
 static void submit(struct world *world, uint32_t retry_limit)
 {
-    static struct sched_policy policy;
-    policy = (struct sched_policy){.retry_limit = retry_limit,
-                                   .cpu_hundredths = 100,
-                                   .poison_kills = 3,
-                                   .kind_version = "sleep@1"};
+    static struct task_policy policy;
+    policy = (struct task_policy){.retry_limit = retry_limit,
+                                  .cpu_hundredths = 100,
+                                  .poison_kills = 3,
+                                  .kind_version = "sleep@1"};
     struct sched_event event = {.type = SCHED_SUBMIT,
                                 .submit = {.nodes = world->nodes,
                                            .node_count = world->node_count,

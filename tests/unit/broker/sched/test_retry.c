@@ -10,7 +10,7 @@
 enum { DRAWS = 20000 };
 
 /* Full jitter: from 0 up to the bound, the bound included, and evenly. */
-static void check_bound(const struct sched_policy *policy, uint32_t retry, uint32_t bound)
+static void check_bound(const struct task_policy *policy, uint32_t retry, uint32_t bound)
 {
     struct rng rng = rng_seed(retry);
     uint32_t least = UINT32_MAX, most = 0;
@@ -30,7 +30,7 @@ static void check_bound(const struct sched_policy *policy, uint32_t retry, uint3
 static void test_doubles_up_to_the_maximum(void **state)
 {
     (void)state;
-    struct sched_policy policy = {.backoff_ms = 1000, .backoff_max_ms = 5000};
+    struct task_policy policy = {.backoff_ms = 1000, .backoff_max_ms = 5000};
     check_bound(&policy, 1, 1000);
     check_bound(&policy, 2, 2000);
     check_bound(&policy, 3, 4000);
@@ -42,19 +42,19 @@ static void test_extremes(void **state)
 {
     (void)state;
     struct rng rng = rng_seed(1);
-    struct sched_policy none = {.backoff_ms = 0, .backoff_max_ms = 1000};
+    struct task_policy none = {.backoff_ms = 0, .backoff_max_ms = 1000};
     assert_int_equal(retry_delay(&none, 1, &rng), 0);
     assert_int_equal(retry_delay(&none, 60, &rng), 0);
-    struct sched_policy small_maximum = {.backoff_ms = 1000, .backoff_max_ms = 10};
+    struct task_policy small_maximum = {.backoff_ms = 1000, .backoff_max_ms = 10};
     assert_true(retry_delay(&small_maximum, 1, &rng) <= 10);
-    struct sched_policy huge = {.backoff_ms = UINT32_MAX, .backoff_max_ms = UINT32_MAX};
+    struct task_policy huge = {.backoff_ms = UINT32_MAX, .backoff_max_ms = UINT32_MAX};
     retry_delay(&huge, 1000, &rng);
 }
 
 static void test_same_seed_same_delays(void **state)
 {
     (void)state;
-    struct sched_policy policy = {.backoff_ms = 1000, .backoff_max_ms = 60000};
+    struct task_policy policy = {.backoff_ms = 1000, .backoff_max_ms = 60000};
     struct rng a = rng_seed(9), b = rng_seed(9);
     for (uint32_t i = 1; i < 100; i++)
         assert_int_equal(retry_delay(&policy, i, &a), retry_delay(&policy, i, &b));

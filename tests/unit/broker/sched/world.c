@@ -26,13 +26,13 @@ static void submit(struct world *world)
     for (uint32_t i = 0; i < WORLD_TASKS; i++) {
         for (uint32_t copies = is_in[i] ? 1 + world_chance(world, 10) : 0; copies > 0; copies--) {
             uint32_t at = run->node_count++;
-            run->nodes[at] = (struct sched_node){.id = world->tasks[i].id,
-                                                 .policy = i % 3,
-                                                 .first_edge = run->edge_count,
-                                                 .edge_count = world->tasks[i].input_count};
+            run->nodes[at] = (struct task_node){.id = world->tasks[i].id,
+                                                .policy = i % 3,
+                                                .first_edge = run->edge_count,
+                                                .edge_count = world->tasks[i].input_count};
             for (uint32_t j = 0; j < world->tasks[i].input_count; j++)
                 run->edges[run->edge_count++] =
-                    (struct sched_edge){node_of[world->tasks[i].inputs[j]], 0};
+                    (struct task_edge){node_of[world->tasks[i].inputs[j]], 0};
             node_of[i] = at;
             run->universe[at] = i;
             is_forced[at] = world_chance(world, 3);
@@ -47,15 +47,15 @@ static void submit(struct world *world)
                                     .restore = {&world->tasks[i].id, &known, 1}};
         world_send(world, &event);
     }
-    struct sched_policy policies[3];
+    struct task_policy policies[3];
     for (int32_t i = 0; i < 3; i++)
-        policies[i] = (struct sched_policy){.retry_limit = 3,
-                                            .backoff_ms = 20,
-                                            .backoff_max_ms = 100,
-                                            .cpu_hundredths = 100,
-                                            .poison_kills = 3,
-                                            .priority = i % 2,
-                                            .kind_version = KIND};
+        policies[i] = (struct task_policy){.retry_limit = 3,
+                                           .backoff_ms = 20,
+                                           .backoff_max_ms = 100,
+                                           .cpu_hundredths = 100,
+                                           .poison_kills = 3,
+                                           .priority = i % 2,
+                                           .kind_version = KIND};
     struct sched_event event = {.type = SCHED_SUBMIT,
                                 .submit = {.run = run->number,
                                            .nodes = run->nodes,

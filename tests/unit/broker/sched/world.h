@@ -36,9 +36,9 @@ struct world_worker {
 struct world_run {
     bool is_submitted, is_over, is_cancelled;
     uint32_t number;
-    struct sched_node nodes[2 * WORLD_TASKS];
+    struct task_node nodes[2 * WORLD_TASKS];
     uint32_t universe[2 * WORLD_TASKS]; /* node → task of the world */
-    struct sched_edge edges[WORLD_EDGES];
+    struct task_edge edges[WORLD_EDGES];
     uint32_t node_count, edge_count;
 };
 
