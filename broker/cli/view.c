@@ -10,7 +10,13 @@
 #include "common/clock.h"
 #include "common/text/json.h"
 
-enum { BAR_CELLS = 24, PAINT_EVERY_MS = 100, PLAIN_EVERY_MS = 5000, STEPS_SHOWN_MAX = 20 };
+enum {
+    BAR_CELLS = 20,
+    NAME_CELLS_MAX = 20,
+    PAINT_EVERY_MS = 100,
+    PLAIN_EVERY_MS = 5000,
+    STEPS_SHOWN_MAX = 20
+};
 
 static bool is_screen(int fd)
 {
@@ -29,10 +35,10 @@ struct view view_init(bool is_quiet)
                          .begun_at = clock_ms()};
 }
 
+/* A cancelled task is over, but not done. */
 static uint32_t done_count(const struct app_step_progress *step)
 {
-    return step->succeeded + step->failed + step->upstream_failed + step->unneeded +
-           step->cancelled;
+    return step->succeeded + step->failed + step->upstream_failed + step->unneeded;
 }
 
 static void put_duration(struct buf *out, ms_t ms)
@@ -45,13 +51,29 @@ static void put_duration(struct buf *out, ms_t ms)
         buf_format(out, "%lld min %02lld s", (long long)ms / 60000, (long long)ms / 1000 % 60);
 }
 
+/* What is left at the pace up to the last task that ended; MS_NEVER where there is none to go by. */
+static ms_t left_ms(const struct app_step_progress *step, uint32_t done, ms_t now)
+{
+    uint32_t worked = done > step->hit ? done - step->hit : 0;
+    if (!worked || done + step->cancelled >= step->total || step->first_started_at == MS_NEVER ||
+        step->last_finished_at == MS_NEVER)
+        return MS_NEVER;
+    ms_t took = step->last_finished_at - step->first_started_at;
+    ms_t left = took * (step->total - done) / worked - (now - step->last_finished_at);
+    return left > 0 ? left : 0;
+}
+
 /* "train     ██████████░░░░  5/8, 2 running, 1 failed, 3.1 s left" */
-static void put_bar(struct buf *out, const struct app_step_progress *step, bool has_color, ms_t now)
+static void put_bar(struct buf *out, const struct app_step_progress *step, int name_cells,
+                    bool has_color, ms_t now)
 {
     uint32_t done = done_count(step);
     uint32_t full = step->total ? (uint32_t)((uint64_t)done * BAR_CELLS / step->total) : BAR_CELLS;
     bool is_bad = step->failed + step->upstream_failed > 0;
-    buf_format(out, "%-20.20s %s", step->name, !has_color ? "" : is_bad ? "\033[31m" : "\033[32m");
+    buf_format(out, "%-*.*s %s", name_cells, name_cells, step->name,
+               !has_color ? ""
+               : is_bad   ? "\033[31m"
+                          : "\033[32m");
     for (uint32_t i = 0; i < BAR_CELLS; i++)
         buf_put_text(out, i < full ? "█" : "░");
     buf_format(out, "%s %u/%u", has_color ? "\033[0m" : "", done, step->total);
@@ -61,13 +83,28 @@ static void put_bar(struct buf *out, const struct app_step_progress *step, bool 
         buf_format(out, ", %u running", step->running);
     if (is_bad)
         buf_format(out, ", %u failed", step->failed + step->upstream_failed);
-    uint32_t worked = done > step->hit ? done - step->hit : 0;
-    if (worked && done < step->total && step->first_started_at != MS_NEVER) {
+    if (step->cancelled)
+        buf_format(out, ", %u cancelled", step->cancelled);
+    ms_t left = left_ms(step, done, now);
+    if (left != MS_NEVER) {
         buf_put_text(out, ", ");
-        put_duration(out, (now - step->first_started_at) * (step->total - done) / worked);
+        put_duration(out, left);
         buf_put_text(out, " left");
     }
     buf_put_char(out, '\n');
+}
+
+/* The longest name, within reason. */
+static int name_cells(struct app *app)
+{
+    size_t cells = 0;
+    for (uint32_t i = 0, count = app_step_count(app); i < count; i++) {
+        struct app_step_progress step;
+        app_step_progress(app, i, &step);
+        if (strlen(step.name) > cells)
+            cells = strlen(step.name);
+    }
+    return cells > NAME_CELLS_MAX ? NAME_CELLS_MAX : (int)cells;
 }
 
 static void erase(const struct view *view, struct buf *out)
@@ -104,13 +141,14 @@ static void paint(struct view *view, struct app *app, ms_t now)
     uint32_t count = app_step_count(app), fitting = rows_free();
     uint32_t shown = count <= fitting ? count : fitting - 1;
     uint32_t first = first_shown(app, count, shown);
+    int cells = name_cells(app);
     erase(view, &out);
     buf_put_text(&out,
                  "\033[?7l"); /* a narrow terminal cuts lines off: wrapped ones can't be counted */
     for (uint32_t i = first; i < first + shown; i++) {
         struct app_step_progress step;
         app_step_progress(app, i, &step);
-        put_bar(&out, &step, view->has_color, now);
+        put_bar(&out, &step, cells, view->has_color, now);
     }
     if (shown < count)
         buf_format(&out, "… and %u steps before, %u behind\n", first, count - first - shown);
