@@ -26,6 +26,11 @@ struct entry {
 
 #define NO_ENTRY UINT32_MAX
 
+enum {
+    /* Workers that may share one cache folder besides the one that has it. */
+    PRIVATE_MAX = 256
+};
+
 struct cache {
     char folder[CACHE_PATH_BYTES - 160], work[CACHE_PATH_BYTES - 128];
     bool is_private;
@@ -84,20 +89,24 @@ static uint32_t new_entry(struct cache *cache, const struct id *id)
     return index;
 }
 
-/* Forgets the entry and removes its file; a file that can't be removed is overwritten when it is
- * fetched again. */
-static void drop(struct cache *cache, uint32_t index)
+static void forget(struct cache *cache, uint32_t index)
 {
-    char path[CACHE_PATH_BYTES];
     struct entry *entry = &cache->entries[index];
-    cache_path(cache, &entry->id, path);
-    if (unlink(path) && (errno == EISDIR || errno == EPERM))
-        (void)!fs_remove_tree(path, NULL);
     id_map_remove(&cache->map, &entry->id);
     unlink_entry(cache, index);
     cache->bytes -= entry->bytes;
     entry->older = cache->first_free;
     cache->first_free = index;
+}
+
+/* A file that can't be removed is overwritten when it is fetched again. */
+static void drop(struct cache *cache, uint32_t index)
+{
+    char path[CACHE_PATH_BYTES];
+    cache_path(cache, &cache->entries[index].id, path);
+    if (unlink(path) && (errno == EISDIR || errno == EPERM))
+        (void)!fs_remove_tree(path, NULL);
+    forget(cache, index);
 }
 
 static void make_room(struct cache *cache)
@@ -108,12 +117,6 @@ static void make_room(struct cache *cache)
             drop(cache, at);
         at = newer;
     }
-}
-
-static void clear_folder(const char *path)
-{
-    (void)!fs_remove_tree(path, NULL);
-    (void)!fs_make_dirs(path, NULL);
 }
 
 /* What an earlier process left. Trees go: to verify them needs their manifests, which the store
@@ -148,26 +151,44 @@ static enum status scan(struct cache *cache, struct err *err)
     return OK;
 }
 
-/* Takes the folder for this process alone; where another worker has it, a private one inside. */
-static enum status take_folder(struct cache *cache, const char *folder, struct err *err)
+/* Makes the folder and takes it for this process; `lock_fd` < 0 where another one has it. */
+static enum status take(struct cache *cache, struct err *err)
 {
-    char path[CACHE_PATH_BYTES], *real;
-    TRY(fs_make_dirs(folder, err));
-    real = realpath(folder, NULL);
-    if (!real)
-        return fs_error(err, errno, folder, "realpath");
-    int bytes = snprintf(cache->folder, sizeof cache->folder - 64, "%s", real);
-    free(real); /* realpath's own */
-    if (bytes < 0 || (size_t)bytes >= sizeof cache->folder - 64)
-        return err_set(err, E_LIMIT, "%s: the path is too long for a cache folder", folder);
+    char path[CACHE_PATH_BYTES];
+    TRY(fs_make_dirs(cache->folder, err));
     snprintf(path, sizeof path, "%s/lock", cache->folder);
     cache->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (cache->lock_fd < 0)
         return fs_error(err, errno, path, "open");
-    if (flock(cache->lock_fd, LOCK_EX | LOCK_NB)) {
-        snprintf(path, sizeof path, "%s/private-", cache->folder);
+    if (flock(cache->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return OK;
+    close(cache->lock_fd);
+    cache->lock_fd = -1;
+    return OK;
+}
+
+/* The folder itself, or the first private one inside that nobody has: what a killed worker left
+ * there is the next one's to clear. */
+static enum status take_folder(struct cache *cache, const char *folder, struct err *err)
+{
+    const size_t room = sizeof cache->folder - 64;
+    TRY(fs_make_dirs(folder, err));
+    char *real = realpath(folder, NULL);
+    if (!real)
+        return fs_error(err, errno, folder, "realpath");
+    int bytes = snprintf(cache->folder, room, "%s", real);
+    free(real); /* realpath's own */
+    if (bytes < 0 || (size_t)bytes >= room)
+        return err_set(err, E_LIMIT, "%s: the path is too long for a cache folder", folder);
+    TRY(take(cache, err));
+    for (int i = 1; cache->lock_fd < 0; i++) {
+        if (i > PRIVATE_MAX)
+            return err_set(err, E_LIMIT,
+                           "%s: more than %d workers share it; expected --cache FOLDER", folder,
+                           PRIVATE_MAX);
+        snprintf(cache->folder + bytes, sizeof cache->folder - (size_t)bytes, "/private-%d", i);
         cache->is_private = true;
-        return fs_make_temp_dir(path, cache->folder, sizeof cache->folder, err);
+        TRY(take(cache, err));
     }
     return OK;
 }
@@ -185,9 +206,8 @@ enum status cache_open(const char *folder, uint64_t max_bytes, struct cache **ou
     snprintf(path, sizeof path, "%s/blobs", cache->folder);
     TRY(fs_make_dirs(path, err));
     snprintf(cache->work, sizeof cache->work, "%s/work", cache->folder);
-    clear_folder(cache->work);
-    if (!fs_exists(cache->work))
-        return err_set(err, E_IO, "%s: cannot be made", cache->work);
+    TRY(fs_remove_tree(cache->work, err));
+    TRY(fs_make_dirs(cache->work, err));
     TRY(scan(cache, err));
     *out = TAKE(cache);
     return OK;
@@ -195,9 +215,11 @@ enum status cache_open(const char *folder, uint64_t max_bytes, struct cache **ou
 
 void cache_close(struct cache *cache)
 {
-    if (cache->is_private)
-        (void)!fs_remove_tree(cache->folder, NULL);
-    else if (*cache->work)
+    char path[CACHE_PATH_BYTES];
+    snprintf(path, sizeof path, "%s/blobs", cache->folder);
+    if (cache->is_private && cache->lock_fd >= 0)
+        (void)!fs_remove_tree(path, NULL);
+    if (*cache->work)
         (void)!fs_remove_tree(cache->work, NULL);
     if (cache->lock_fd >= 0)
         close(cache->lock_fd);
@@ -220,8 +242,10 @@ bool cache_pin(struct cache *cache, const struct id *id)
     if (index == ID_MAP_NONE)
         return false;
     struct entry *entry = &cache->entries[index];
-    if (!entry->is_verified)
+    if (!entry->is_verified) { /* whoever verifies it now must not find it evicted meanwhile */
+        forget(cache, index);
         return false;
+    }
     cache_path(cache, id, path);
     if (lstat(path, &now) || !is_same(&now, &entry->seen)) {
         if (!entry->pins) /* whoever uses it has the changed file; the next one gets a fresh copy */

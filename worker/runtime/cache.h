@@ -1,8 +1,9 @@
 /* Artifacts on this machine: a content-addressed folder of bounded size, the longest unused go
  * first.
  *
- *   FOLDER/lock            held while a worker uses the folder; another worker then takes a
- *                          private folder inside it
+ *   FOLDER/lock            held while a worker uses the folder
+ *   FOLDER/private-N/      what another worker takes meanwhile: laid out like FOLDER, emptied
+ *                          when that worker ends
  *   FOLDER/blobs/<64 hex>  a file (0444), or a folder for a tree
  *   FOLDER/work/           work folders of jobs; emptied at start
  *
@@ -19,10 +20,10 @@ struct cache;
 
 enum { CACHE_PATH_BYTES = 4096 };
 
-/* Errors: E_IO, E_DENIED, E_FULL. */
+/* Errors: E_IO, E_DENIED, E_FULL; E_LIMIT too many workers share the folder. */
 MUST_USE enum status cache_open(const char *folder, uint64_t max_bytes, struct cache **out,
                                 struct err *err);
-/* Removes what is left in the work folder, and a private folder altogether. */
+/* Removes the work folder, and what a private folder holds. */
 void cache_close(struct cache *cache);
 /* Is the artifact here, and still what it was? Then it is pinned. */
 bool cache_pin(struct cache *cache, const struct id *id);

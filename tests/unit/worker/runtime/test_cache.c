@@ -106,11 +106,15 @@ static void what_an_earlier_process_left_is_verified_before_use(void **state)
     assert_int_equal(cache_open(world->cache_folder, 100, &world->cache, NULL), OK);
     assert_int_equal(cache_bytes(world->cache), 45);
     assert_false(cache_pin(world->cache, &a.id));
+    /* While it is verified it is nobody's to evict. */
+    assert_int_equal(cache_bytes(world->cache), 5);
+    assert_true(fs_exists(good));
     /* Fetching keeps what matches, even without the store, and replaces what does not. */
     struct store *store = mover_store(world->mover);
     assert_int_equal(store_remove(store, &a.id, NULL), OK);
     assert_int_equal(mover_fetch(store, &a, good, NULL), OK);
     assert_int_equal(mover_fetch(store, &b, bad, NULL), OK);
+    cache_add(world->cache, &a);
     cache_add(world->cache, &b);
     assert_int_equal(cache_bytes(world->cache), 80);
 }
@@ -135,18 +139,24 @@ static void missing_and_corrupt_inputs_are_lost(void **state)
     assert_false(fs_exists(to));
 }
 
-static void a_second_worker_gets_a_private_folder(void **state)
+static void further_workers_get_private_folders_that_do_not_pile_up(void **state)
 {
     struct world *world = *state;
-    struct cache *second;
+    struct cache *second, *third;
     char path[CACHE_PATH_BYTES];
     const struct id id = {{0}};
-    assert_int_equal(cache_open(world->cache_folder, 100, &second, NULL), OK);
-    cache_path(second, &id, path);
-    assert_non_null(strstr(path, "/private-"));
-    cache_close(second);
-    *strstr(path, "/blobs/") = 0;
-    assert_false(fs_exists(path));
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(cache_open(world->cache_folder, 100, &second, NULL), OK);
+        assert_int_equal(cache_open(world->cache_folder, 100, &third, NULL), OK);
+        cache_path(third, &id, path);
+        assert_non_null(strstr(path, "/private-2/"));
+        cache_path(second, &id, path);
+        assert_non_null(strstr(path, "/private-1/"));
+        assert_int_equal(fs_write(path, "x", 1, NULL), OK);
+        cache_close(second);
+        cache_close(third);
+        assert_false(fs_exists(path));
+    }
 }
 
 static void a_large_move_is_done_by_the_thread(void **state)
@@ -177,7 +187,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_an_earlier_process_left_is_verified_before_use, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(missing_and_corrupt_inputs_are_lost, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_second_worker_gets_a_private_folder, setup, teardown),
+        cmocka_unit_test_setup_teardown(further_workers_get_private_folders_that_do_not_pile_up,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_move_is_done_by_the_thread, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
