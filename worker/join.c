@@ -178,8 +178,7 @@ static void receive_slot(struct join *join, uint32_t number)
     bool is_bad = false;
     enum status status = slot_receive(seat->slot, &err);
     while (seat->slot && slot_next(seat->slot, &message, &is_bad)) {
-        is_bad = (message.type == SLOT_DONE || message.type == SLOT_FAILED) &&
-                 !agent_is_awaiting(join->agent, number);
+        is_bad = message.type != SLOT_READY && !agent_is_awaiting(join->agent, number);
         if (is_bad)
             break;
         on_slot_message(join, number, &message);
