@@ -12,12 +12,16 @@
 #include "common/text/json.h"
 #include "proto/limits.h"
 
-/* Every record's outputs by id: who made what. The first that made some bytes stands for them. */
+enum { RUNS_ASKED = 1000 };
+
+/* Every record's outputs by id: who made what. The first that made some bytes stands for them, but
+ * whoever only passes them on gives way to who made them. */
 struct made {
     struct id output;
     const uint8_t *record;
     size_t record_bytes;
-    bool is_shown; /* told once in the answer already: later mentions only name it */
+    bool is_passed_on; /* its maker read these bytes: a selection, say */
+    bool is_shown;     /* told once in the answer already: later mentions only name it */
 };
 
 struct library {
@@ -25,12 +29,38 @@ struct library {
     struct made *items;
     uint32_t count, capacity;
     struct id_map by_output;
+    struct value sources; /* of all runs, newest first: {"name", "location", "id", …} */
 };
 
 static const struct id *output_at(const void *context, uint32_t index)
 {
     const struct library *library = context;
     return &library->items[index].output;
+}
+
+static bool reads(const struct record *record, const struct id *id)
+{
+    struct task_spec action;
+    struct task_input input;
+    struct task_ref ref;
+    if (task_spec_parse(record->action, record->action_bytes, &action, NULL) != OK)
+        return false;
+    for (size_t cursor = 0; task_spec_next_input(&action, &cursor, &input);)
+        for (size_t at = 0; task_input_next_ref(&input, &at, &ref);)
+            if (id_equal(&ref.artifact.id, id))
+                return true;
+    return false;
+}
+
+static struct made *add_made(struct library *library, const struct id *output)
+{
+    if (library->count == library->capacity) {
+        library->capacity = library->capacity ? 2 * library->capacity : 64;
+        library->items = mem_resize(library->items, library->capacity * sizeof *library->items);
+    }
+    library->items[library->count] = (struct made){.output = *output};
+    id_map_put(&library->by_output, output, library->count);
+    return &library->items[library->count++];
 }
 
 static enum status add_record(void *context, const struct id *task, const uint8_t *bytes,
@@ -46,14 +76,14 @@ static enum status add_record(void *context, const struct id *task, const uint8_
             : NULL;
     struct record_output output;
     for (size_t cursor = 0; record_next_output(&record, &cursor, &output);) {
-        if (id_map_get(&library->by_output, &output.artifact.id) != ID_MAP_NONE)
+        const struct id *id = &output.artifact.id;
+        uint32_t index = id_map_get(&library->by_output, id);
+        if (index != ID_MAP_NONE && !library->items[index].is_passed_on)
             continue;
-        if (library->count == library->capacity) {
-            library->capacity = library->capacity ? 2 * library->capacity : 64;
-            library->items = mem_resize(library->items, library->capacity * sizeof *library->items);
-        }
-        library->items[library->count] = (struct made){output.artifact.id, copy, count, false};
-        id_map_put(&library->by_output, &output.artifact.id, library->count++);
+        struct made *made = index == ID_MAP_NONE ? add_made(library, id) : &library->items[index];
+        made->record = copy;
+        made->record_bytes = count;
+        made->is_passed_on = reads(&record, id);
     }
     return OK;
 }
@@ -97,6 +127,24 @@ static struct value describe_action(struct library *library, const struct record
     return entry;
 }
 
+/* Bytes that no task made came from outside: which file was it? */
+static void describe_source(struct library *library, const struct id *id, struct value *entry)
+{
+    char hex[ID_HEX_BYTES];
+    id_hex(id, hex);
+    doc_put(library->arena, entry, "source", value_bool(true));
+    for (uint32_t i = 0; i < library->sources.count; i++) {
+        const struct value *source = &library->sources.items[i], *known = value_get(source, "id");
+        const struct value *name = value_get(source, "name"),
+                           *location = value_get(source, "location");
+        if (!known || !value_is_text(known, hex) || !name || !location)
+            continue;
+        doc_put(library->arena, entry, "name", *name);
+        doc_put(library->arena, entry, "location", *location);
+        return;
+    }
+}
+
 /* Bounded by the depth limit; what is shared is told once, so that diamonds don't multiply. */
 static struct value describe_artifact(struct library *library, const struct id *id, int depth)
 {
@@ -104,7 +152,7 @@ static struct value describe_artifact(struct library *library, const struct id *
     doc_put(library->arena, &entry, "id", doc_id(library->arena, id));
     uint32_t index = id_map_get(&library->by_output, id);
     if (index == ID_MAP_NONE) {
-        doc_put(library->arena, &entry, "source", value_bool(true));
+        describe_source(library, id, &entry);
         return entry;
     }
     struct made *made = &library->items[index];
@@ -120,11 +168,26 @@ static struct value describe_artifact(struct library *library, const struct id *
     return entry;
 }
 
+static enum status add_sources(void *context, const char *id, const uint8_t *bytes, size_t count,
+                               struct err *err)
+{
+    (void)id;
+    struct library *library = context;
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value document;
+    TRY(value_decode(bytes, count, arena_memory(&arena), &document, err));
+    const struct value *sources = value_get(&document, "sources");
+    for (uint32_t i = 0; sources && sources->type == VALUE_ARRAY && i < sources->count; i++)
+        doc_add(library->arena, &library->sources, doc_copy(library->arena, &sources->items[i]));
+    return OK;
+}
+
 static enum status open_library(struct app *app, struct arena *arena, struct library *out,
                                 struct err *err)
 {
-    *out = (struct library){.arena = arena};
+    *out = (struct library){.arena = arena, .sources = doc_list()};
     out->by_output = id_map_init(output_at, out);
+    TRY(state_each_run(app->state, RUNS_ASKED, add_sources, out, err));
     return state_each_record(app->state, add_record, out, err);
 }
 
@@ -134,15 +197,22 @@ static void close_library(struct library *library)
     mem_free(library->items);
 }
 
-/* The names of sources, so that a leaf of the tree says which file it was. */
-static void name_sources(struct app *app, struct arena *arena, struct value *out)
+struct getting {
+    struct arena *arena;
+    struct value *out;
+    struct library *library; /* NULL: the record itself */
+    bool is_found;
+};
+
+static void get_action(void *context, uint32_t index, const uint8_t *bytes, size_t count)
 {
-    struct value document;
-    if (run_document_get(app, "latest", arena, &document, NULL) != OK)
+    (void)index;
+    struct getting *getting = context;
+    struct record record;
+    if (record_parse(bytes, count, &record, NULL) != OK)
         return;
-    const struct value *sources = value_get(&document, "sources");
-    if (sources)
-        doc_put(arena, out, "sources", *sources);
+    getting->is_found = true;
+    *getting->out = describe_action(getting->library, &record, 0);
 }
 
 enum status app_lineage(struct app *app, const char *text, struct arena *arena, struct value *out,
@@ -152,24 +222,26 @@ enum status app_lineage(struct app *app, const char *text, struct arena *arena, 
     struct ref ref;
     TRY(ref_resolve(app, text, arena, &ref, err));
     struct library library;
+    struct value made_by;
+    struct getting getting = {arena, &made_by, &library, false};
     enum status status = open_library(app, arena, &library, err);
+    if (status == OK && ref.has_task) /* named by its task: told from there */
+        status = state_find_tasks(app->state, &ref.task, 1, get_action, &getting, err);
     if (status == OK) {
         *out = doc_map();
-        doc_put(arena, out, "artifact", describe_artifact(&library, &ref.artifact.id, 0));
-        name_sources(app, arena, out);
+        struct value artifact =
+            getting.is_found ? doc_map() : describe_artifact(&library, &ref.artifact.id, 0);
+        if (getting.is_found) {
+            doc_put(arena, &artifact, "id", doc_id(arena, &ref.artifact.id));
+            doc_put(arena, &artifact, "made_by", made_by);
+        }
+        doc_put(arena, out, "artifact", artifact);
     }
     close_library(&library);
     return status;
 }
 
 /* ---- get ---- */
-
-struct getting {
-    struct arena *arena;
-    struct value *out;
-    struct library *library; /* NULL: the record itself */
-    bool is_found;
-};
 
 static void get_record(void *context, uint32_t index, const uint8_t *bytes, size_t count)
 {
@@ -179,10 +251,6 @@ static void get_record(void *context, uint32_t index, const uint8_t *bytes, size
     if (record_parse(bytes, count, &record, NULL) != OK)
         return;
     getting->is_found = true;
-    if (getting->library) {
-        *getting->out = describe_action(getting->library, &record, 0);
-        return;
-    }
     report_record(&record, getting->arena, getting->out);
     doc_put(getting->arena, getting->out, "attempt", value_int(record.attempt));
     doc_put(getting->arena, getting->out, "begun_us", value_int(record.begun_us));
@@ -203,7 +271,8 @@ static enum status get_task(struct app *app, const char *text, bool spec, struct
     enum status status = spec ? open_library(app, arena, &library, err) : OK;
     struct getting getting = {arena, out, spec ? &library : NULL, false};
     if (status == OK)
-        status = state_find_tasks(app->state, &task, 1, get_record, &getting, err);
+        status =
+            state_find_tasks(app->state, &task, 1, spec ? get_action : get_record, &getting, err);
     if (spec)
         close_library(&library);
     if (status == OK && !getting.is_found)

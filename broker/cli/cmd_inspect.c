@@ -102,7 +102,7 @@ static int lineage(const struct command *command, int argc, char **argv)
         return exit_code;
     return question_end(&q,
                         app_lineage(q.app, q.line.arguments.items[0], &q.arena, &answer, &q.err),
-                        &answer, NULL);
+                        &answer, view_lineage);
 }
 
 #define REF_HELP                                                                                   \

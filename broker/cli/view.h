@@ -33,3 +33,5 @@ void view_comparisons(const struct view *view, const struct value *result);
 /* A table with aligned columns, numbers to the right. Cells are NUL-terminated and borrowed. */
 void view_table(const char *const *head, const char *const *cells, uint32_t rows, uint32_t columns,
                 uint32_t marked_row, bool has_color);
+/* Lineage (app_lineage) as an indented tree on stdout: name, first digits of the id, what made it. */
+void view_lineage(const struct value *answer);
