@@ -80,8 +80,10 @@ static void on_refused(struct join *join, const uint8_t *bytes, size_t count, st
     char text[ERR_TEXT_BYTES];
     if (msg_decode_refused(bytes, count, &refused, err) != OK)
         return;
+    char quoted[2 * ERR_TEXT_BYTES];
     snprintf(text, sizeof text, "the broker at %s refuses this worker: %.*s", join->options->broker,
              (int)refused.reason_bytes, refused.reason);
+    log_event(LOG_WARN, "broker.refused", "reason=%s", log_quote(text, quoted, sizeof quoted));
     struct agent_event event = {.type = AGENT_REFUSED};
     event.done.code = refused.code == OK ? E_PROTOCOL : refused.code;
     event.done.text = text;

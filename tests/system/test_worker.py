@@ -2,6 +2,9 @@
 import json
 import subprocess
 
+import msgpack
+import zmq
+
 from conftest import WORKER, by_name
 
 
@@ -56,6 +59,26 @@ def test_debug_leaves_the_inputs_in_a_folder_and_publishes_nothing(iris):
     assert json.loads((folder / "outputs/metrics").read_text())["accuracy"] > 0.8
     assert any(path.is_file() for path in (folder / "inputs/blobs").iterdir())
     assert sorted((iris.path / ".penstock/store").rglob("*")) == blobs
+
+
+def test_a_worker_says_hello_again_to_a_broker_that_forgot_it(place):
+    """The test is the broker: it refuses twice, the second time for good."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        endpoint = f"tcp://127.0.0.1:{router.bind_to_random_port('tcp://127.0.0.1')}"
+        process = subprocess.Popen([WORKER, "--broker", endpoint, "--store", place.path / "store"], cwd=place.path,
+                                   stderr=subprocess.PIPE, text=True, env=place.environment())
+        peers, instances = set(), set()
+        for code, reason in [(15, "say HELLO first"), (16, "only protocol 99 here")]:
+            assert router.poll(20_000)
+            peer, frame = router.recv_multipart()
+            hello = msgpack.unpackb(frame)
+            assert hello[0] == 0
+            peers.add(peer)
+            instances.add(hello[3])
+            router.send_multipart([peer, msgpack.packb([2, code, reason])])
+        _, err = process.communicate(timeout=20)
+    assert len(peers) == 2 and len(instances) == 1
+    assert process.returncode != 0 and "only protocol 99 here" in err
 
 
 def test_bad_usage_is_said(place):

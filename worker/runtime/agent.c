@@ -14,7 +14,9 @@ enum {
     /* A slot that never gets ready is not tried for ever. */
     FAILED_STARTS_MAX = 3,
     /* After a dismissal, what is left for acknowledgements to come in. */
-    DISMISS_MS = 1000
+    DISMISS_MS = 1000,
+    /* Refusals before a heartbeat was due: whatever we say, this broker does not want it. */
+    REFUSALS_MAX = 10
 };
 
 struct agent *agent_new(const struct agent_options *options)
@@ -373,6 +375,18 @@ static void on_welcome(struct agent *agent, const struct agent_event *event,
     agent_add(out, AGENT_RESEND);
 }
 
+/* PROTOCOL.md, §6: a broker that began anew, or did not understand a frame, hears HELLO from us
+ * again. */
+static void on_refused(struct agent *agent, const struct agent_event *event,
+                       struct agent_actions *out)
+{
+    enum status code = event->done.code;
+    if (code == E_VERSION || code == E_DENIED || ++agent->refusals >= REFUSALS_MAX)
+        agent_exit(agent, code, event->done.text, out);
+    else
+        agent_add(out, AGENT_RECONNECT);
+}
+
 static void hand_back_unbegun(struct agent *agent, struct agent_actions *out)
 {
     for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++) {
@@ -436,7 +450,7 @@ void agent_step(struct agent *agent, const struct agent_event *event, struct age
     case AGENT_CONNECTED: on_connection(agent, true, out); break;
     case AGENT_DISCONNECTED: on_connection(agent, false, out); break;
     case AGENT_WELCOME: on_welcome(agent, event, out); break;
-    case AGENT_REFUSED: agent_exit(agent, event->done.code, event->done.text, out); break;
+    case AGENT_REFUSED: on_refused(agent, event, out); break;
     case AGENT_TASK: on_task(agent, event); break;
     case AGENT_REVOKE: on_revoke(agent, &event->attempt, out); break;
     case AGENT_KILL: on_kill(agent, event, out); break;

@@ -32,7 +32,8 @@
  *   - Every job ends in exactly one RESULT or REVOKED, followed by RELEASE when nothing holds
  *     its number any more.
  *   - A WELCOME of a lower epoch than one seen before is from a broker that was replaced:
- *     RECONNECT, and nothing else.
+ *     RECONNECT, and nothing else. So after a refusal, but for those that a new HELLO can't mend
+ *     (version, denied) or did not, again and again: EXIT.
  *   - A drain hands back what has not begun, lets the rest finish within the grace, and exits
  *     when results are acknowledged. What comes in meanwhile is left lying: handed back at once,
  *     it would only be sent again. GOODBYE hands back all that is still held (agent_next_held).
@@ -72,7 +73,7 @@ enum agent_event_type {
     AGENT_CONNECTED,    /* the link is up: say HELLO */
     AGENT_DISCONNECTED, /* results are kept, running jobs go on */
     AGENT_WELCOME,
-    AGENT_REFUSED, /* by the broker, for good: the text says why */
+    AGENT_REFUSED, /* by the broker; the text says why */
     AGENT_TASK,
     AGENT_REVOKE,
     AGENT_KILL,

@@ -52,6 +52,7 @@ struct agent {
     uint32_t open_results;
     ms_t results_at, heartbeat_at, sample_at, exit_at;
     uint32_t lease_ms;
+    uint32_t refusals; /* since the last heartbeat */
     uint64_t epoch;
 };
 

@@ -127,6 +127,7 @@ static void heartbeat(struct agent *agent, ms_t now, struct agent_actions *out)
     if (!agent->is_online || now < agent->heartbeat_at)
         return;
     agent_add(out, AGENT_SEND_HEARTBEAT);
+    agent->refusals = 0;
     agent->heartbeat_at = now + agent->lease_ms / 3;
 }
 

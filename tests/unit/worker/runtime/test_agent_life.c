@@ -40,6 +40,60 @@ static void a_broker_of_a_lower_epoch_is_refused(void **state)
     end(&story);
 }
 
+static void refuse(struct story *story, enum status code)
+{
+    struct agent_event event = {.type = AGENT_REFUSED};
+    event.done.code = code;
+    event.done.text = "the broker refuses";
+    happen(story, event);
+}
+
+static void a_broker_that_began_anew_hears_hello_again(void **state)
+{
+    (void)state;
+    struct story story = begin();
+    refuse(&story, E_PROTOCOL);
+    expect(&story, "reconnect");
+    happen(&story, (struct agent_event){.type = AGENT_DISCONNECTED});
+    happen(&story, (struct agent_event){.type = AGENT_CONNECTED});
+    expect(&story, "hello");
+    end(&story);
+}
+
+static void a_refusal_for_good_ends_the_worker(void **state)
+{
+    (void)state;
+    static const enum status codes[] = {E_VERSION, E_DENIED};
+    static const char *const traces[] = {"exit version", "exit denied"};
+    for (int i = 0; i < 2; i++) {
+        struct story story = begin();
+        refuse(&story, codes[i]);
+        expect(&story, traces[i]);
+        end(&story);
+    }
+}
+
+static void refusals_without_end_are_given_up(void **state)
+{
+    (void)state;
+    struct story story = begin();
+    for (int i = 0; i < 20; i++) { /* a heartbeat that was due tells: all was well in between */
+        refuse(&story, E_PROTOCOL);
+        expect(&story, "reconnect");
+        story.now += 1000;
+        tick(&story, "heartbeat");
+    }
+    for (int i = 0; i < 9; i++) {
+        refuse(&story, E_PROTOCOL);
+        expect(&story, "reconnect");
+        welcome(&story, 1); /* but not what it then sends */
+        expect(&story, "resend");
+    }
+    refuse(&story, E_PROTOCOL);
+    expect(&story, "exit protocol");
+    end(&story);
+}
+
 static void heartbeats_come_three_to_a_lease(void **state)
 {
     (void)state;
@@ -135,6 +189,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(after_a_lost_connection_it_says_hello_with_what_it_holds),
         cmocka_unit_test(a_broker_of_a_lower_epoch_is_refused),
+        cmocka_unit_test(a_broker_that_began_anew_hears_hello_again),
+        cmocka_unit_test(a_refusal_for_good_ends_the_worker),
+        cmocka_unit_test(refusals_without_end_are_given_up),
         cmocka_unit_test(heartbeats_come_three_to_a_lease),
         cmocka_unit_test(a_drain_finishes_what_runs_and_hands_back_the_rest),
         cmocka_unit_test(a_drain_ends_what_runs_past_the_grace),
