@@ -75,7 +75,11 @@ enum status app_list(struct app *app, size_t limit, struct arena *arena, struct 
                      struct err *err)
 {
     *out = doc_list();
-    TRY(local_open_reader(app, err));
+    enum status status = local_open_reader(app, err);
+    if (status == E_NOTFOUND) /* an empty folder: no runs */
+        return OK;
+    if (status != OK)
+        return status;
     struct list list = {arena, out};
     return state_each_run(app->state, limit, list_one, &list, err);
 }

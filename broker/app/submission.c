@@ -12,7 +12,7 @@
 #include "proto/limits.h"
 #include "proto/schema.h"
 
-enum { LOOK_UP_BATCH = 1000 };
+enum { LOOK_UP_BATCH = 1000, STEPS_NAMED = 8 };
 
 static enum status read_text(struct submission *s, const struct app_request *request,
                              struct err *err)
@@ -259,8 +259,12 @@ static enum status no_task(const struct submission *s, const char *name, size_t 
     if (near && strcmp(near, word) != 0)
         return err_set(err, E_NOTFOUND, "no task \"%.*s\"; did you mean \"%s\"?", (int)bytes, name,
                        near);
-    return err_set(err, E_NOTFOUND, "no task \"%.*s\" in %s", (int)bytes, name,
-                   pipeline_name(s->pipeline));
+    AUTO(buf_fini) struct buf steps = buf_init(0);
+    for (uint32_t i = 0; i < s->graph->step_count && i < STEPS_NAMED; i++)
+        buf_format(&steps, "%s%s", i ? ", " : "", s->graph->steps[i].name);
+    return err_set(err, E_NOTFOUND, "no task \"%.*s\" in the pipeline %s; its steps: %s%s",
+                   (int)bytes, name, pipeline_name(s->pipeline), buf_text(&steps),
+                   s->graph->step_count > STEPS_NAMED ? ", …" : "");
 }
 
 /* Does "[a=1,b=2]" (or nothing) of `name` hold for the task? Each given axis must; axes left out

@@ -32,6 +32,10 @@ static void print_list(const struct value *runs)
     enum { COLUMNS = 6 };
     static const char *const head[COLUMNS] = {"run",   "pipeline", "state",
                                               "begun", "tasks",    "executed"};
+    if (!runs->count) {
+        fputs("broker: nothing has run here yet\n", stderr);
+        return;
+    }
     AUTO(arena_fini) struct arena arena = {0};
     const char **cells = arena_alloc(&arena, ((size_t)runs->count + 1) * COLUMNS * sizeof *cells);
     for (uint32_t r = 0; r < runs->count; r++) {

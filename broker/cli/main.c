@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "broker/cli/command.h"
+#include "broker/cli/completion.h"
 #include "common/base/mem.h"
 #include "common/text/json.h"
 #include "proto/schema.h"
@@ -151,7 +152,8 @@ static void print_usage(FILE *out)
         fprintf(out, "  broker %-8s %-16s %s\n", (*c)->name, (*c)->arguments, (*c)->help);
     fputs("\n`broker COMMAND --help` tells more. Exit codes: 0 done, 1 a task failed, 2 bad usage "
           "or bad\n"
-          "file, 3 environment not reachable, 4 damaged data, 130 interrupted.\n",
+          "file, 3 environment not reachable, 4 damaged data, 130 interrupted. Tab completion:\n"
+          "eval \"$(broker --completion bash)\" (or zsh).\n",
           out);
 }
 
@@ -181,6 +183,8 @@ int cli_main(int argc, char **argv)
         puts("broker " PENSTOCK_VERSION);
         return EXIT_DONE;
     }
+    if (strcmp(word, "--completion") == 0)
+        return completion_print(argc > 2 ? argv[2] : "", stdout);
     if (word[0] == '-')
         return command_run.run(&command_run, argc, argv);
     for (const struct command *const *c = commands; *c; c++)
