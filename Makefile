@@ -102,9 +102,9 @@ test: setup-build setup-test
 	@$(MAKE) --no-print-directory MODE=debug CC=gcc B=build/debug pinned
 	@$(MAKE) --no-print-directory MODE=release CC=clang B=build/release-clang pinned
 
-## pinned: the example's output ids with this MODE and CC are those pinned in tests/golden
+## pinned: the output ids of the example and of every kind with this MODE and CC are those in tests/golden
 pinned: programs $(VENV)/ready
-	@BIN=$(abspath $(B)) $(VENV)/bin/python -m pytest -q tests/system/test_iris.py -k pinned
+	@BIN=$(abspath $(B)) $(VENV)/bin/python -m pytest -q tests/system/test_iris.py tests/system/test_pinned.py -k pinned
 
 ## unit: C unit tests and scheduler stories (cmocka)
 unit: $(UNIT)
