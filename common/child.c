@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/child.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -10,7 +9,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -210,20 +208,4 @@ void child_stop(struct child *child, bool whole_group)
 {
     child_signal(child, SIGKILL, whole_group);
     child_wait(child, -1, NULL);
-}
-
-const char *child_describe(const struct child_end *end, char out[CHILD_WORDS_BYTES])
-{
-    const char *name = end->was_signalled ? sigabbrev_np(end->code) : NULL;
-    const char *words = end->was_signalled ? sigdescr_np(end->code) : NULL;
-    if (end->was_signalled && name && words)
-        snprintf(out, CHILD_WORDS_BYTES, "killed by SIG%s (%c%s)", name,
-                 tolower((unsigned char)words[0]), words + 1);
-    else if (end->was_signalled)
-        snprintf(out, CHILD_WORDS_BYTES, "killed by signal %d", end->code);
-    else if (end->code < 0)
-        snprintf(out, CHILD_WORDS_BYTES, "ended, and how is not known");
-    else
-        snprintf(out, CHILD_WORDS_BYTES, "exited with status %d", end->code);
-    return out;
 }

@@ -34,7 +34,7 @@ struct child_options {
     bool own_group;        /* a process group of its own: a terminal's Ctrl-C does not reach it */
 };
 
-enum { CHILD_FDS_MAX = 8, CHILD_WORDS_BYTES = 96 };
+enum { CHILD_FDS_MAX = 8 };
 
 /* pid 0 means: none, or already reaped. */
 struct child {
@@ -42,7 +42,7 @@ struct child {
     int pidfd; /* −1 when pid is 0 */
 };
 
-/* How it ended. */
+/* How it ended; in words: common/base/death.h. */
 struct child_end {
     bool was_signalled;
     int code; /* exit status, or the signal's number; −1 if somebody else reaped it */
@@ -60,5 +60,3 @@ bool child_wait(struct child *child, int timeout_ms, struct child_end *end);
 void child_signal(const struct child *child, int signal, bool whole_group);
 /* Kills and reaps, if it still runs. Safe on an empty one. */
 void child_stop(struct child *child, bool whole_group);
-/* "exited with status 3", "killed by SIGSEGV (segmentation fault)"; writes to `out`, returns it. */
-const char *child_describe(const struct child_end *end, char out[CHILD_WORDS_BYTES]);

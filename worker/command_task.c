@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/arena.h"
+#include "common/base/death.h"
 #include "common/clock.h"
 #include "common/fs.h"
 #include "common/text/json.h"
@@ -100,7 +101,7 @@ static enum status watch(struct solo *solo, struct slot **slot_p, struct err *er
 {
     enum { SAMPLE_MS = 25 };
     struct slot_message message;
-    char words[128], found[32];
+    char words[DEATH_WORDS_BYTES], found[32];
     ms_t deadline = solo->timeout_ms ? clock_ms() + solo->timeout_ms : MS_NEVER;
     bool is_bad = false;
     for (enum status status = OK; status == OK && !is_bad;) {
@@ -130,7 +131,7 @@ static enum status watch(struct solo *solo, struct slot **slot_p, struct err *er
     int signal, exit_status;
     slot_stop(TAKE(*slot_p), &signal, &exit_status);
     return err_set(err, signal ? E_CRASHED : E_EXIT, "%s",
-                   agent_describe_death(signal, exit_status, words, sizeof words));
+                   death_describe(signal, signal ? signal : exit_status, words));
 }
 
 static enum status run_in_slot(struct solo *solo, struct err *err)

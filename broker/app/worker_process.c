@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/death.h"
 #include "common/base/mem.h"
 #include "common/child.h"
 #include "common/clock.h"
@@ -73,13 +74,13 @@ enum status worker_process_check(struct worker_process *process, ms_t now, bool 
                                  const char **died_name, struct err *err)
 {
     struct child_end end;
-    char words[CHILD_WORDS_BYTES];
+    char words[DEATH_WORDS_BYTES];
     *has_died = child_wait(&process->child, 0, &end);
     if (!*has_died)
         return OK;
     memcpy(process->died_name, process->name, sizeof process->name);
     *died_name = process->died_name;
-    child_describe(&end, words);
+    death_describe(end.was_signalled, end.code, words);
     process->quick_deaths =
         now - process->started_at < QUICK_DEATH_MS ? process->quick_deaths + 1 : 0;
     log_event(LOG_WARN, "worker.died", "name=%s how=\"%s\"", process->name, words);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/death.h"
 #include "common/child.h"
 #include "common/fs.h"
 #include "common/procs.h"
@@ -206,9 +207,9 @@ static const char *last_words(struct pump *pump, char out[TAIL_BYTES + 1])
 
 static enum status judge(struct pump *pump, const struct child_end *end, struct err *err)
 {
-    char words[CHILD_WORDS_BYTES], tail[TAIL_BYTES + 1];
+    char words[DEATH_WORDS_BYTES], tail[TAIL_BYTES + 1];
     if (end->was_signalled || end->code) {
-        child_describe(end, words);
+        death_describe(end->was_signalled, end->code, words);
         last_words(pump, tail);
         return err_set(err, end->was_signalled ? E_CRASHED : E_EXIT, "%s%s%s", words,
                        *tail ? ": " : "", tail);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/assert.h"
+#include "common/base/death.h"
 #include "common/base/mem.h"
 #include "worker/runtime/agent_state.h"
 
@@ -290,6 +291,12 @@ static void on_slot_result(struct agent *agent, const struct agent_event *event,
     ran(agent, job, event->result.code, event->result.text, event->now, out);
 }
 
+static const char *describe_death(const struct agent_event *event, char out[DEATH_WORDS_BYTES])
+{
+    int signal = event->died.signal;
+    return death_describe(signal, signal ? signal : event->died.exit_status, out);
+}
+
 /* Why a job's slot is dead; `words` says so to a person. */
 static enum status death_code(const struct slot_state *slot, const struct job *job,
                               const struct agent_event *event, char words[ERR_TEXT_BYTES])
@@ -306,7 +313,7 @@ static enum status death_code(const struct slot_state *slot, const struct job *j
                  agent_describe_bytes(slot->resident_bytes, found, sizeof found));
         return E_MEMORY;
     }
-    agent_describe_death(event->died.signal, event->died.exit_status, words, ERR_TEXT_BYTES);
+    describe_death(event, words);
     return event->died.signal ? E_CRASHED : E_EXIT;
 }
 
@@ -341,9 +348,9 @@ static void on_slot_died(struct agent *agent, const struct agent_event *event,
     uint32_t failed_starts = was_starting ? slot->failed_starts + 1 : 0;
     *slot = (struct slot_state){.failed_starts = failed_starts};
     if (failed_starts >= FAILED_STARTS_MAX) {
-        char how[128];
-        agent_describe_death(event->died.signal, event->died.exit_status, how, sizeof how);
-        snprintf(words, ERR_TEXT_BYTES, "slots do not start: %s before being ready", how);
+        char how[DEATH_WORDS_BYTES];
+        snprintf(words, ERR_TEXT_BYTES, "slots do not start: %s before being ready",
+                 describe_death(event, how));
         agent_exit(agent, E_UNSUPPORTED, words, out);
     }
 }

@@ -183,9 +183,6 @@ uint64_t agent_epoch(const struct agent *agent);
 /* Recounts every invariant; false and says in `err` which is broken. For tests. */
 MUST_USE bool agent_check(const struct agent *agent, struct err *err);
 
-/* "killed by SIGSEGV (segmentation fault)", "exited with status 3": how a process ended, for
- * people. */
-const char *agent_describe_death(int signal, int exit_status, char *out, size_t out_bytes);
 /* "64 MiB", "1.5 GiB", "900 bytes"; "10 s", "250 ms", "1.5 s". */
 const char *agent_describe_bytes(uint64_t bytes, char *out, size_t out_bytes);
 const char *agent_describe_ms(uint64_t ms, char *out, size_t out_bytes);

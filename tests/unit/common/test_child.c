@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "common/base/buf.h"
+#include "common/base/death.h"
 #include "common/clock.h"
 #include "common/fs.h"
 
@@ -42,13 +43,13 @@ static struct child start_shell(const char *script, struct child_options options
 
 static const char *run_to_end(const char *script)
 {
-    static char words[CHILD_WORDS_BYTES];
+    static char words[DEATH_WORDS_BYTES];
     struct child child = start_shell(script, (struct child_options){0});
     struct child_end end;
     assert_true(child_wait(&child, 10000, &end));
     assert_int_equal(child.pid, 0);
     assert_int_equal(child.pidfd, -1);
-    return child_describe(&end, words);
+    return death_describe(end.was_signalled, end.code, words);
 }
 
 /* What the script writes to its standard output. */
@@ -74,12 +75,11 @@ static void endings_are_told_in_words(void **state)
     assert_string_equal(run_to_end("exit 0"), "exited with status 0");
     assert_string_equal(run_to_end("exit 3"), "exited with status 3");
     assert_string_equal(run_to_end("kill -SEGV $$"), "killed by SIGSEGV (segmentation fault)");
-    assert_string_equal(run_to_end("kill -KILL $$"), "killed by SIGKILL (killed)");
-    char words[CHILD_WORDS_BYTES];
-    assert_string_equal(child_describe(&(struct child_end){true, 40}, words),
-                        "killed by signal 40");
-    assert_string_equal(child_describe(&(struct child_end){false, -1}, words),
-                        "ended, and how is not known");
+    assert_string_equal(run_to_end("kill -KILL $$"),
+                        "killed by SIGKILL (killed from outside, perhaps for want of memory)");
+    char words[DEATH_WORDS_BYTES];
+    assert_string_equal(death_describe(true, 40, words), "killed by signal 40");
+    assert_string_equal(death_describe(false, -1, words), "ended, and how is not known");
 }
 
 static void waiting_does_not_block(void **state)
