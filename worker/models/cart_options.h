@@ -19,6 +19,19 @@ struct cart_settings {
     bool is_sqrt_by_default;          /* features_max when NULL: the root of the columns, or all */
 };
 
+/* From a struct decision_tree_params or random_forest_params: their schemas give both these
+ * fields. */
+#define CART_SETTINGS(name, params, is_sqrt)                                                       \
+    ((struct cart_settings){                                                                       \
+        .model = (name),                                                                           \
+        .criterion = (params)->criterion,                                                          \
+        .depth_max = (params)->has_max_depth ? (params)->max_depth : 0,                            \
+        .leaf_samples_min = (params)->min_samples_leaf,                                            \
+        .impurity_decrease_min = (params)->min_impurity_decrease,                                  \
+        .split_samples_min = (params)->has_min_samples_split ? (params)->min_samples_split : NULL, \
+        .features_max = (params)->has_max_features ? (params)->max_features : NULL,                \
+        .is_sqrt_by_default = (is_sqrt)})
+
 /* Errors: E_INVALID a criterion of the other task, or a value out of range. */
 MUST_USE enum status cart_options_make(const struct cart_settings *settings,
                                        const struct fit_input *input, struct cart_options *out,

@@ -79,15 +79,8 @@ static enum status fit(const struct fit_input *input, struct buf *history, struc
     (void)history;
     *out = NULL;
     const struct random_forest_params *params = input->params;
-    struct cart_settings settings = {
-        .model = "random_forest",
-        .criterion = params->criterion,
-        .depth_max = params->has_max_depth ? params->max_depth : 0,
-        .leaf_samples_min = params->min_samples_leaf,
-        .impurity_decrease_min = params->min_impurity_decrease,
-        .split_samples_min = params->has_min_samples_split ? params->min_samples_split : NULL,
-        .features_max = params->has_max_features ? params->max_features : NULL,
-        .is_sqrt_by_default = input->class_count > 0};
+    const struct cart_settings settings =
+        CART_SETTINGS("random_forest", params, input->class_count > 0);
     struct cart_options options;
     TRY(cart_options_make(&settings, input, &options, err));
     AUTO(cart_data_fini) struct cart_data data = {0};
