@@ -8,6 +8,7 @@
 #include "common/base/doc.h"
 #include "common/base/id_map.h"
 #include "common/base/mem.h"
+#include "common/fs.h"
 #include "common/store/tree.h"
 #include "common/text/json.h"
 #include "proto/limits.h"
@@ -284,8 +285,9 @@ enum status app_get(struct app *app, const char *ref, bool spec, struct arena *a
                     struct value *out, struct err *err)
 {
     TRY(local_open_reader(app, err));
-    if (!spec && run_document_get(app, ref, arena, out, err) == OK)
-        return OK;
+    enum status status = spec ? E_NOTFOUND : run_document_get(app, ref, arena, out, err);
+    if (status == OK || status == E_INVALID) /* or a prefix of several runs */
+        return status;
     return get_task(app, ref, spec, arena, out, err);
 }
 
@@ -300,6 +302,9 @@ enum status app_export(struct app *app, const char *text, const char *path, stru
     TRY(ref_resolve(app, text, &arena, &ref, err));
     if (ref.artifact.is_tree && !path)
         return err_set(err, E_INVALID, "%s is a folder: say where to put it, with -o PATH", text);
+    if (ref.artifact.is_tree && fs_exists(path))
+        return err_set(err, E_INVALID, "%s is there already: remove it, or name another folder",
+                       path);
     if (ref.artifact.is_tree)
         return tree_get(app->store, &ref.artifact.id, path, err);
     return path ? store_get_file(app->store, &ref.artifact.id, path, err)

@@ -142,7 +142,7 @@ static enum status mark_step(struct app *app, const char *name, const uint8_t **
     const struct graph *graph = app->submission->graph;
     uint32_t step = submission_step(app->submission, name);
     if (step == UINT32_MAX)
-        return err_set(err, E_INVALID, "%s: there is no step \"%s\"", app->submission->file, name);
+        return submission_no_step(app->submission, name, err);
     uint8_t *marks = arena_alloc(&app->submission->arena, graph->task_count + 1);
     memset(marks + graph->steps[step].first_task, 1, graph->steps[step].task_count);
     *out = marks;

@@ -249,22 +249,40 @@ static const char *suggest_step(const struct submission *s, const char *word, st
     return schema_suggest(word, names);
 }
 
+/* "; did you mean "train"?", or the steps there are. */
+static const char *step_hint(const struct submission *s, const char *word, struct arena *arena)
+{
+    const char *near = suggest_step(s, word, arena);
+    if (near && strcmp(near, word) != 0)
+        return arena_format(arena, "did you mean \"%s\"?", near);
+    AUTO(buf_fini) struct buf steps = buf_init(0);
+    for (uint32_t i = 0; i < s->graph->step_count && i < STEPS_NAMED; i++)
+        buf_format(&steps, "%s%s", i ? ", " : "", s->graph->steps[i].name);
+    return arena_format(arena, "its steps: %s%s", buf_text(&steps),
+                        s->graph->step_count > STEPS_NAMED ? ", …" : "");
+}
+
+enum status submission_no_step(const struct submission *s, const char *name, struct err *err)
+{
+    AUTO(arena_fini) struct arena arena = {0};
+    return err_set(err, E_INVALID, "%s: there is no step \"%s\"; %s", s->file, name,
+                   step_hint(s, name, &arena));
+}
+
 static enum status no_task(const struct submission *s, const char *name, size_t bytes,
                            struct err *err)
 {
     AUTO(arena_fini) struct arena arena = {0};
-    const char *word =
-        arena_text(&arena, name, strcspn(name, "[") < bytes ? strcspn(name, "[") : bytes);
-    const char *near = suggest_step(s, word, &arena);
-    if (near && strcmp(near, word) != 0)
-        return err_set(err, E_NOTFOUND, "no task \"%.*s\"; did you mean \"%s\"?", (int)bytes, name,
-                       near);
-    AUTO(buf_fini) struct buf steps = buf_init(0);
-    for (uint32_t i = 0; i < s->graph->step_count && i < STEPS_NAMED; i++)
-        buf_format(&steps, "%s%s", i ? ", " : "", s->graph->steps[i].name);
-    return err_set(err, E_NOTFOUND, "no task \"%.*s\" in the pipeline %s; its steps: %s%s",
-                   (int)bytes, name, pipeline_name(s->pipeline), buf_text(&steps),
-                   s->graph->step_count > STEPS_NAMED ? ", …" : "");
+    size_t step_bytes = strcspn(name, "[");
+    const char *word = arena_text(&arena, name, step_bytes < bytes ? step_bytes : bytes);
+    uint32_t step = submission_step(s, word);
+    if (step == UINT32_MAX)
+        return err_set(err, E_NOTFOUND, "no task \"%.*s\" in the pipeline %s; %s", (int)bytes, name,
+                       pipeline_name(s->pipeline), step_hint(s, word, &arena));
+    AUTO(buf_fini) struct buf example = buf_init(0);
+    graph_task_name(s->graph, s->graph->steps[step].first_task, &example);
+    return err_set(err, E_NOTFOUND, "no task \"%.*s\": the step \"%s\" has %u, as \"%s\"",
+                   (int)bytes, name, word, s->graph->steps[step].task_count, buf_text(&example));
 }
 
 /* Does "[a=1,b=2]" (or nothing) of `name` hold for the task? Each given axis must; axes left out

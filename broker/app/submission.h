@@ -47,6 +47,9 @@ void submission_document(const struct submission *submission, struct arena *aren
 
 /* The step of that name, or UINT32_MAX. */
 uint32_t submission_step(const struct submission *submission, const char *name);
+/* E_INVALID: there is no such step; with the nearest name, or with all. */
+enum status submission_no_step(const struct submission *submission, const char *name,
+                               struct err *err);
 /* The task "step" or "step[axis=value,…]". Errors: E_NOTFOUND with a suggestion; E_INVALID when
  * several match, naming some. */
 MUST_USE enum status submission_task(const struct submission *submission, const char *name,
