@@ -136,8 +136,7 @@ static enum status restore_records(struct app *app, struct err *err)
 }
 
 /* 1 for every task of the step, else 0. */
-static enum status mark_step(struct app *app, const char *name, const uint8_t **out,
-                             struct err *err)
+static enum status mark_step(struct app *app, const char *name, uint8_t **out, struct err *err)
 {
     const struct graph *graph = app->submission->graph;
     uint32_t step = submission_step(app->submission, name);
@@ -149,18 +148,36 @@ static enum status mark_step(struct app *app, const char *name, const uint8_t **
     return OK;
 }
 
+/* Forces nothing that the targets don't need. Backwards: consumers come behind their producers. */
+static void keep_needed(const struct app *app, const uint8_t *targets, uint8_t *forced)
+{
+    const struct graph *graph = app->submission->graph;
+    AUTO(mem_free) uint8_t *is_needed = mem_alloc(graph->task_count + 1);
+    for (uint32_t i = graph->task_count; i-- > 0;) {
+        const struct task_node *task = &graph->tasks[i];
+        is_needed[i] |= targets[i];
+        forced[i] &= is_needed[i];
+        for (uint32_t j = 0; j < task->edge_count; j++)
+            is_needed[graph->edges[task->first_edge + j].task] |= is_needed[i];
+    }
+}
+
 static enum status mark_tasks(struct app *app, const struct app_request *request, struct err *err)
 {
     const struct graph *graph = app->submission->graph;
+    uint8_t *targets = NULL, *forced = NULL;
     if (request->only_step)
-        TRY(mark_step(app, request->only_step, &app->is_target, err));
+        TRY(mark_step(app, request->only_step, &targets, err));
     if (request->force_step)
-        TRY(mark_step(app, request->force_step, &app->is_forced, err));
+        TRY(mark_step(app, request->force_step, &forced, err));
     if (request->force_all) {
-        uint8_t *marks = arena_alloc(&app->submission->arena, graph->task_count + 1);
-        memset(marks, 1, graph->task_count);
-        app->is_forced = marks;
+        forced = arena_alloc(&app->submission->arena, graph->task_count + 1);
+        memset(forced, 1, graph->task_count);
     }
+    if (targets && forced)
+        keep_needed(app, targets, forced);
+    app->is_target = targets;
+    app->is_forced = forced;
     return OK;
 }
 
