@@ -12,7 +12,7 @@
 #include "proto/limits.h"
 #include "proto/schema.h"
 
-enum { LOOK_UP_BATCH = 1000, STEPS_NAMED = 8 };
+enum { STEPS_NAMED = 8 };
 
 static enum status read_text(struct submission *s, const struct app_request *request,
                              struct err *err)
@@ -362,12 +362,11 @@ static void found_one(void *context, uint32_t index, const uint8_t *bytes, size_
 enum status submission_look_up(const struct submission *s, struct state *state,
                                submission_found_fn *found, void *context, struct err *err)
 {
-    struct id ids[LOOK_UP_BATCH];
+    uint32_t total = s->graph->task_count, most = total < STATE_FIND_MAX ? total : STATE_FIND_MAX;
+    AUTO(mem_free) struct id *ids = mem_alloc(most * sizeof *ids + 1);
     struct look_up look_up = {.found = found, .context = context, .err = err};
-    for (uint32_t first = 0; first < s->graph->task_count; first += LOOK_UP_BATCH) {
-        uint32_t count = s->graph->task_count - first;
-        if (count > LOOK_UP_BATCH)
-            count = LOOK_UP_BATCH;
+    for (uint32_t first = 0; first < total; first += most) {
+        uint32_t count = total - first < most ? total - first : most;
         for (uint32_t i = 0; i < count; i++)
             ids[i] = s->graph->tasks[first + i].id;
         look_up.first = first;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <stdlib.h>
 #include <string.h>
 
+#include "broker/state/order.h"
 #include "broker/state/state_lmdb.h"
 #include "common/base/mem.h"
 
-enum { FIND_CHUNK = 4096 /* keys looked up in one snapshot */ };
+enum { WALK_CHUNK = 4096 /* keys listed in one snapshot */ };
 
 /* ---- looking up ---- */
 
@@ -26,26 +26,21 @@ static void release_layers(struct state_lmdb *state)
         behind_unlock(state->behind);
 }
 
-static int by_key(const void *a, const void *b)
-{
-    const struct index_query *x = a, *y = b;
-    return id_compare(x->key, y->key);
-}
-
-static int by_offset(const void *a, const void *b, void *context)
-{
-    const struct index_query *queries = context;
-    uint64_t x = queries[*(const uint32_t *)a].place.offset;
-    uint64_t y = queries[*(const uint32_t *)b].place.offset;
-    return (x > y) - (x < y);
-}
+/* One chunk of keys on its way. */
+struct look {
+    struct index_query *queries;
+    struct place *places;
+    struct ordered *order, *scratch;
+    const struct id *keys; /* of the whole look-up */
+    state_found_fn *found;
+    void *context;
+};
 
 /* Fills in every query, sorted by key, from one moment: a layer that goes into the index is seen in
  * one of them. */
-static enum status find_places(struct state_lmdb *state, enum space space, size_t count,
-                               struct err *err)
+static enum status find_places(struct state_lmdb *state, enum space space,
+                               struct index_query *queries, size_t count, struct err *err)
 {
-    struct index_query *queries = state->queries;
     struct layer *layers[BEHIND_LAYERS];
     size_t layer_count = layers_of(state, layers);
     for (size_t i = 0; i < count; i++)
@@ -61,53 +56,50 @@ static enum status find_places(struct state_lmdb *state, enum space space, size_
     return status;
 }
 
-struct report {
-    const struct id *keys;
-    const struct index_query *queries;
-    const uint32_t *wanted;
-    state_found_fn *found;
-    void *context;
-};
-
 static void report_record(void *context, uint32_t index, const uint8_t *record, size_t bytes)
 {
-    const struct report *report = context;
-    const struct index_query *query = &report->queries[report->wanted[index]];
-    report->found(report->context, (uint32_t)(query->key - report->keys), record, bytes);
+    const struct look *look = context;
+    const struct index_query *query = &look->queries[look->order[index].index];
+    look->found(look->context, (uint32_t)(query->key - look->keys), record, bytes);
 }
 
-static enum status find_chunk(struct state_lmdb *state, enum space space, const struct id *keys,
-                              const struct id *first, size_t count, state_found_fn *found,
-                              void *context, struct err *err)
+static void make_queries(struct look *look, const struct id *keys, size_t count)
 {
-    struct index_query *queries = state->queries;
-    for (size_t i = 0; i < count; i++)
-        queries[i].key = first + i;
-    qsort(queries, count, sizeof *queries, by_key);
-    TRY(find_places(state, space, count, err));
-    uint32_t wanted = 0;
     for (uint32_t i = 0; i < count; i++)
-        if (queries[i].is_found)
-            state->wanted[wanted++] = i;
-    qsort_r(state->wanted, wanted, sizeof *state->wanted, by_offset, queries);
-    for (uint32_t i = 0; i < wanted; i++)
-        state->places[i] = queries[state->wanted[i]].place;
-    struct report report = {keys, queries, state->wanted, found, context};
-    return journal_read(state->journal, state->places, wanted, report_record, &report, err);
+        look->order[i] = (struct ordered){order_of_id(&keys[i]), i};
+    order_sort(look->order, look->scratch, count);
+    for (size_t i = 0; i < count; i++)
+        look->queries[i].key = &keys[look->order[i].index];
+}
+
+/* The index is walked in the order of its keys, the journal in the order of its bytes. */
+static enum status find_chunk(struct state_lmdb *state, enum space space, struct look *look,
+                              const struct id *keys, size_t count, struct err *err)
+{
+    make_queries(look, keys, count);
+    TRY(find_places(state, space, look->queries, count, err));
+    size_t wanted = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (look->queries[i].is_found)
+            look->order[wanted++] = (struct ordered){look->queries[i].place.offset, i};
+    order_sort(look->order, look->scratch, wanted);
+    for (size_t i = 0; i < wanted; i++)
+        look->places[i] = look->queries[look->order[i].index].place;
+    return journal_read(state->journal, look->places, wanted, report_record, look, err);
 }
 
 enum status lmdb_find(struct state *base, enum space space, const struct id *keys, uint32_t count,
                       state_found_fn *found, void *context, struct err *err)
 {
-    struct state_lmdb *state = state_lmdb_of(base);
-    if (!state->queries) {
-        state->queries = mem_alloc(FIND_CHUNK * sizeof *state->queries);
-        state->places = mem_alloc(FIND_CHUNK * sizeof *state->places);
-        state->wanted = mem_alloc(FIND_CHUNK * sizeof *state->wanted);
-    }
-    for (uint32_t at = 0; at < count; at += FIND_CHUNK) {
-        uint32_t n = count - at < FIND_CHUNK ? count - at : FIND_CHUNK;
-        TRY(find_chunk(state, space, keys, keys + at, n, found, context, err));
+    size_t most = count < STATE_FIND_MAX ? count : STATE_FIND_MAX;
+    AUTO(mem_free) struct index_query *queries = mem_alloc(most * sizeof *queries + 1);
+    AUTO(mem_free) struct place *places = mem_alloc(most * sizeof *places + 1);
+    AUTO(mem_free) struct ordered *order = mem_alloc(2 * most * sizeof *order + 1);
+    struct look look = {queries, places, order, order + most, keys, found, context};
+    for (uint32_t at = 0; at < count; at += (uint32_t)most) {
+        size_t left = count - at;
+        TRY(find_chunk(state_lmdb_of(base), space, &look, keys + at, left < most ? left : most,
+                       err));
     }
     return OK;
 }
@@ -165,11 +157,11 @@ static enum status visit_one(struct state_lmdb *state, const struct layer_entry 
 
 static enum status each_indexed(struct state_lmdb *state, struct visit *visit, struct err *err)
 {
-    AUTO(mem_free) struct layer_entry *entries = mem_alloc(FIND_CHUNK * sizeof *entries);
+    AUTO(mem_free) struct layer_entry *entries = mem_alloc(WALK_CHUNK * sizeof *entries);
     struct id after;
-    size_t count = FIND_CHUNK;
-    for (bool is_first = true; count == FIND_CHUNK; is_first = false) {
-        TRY(lmdb_index_list(state->index, is_first ? NULL : &after, entries, FIND_CHUNK, &count,
+    size_t count = WALK_CHUNK;
+    for (bool is_first = true; count == WALK_CHUNK; is_first = false) {
+        TRY(lmdb_index_list(state->index, is_first ? NULL : &after, entries, WALK_CHUNK, &count,
                             err));
         for (size_t i = 0; i < count; i++) {
             const struct layer_entry *above =

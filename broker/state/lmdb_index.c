@@ -5,10 +5,10 @@
 #include <errno.h>
 #include <lmdb.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "broker/state/order.h"
 #include "common/base/mem.h"
 #include "common/fs.h"
 
@@ -159,25 +159,12 @@ enum status lmdb_index_reached(struct lmdb_index *index, const uint8_t id[JOURNA
 
 /* ---- taking a layer in ---- */
 
-struct ordered {
-    uint64_t key; /* its first bytes, as a number that sorts as they do */
-    uint32_t index;
-};
-
-static int by_key(const void *a, const void *b)
+static int put_keys(MDB_txn *txn, MDB_dbi table, const struct layer_keys *keys)
 {
-    const struct ordered *x = a, *y = b;
-    return (x->key > y->key) - (x->key < y->key);
-}
-
-static int put_keys(struct lmdb_index *index, MDB_txn *txn, MDB_dbi table,
-                    const struct layer_keys *keys)
-{
-    (void)index;
-    AUTO(mem_free) struct ordered *order = mem_alloc(keys->count * sizeof *order);
+    AUTO(mem_free) struct ordered *order = mem_alloc(2 * (size_t)keys->count * sizeof *order);
     for (uint32_t i = 0; i < keys->count; i++)
-        order[i] = (struct ordered){be64toh(id_hash(&keys->entries[i].key)), i};
-    qsort(order, keys->count, sizeof *order, by_key);
+        order[i] = (struct ordered){order_of_id(&keys->entries[i].key), i};
+    order_sort(order, order + keys->count, keys->count);
     for (uint32_t i = 0; i < keys->count; i++) {
         const struct layer_entry *entry = &keys->entries[order[i].index];
         uint8_t place[PLACE_BYTES];
@@ -220,9 +207,9 @@ static int apply_once(struct lmdb_index *index, const struct layer *layer,
     int code = mdb_txn_begin(index->env, NULL, 0, &txn);
     if (code)
         return code;
-    code = put_keys(index, txn, index->tables[TABLE_TASKS], &layer->keys[SPACE_TASK]);
+    code = put_keys(txn, index->tables[TABLE_TASKS], &layer->keys[SPACE_TASK]);
     if (!code)
-        code = put_keys(index, txn, index->tables[TABLE_ACTIONS], &layer->keys[SPACE_ACTION]);
+        code = put_keys(txn, index->tables[TABLE_ACTIONS], &layer->keys[SPACE_ACTION]);
     code = code ? code : put_runs(index, txn, layer);
     code = code ? code : mdb_put(txn, index->tables[TABLE_META], &key, &value, 0);
     if (!code)
@@ -256,37 +243,15 @@ enum status lmdb_index_apply(struct lmdb_index *index, const struct layer *layer
 
 /* ---- looking up ---- */
 
-enum status lmdb_index_find(struct lmdb_index *index, enum space space, struct index_query *queries,
-                            size_t count, struct err *err)
-{
-    MDB_txn *txn;
-    pthread_mutex_lock(&index->reading);
-    enum status status = begin_read(index, &txn, err);
-    if (status != OK) {
-        pthread_mutex_unlock(&index->reading);
-        return status;
-    }
-    MDB_dbi table = index->tables[space == SPACE_TASK ? TABLE_TASKS : TABLE_ACTIONS];
-    int code = 0;
-    for (size_t i = 0; i < count && (!code || code == MDB_NOTFOUND); i++) {
-        MDB_val key = val(queries[i].key->bytes, ID_BYTES), value;
-        code = mdb_get(txn, table, &key, &value);
-        queries[i].is_found = !code && place_read(&value, &queries[i].place);
-    }
-    mdb_txn_abort(txn);
-    pthread_mutex_unlock(&index->reading);
-    return code && code != MDB_NOTFOUND ? fail(index, code, "cannot read the index", err) : OK;
-}
-
 /* Opens a cursor in a snapshot; the pair of end_walk. */
-static enum status begin_walk(struct lmdb_index *index, int table, MDB_cursor **cursor,
+static enum status begin_walk(struct lmdb_index *index, MDB_dbi table, MDB_cursor **cursor,
                               struct err *err)
 {
     MDB_txn *txn;
     pthread_mutex_lock(&index->reading);
     enum status status = begin_read(index, &txn, err);
     if (status == OK) {
-        int code = mdb_cursor_open(txn, index->tables[table], cursor);
+        int code = mdb_cursor_open(txn, table, cursor);
         if (!code)
             return OK;
         mdb_txn_abort(txn);
@@ -305,12 +270,28 @@ static enum status end_walk(struct lmdb_index *index, MDB_cursor *cursor, int co
     return code && code != MDB_NOTFOUND ? fail(index, code, "cannot read the index", err) : OK;
 }
 
+/* A cursor finds the next key quickly where that is on the page of the one before. */
+enum status lmdb_index_find(struct lmdb_index *index, enum space space, struct index_query *queries,
+                            size_t count, struct err *err)
+{
+    MDB_cursor *cursor;
+    TRY(begin_walk(index, index->tables[space == SPACE_TASK ? TABLE_TASKS : TABLE_ACTIONS], &cursor,
+                   err));
+    int code = 0;
+    for (size_t i = 0; i < count && (!code || code == MDB_NOTFOUND); i++) {
+        MDB_val key = val(queries[i].key->bytes, ID_BYTES), value;
+        code = mdb_cursor_get(cursor, &key, &value, MDB_SET);
+        queries[i].is_found = !code && place_read(&value, &queries[i].place);
+    }
+    return end_walk(index, cursor, code, err);
+}
+
 enum status lmdb_index_list(struct lmdb_index *index, const struct id *after,
                             struct layer_entry *out, size_t max, size_t *count, struct err *err)
 {
     MDB_cursor *cursor;
     *count = 0;
-    TRY(begin_walk(index, TABLE_TASKS, &cursor, err));
+    TRY(begin_walk(index, index->tables[TABLE_TASKS], &cursor, err));
     MDB_val key = {0}, value;
     if (after)
         key = val(after->bytes, ID_BYTES);
@@ -349,7 +330,7 @@ enum status lmdb_index_runs(struct lmdb_index *index, const char *prefix, size_t
                             struct layer *layer, struct err *err)
 {
     MDB_cursor *cursor;
-    TRY(begin_walk(index, TABLE_RUNS, &cursor, err));
+    TRY(begin_walk(index, index->tables[TABLE_RUNS], &cursor, err));
     MDB_val key, value;
     size_t prefix_bytes = strlen(prefix);
     int code = last_of_prefix(cursor, prefix, &key, &value);

@@ -78,6 +78,9 @@ MUST_USE enum status state_poll(struct state *state, bool *is_done, struct err *
 int state_fd(const struct state *state);
 MUST_USE enum status state_flush(struct state *state, struct err *err);
 
+/* Keys looked up in one go; more are cut into pieces of so many. Large batches are cheap: sorted,
+ * they visit each page of an index once. */
+enum { STATE_FIND_MAX = 1 << 18 };
 /* Batched look-ups. `found(context, i, record bytes, count)` is called for each key that has a
  * record; the bytes live during the call. Errors: E_IO, E_CORRUPT. */
 typedef void state_found_fn(void *context, uint32_t index, const uint8_t *record, size_t bytes);

@@ -207,9 +207,6 @@ static void lmdb_close(struct state *base)
         journal_close(state->journal);
     if (state->lock_fd >= 0)
         close(state->lock_fd);
-    mem_free(state->queries);
-    mem_free(state->places);
-    mem_free(state->wanted);
     mem_free(state->folder);
     mem_free(state);
 }
