@@ -80,7 +80,8 @@ static bool pump_some(struct pump *pump, int which)
 }
 
 /* The kernel ends a slot whose parent died, and the slot's child with it, but not what that child
- * started. So while a program runs the slot is told by a signal instead, and ends them all first. */
+ * started. So while a program runs the slot is told by a signal instead, and ends all of it first.
+ */
 struct guard {
     int fd, usual; /* the signal that a parent's death sends otherwise */
     sigset_t mask;
