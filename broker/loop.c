@@ -24,6 +24,7 @@ struct loop {
     bool is_committing; /* a commit is under way: nothing is stepped */
     bool is_waiting;    /* the last commit failed; told once */
     ms_t retry_at;      /* when it is tried again */
+    bool gives_up;      /* it is not */
     ms_t waiting_since;
     ms_t stalled_ms; /* spent waiting for state and store: the scheduler's clock stands still */
     ms_t now;        /* the scheduler's time of this beat */
@@ -79,6 +80,11 @@ void loop_stats(const struct loop *loop, struct loop_stats *out)
 void loop_put_run(struct loop *loop, const char *id, const uint8_t *document, size_t bytes)
 {
     loop_batch_run(&loop->batch, id, document, bytes);
+}
+
+void loop_give_up(struct loop *loop)
+{
+    loop->gives_up = true;
 }
 
 bool loop_is_idle(const struct loop *loop)
@@ -274,7 +280,8 @@ static enum status begin_commit(struct loop *loop, struct err *err)
 static enum status wait_or_fail(struct loop *loop, enum status status, struct err *err)
 {
     char quoted[2 * ERR_TEXT_BYTES];
-    if (status != E_FULL && status != E_IO && status != E_UNREACHABLE && status != E_NOMEM)
+    if (loop->gives_up ||
+        (status != E_FULL && status != E_IO && status != E_UNREACHABLE && status != E_NOMEM))
         return status;
     if (!loop->is_waiting) {
         log_event(LOG_WARN, "state.waiting", "reason=%s",
@@ -314,8 +321,7 @@ static enum status commit(struct loop *loop, bool *is_durable, struct err *err)
     go_on(loop);
     loop->stats.commits++;
     loop_batch_clear(&loop->batch);
-    struct sched_event event = {.type = SCHED_COMMITTED};
-    step(loop, &event);
+    step(loop, &(struct sched_event){.type = SCHED_COMMITTED});
     return OK;
 }
 
@@ -350,26 +356,23 @@ static void found_action(void *context, uint32_t index, const uint8_t *bytes, si
  * this beat. */
 static enum status resolve(struct loop *loop, struct err *err)
 {
-    struct buf asked = loop->batch.resolves;
+    AUTO(buf_fini) struct buf asked = loop->batch.resolves;
     loop->batch.resolves = buf_init(0);
     const struct resolve *items = (const struct resolve *)(const void *)asked.bytes;
     uint32_t count = (uint32_t)(asked.count / sizeof *items);
-    enum status status = OK;
-    for (uint32_t first = 0; first < count && status == OK; first += RESOLVE_BATCH) {
+    for (uint32_t first = 0; first < count; first += RESOLVE_BATCH) {
         struct id ids[RESOLVE_BATCH];
-        bool is_found[RESOLVE_BATCH];
-        memset(is_found, 0, sizeof is_found);
+        bool is_found[RESOLVE_BATCH] = {0};
         uint32_t n = count - first < RESOLVE_BATCH ? count - first : RESOLVE_BATCH;
         for (uint32_t i = 0; i < n; i++)
             ids[i] = items[first + i].action;
         struct resolving r = {loop, items + first, is_found};
-        status = state_find_actions(loop->options.state, ids, n, found_action, &r, err);
-        for (uint32_t i = 0; i < n && status == OK; i++)
+        TRY(state_find_actions(loop->options.state, ids, n, found_action, &r, err));
+        for (uint32_t i = 0; i < n; i++)
             if (!is_found[i])
                 resolve_one(&r, i, NULL);
     }
-    buf_fini(&asked);
-    return status;
+    return OK;
 }
 
 /* Flushed, then over: what is reported survives a power loss. */
@@ -468,9 +471,8 @@ static void tick(struct loop *loop)
 {
     if (loop->now < loop->wake_at)
         return;
-    struct sched_event event = {.type = SCHED_TICK};
     loop->wake_at = MS_NEVER;
-    step(loop, &event);
+    step(loop, &(struct sched_event){.type = SCHED_TICK});
 }
 
 enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err)

@@ -40,7 +40,9 @@ void loop_put_run(struct loop *loop, const char *id, const uint8_t *document, si
 /* One round: sleeps at most `max_ms` when nothing is ready. Errors: E_FENCED, E_CORRUPT, E_BUG-like
  * ones that end the broker. */
 MUST_USE enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err);
-/* Is anything persisted but not yet committed, or unsent? */
+/* From now on, what state or store refuse is not tried again: the turn fails with it. */
+void loop_give_up(struct loop *loop);
+/* Is nothing left to commit, look up, send or end? */
 bool loop_is_idle(const struct loop *loop);
 /* The worst beat so far, for the benchmark. */
 struct loop_stats {

@@ -292,24 +292,28 @@ enum status app_turn(struct app *app, ms_t max_ms, struct err *err)
         TRY(start_worker(app, err));
     if (app->worker)
         TRY(check_worker(app, err));
-    TRY(loop_turn(app->loop, max_ms, err));
+    TRY(loop_turn(app->loop, app->is_over ? 0 : max_ms, err));
     if (!app->is_over)
         return OK;
-    TRY(finish(app, err));
-    while (!loop_is_idle(app->loop))
-        TRY(loop_turn(app->loop, 0, err));
+    if (!app->is_told)
+        TRY(finish(app, err));
+    app->is_told = true;
+    if (!loop_is_idle(app->loop))
+        return OK;
+    app->is_kept = true;
     return state_flush(app->state, err);
 }
 
 bool app_is_over(const struct app *app)
 {
-    return app->is_over;
+    return app->is_kept;
 }
 
 void app_stop(struct app *app, bool kill)
 {
-    app->is_stopping = true;
     app->is_killed = kill;
+    if (kill)
+        loop_give_up(app->loop);
     struct sched_event event = {.type = SCHED_CANCEL, .cancel = {.run = RUN, .kill = kill}};
     loop_step(app->loop, &event);
 }

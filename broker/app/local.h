@@ -37,7 +37,10 @@ struct app {
     struct loop *loop;
     struct router *router;
     struct worker_process *worker;
-    bool is_over, is_stopping, is_killed;
+    bool is_over; /* nothing is left to do */
+    bool is_told; /* its result is on its way into the state */
+    bool is_kept; /* and there */
+    bool is_killed;
     const uint8_t *is_forced, *is_target;
     struct step_counts *steps;
     uint8_t *seen;          /* per node: the state last counted, + SEEN_HIT */

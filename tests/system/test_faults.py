@@ -223,6 +223,18 @@ def test_ctrl_c_twice_ends_at_once(place):
     wait_for(lambda: not any(pathlib.Path(f"/proc/{p}").exists() for p in below))
 
 
+def test_ctrl_c_twice_ends_a_run_that_waits_for_its_disk(place):
+    place.write("p.yaml", CHAIN)
+    broker = place.start("run", "p.yaml", "--store", "fault+.penstock/store?on=flush&fail=1&times=1000000&status=disk_full")
+    assert any("state.waiting" in line for line in iter(broker.stderr.readline, ""))
+    for _ in range(2):
+        broker.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    _, err = broker.communicate(timeout=10)
+    assert broker.returncode != 0 and "disk_full" in err
+    assert place.run()["state"] == "succeeded"
+
+
 def test_a_full_disk_is_a_clear_error_and_leaves_nothing_half_written(place):
     small = place.path / "small"
     small.mkdir()
