@@ -152,11 +152,12 @@ static struct value describe_artifact(struct library *library, const struct id *
     struct value entry = doc_map();
     doc_put(library->arena, &entry, "id", doc_id(library->arena, id));
     uint32_t index = id_map_get(&library->by_output, id);
-    if (index == ID_MAP_NONE) {
+    struct made *made = index == ID_MAP_NONE ? NULL : &library->items[index];
+    /* What its only maker reads, and that maker is told already: a source that was copied. */
+    if (!made || (made->is_passed_on && made->is_shown)) {
         describe_source(library, id, &entry);
         return entry;
     }
-    struct made *made = &library->items[index];
     struct record record;
     if (made->is_shown || depth >= VALUE_DEPTH_MAX / 4 ||
         record_parse(made->record, made->record_bytes, &record, NULL) != OK) {

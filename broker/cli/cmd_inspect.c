@@ -94,7 +94,7 @@ const struct command command_get = {
     .name = "get",
     .arguments = "RUN|TASK",
     .help = "Show a run, or a task's record.",
-    .details = "RUN is a run id, a unique prefix of one, or `latest`. " TASK_HELP,
+    .details = "RUN is a run id, a unique prefix of one, or `latest`.\n" TASK_HELP,
     .run = get};
 
 static int lineage(const struct command *command, int argc, char **argv)
