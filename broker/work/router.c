@@ -4,6 +4,7 @@
 
 #include <czmq.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/mem.h"
 
@@ -56,6 +57,15 @@ enum status router_open(const struct router_options *options, struct router **ou
     return OK;
 }
 
+/* ZeroMQ removes its socket file from another thread, which a program that ends does not wait for.
+ */
+static void remove_socket(const char *endpoint)
+{
+    static const char scheme[] = "ipc://";
+    if (endpoint && !strncmp(endpoint, scheme, strlen(scheme)))
+        unlink(endpoint + strlen(scheme));
+}
+
 void router_close(struct router *router)
 {
     for (uint64_t handle = router->held_first; handle < router->held_end; handle++) {
@@ -64,6 +74,7 @@ void router_close(struct router *router)
             zmq_msg_close(&held->message);
         mem_free(held);
     }
+    remove_socket(router->endpoint);
     zstr_free(&router->endpoint);
     if (router->sock)
         zsock_destroy(&router->sock);
