@@ -1,4 +1,4 @@
-/* plan: the tasks, what each would do, and why; lint and graph, which need no more than the text. */
+/* plan: the tasks, what each would do, and why; lint and graph, which need the text alone. */
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/app/planning.h"
 

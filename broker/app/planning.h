@@ -32,7 +32,7 @@ const char *plan_task_name(const struct plan *plan, uint32_t task);
 uint32_t plan_task_before(const struct plan *plan, uint32_t task);
 /* The first task this one waits for that is not known, or UINT32_MAX. */
 uint32_t plan_open_producer(const struct plan *plan, uint32_t task);
-/* The task of this name has no result of the run before, because it or something above it failed. */
+/* The run before has no result of the task of this name: it or something above it failed. */
 bool plan_failed_before(const struct plan *plan, uint32_t task);
 /* What the run before says of the task of this name (which may have another id now), or NULL. */
 const struct value *plan_entry_before(const struct plan *plan, uint32_t task);

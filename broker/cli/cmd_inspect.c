@@ -84,7 +84,7 @@ static int get(const struct command *command, int argc, char **argv)
         return exit_code;
     return question_end(&q,
                         app_get(q.app, q.line.arguments.items[0], spec, &q.arena, &answer, &q.err),
-                        &answer, NULL);
+                        &answer, spec ? NULL : view_get);
 }
 
 #define TASK_HELP                                                                                  \
@@ -140,6 +140,8 @@ static int export(const struct command *command, int argc, char **argv)
         app_export(q.app, q.line.arguments.items[0], to_stdout ? NULL : path, &bytes, &q.err);
     if (status == OK && to_stdout && fwrite(bytes.bytes, 1, bytes.count, stdout) != bytes.count)
         status = err_set(&q.err, E_IO, "stdout: cannot write %zu bytes", bytes.count);
+    if (status == OK && !to_stdout && q.common.json)
+        command_print_text("ref", q.line.arguments.items[0], path);
     return question_end_quietly(&q, status);
 }
 
@@ -159,9 +161,11 @@ static int logs(const struct command *command, int argc, char **argv)
         return exit_code;
     AUTO(buf_fini) struct buf bytes = buf_init(0);
     enum status status = app_logs(q.app, q.line.arguments.items[0], &bytes, &q.err);
-    if (status == OK && !bytes.count)
+    if (status == OK && q.common.json)
+        command_print_text("task", q.line.arguments.items[0], buf_text(&bytes));
+    else if (status == OK && !bytes.count)
         fprintf(stderr, "broker: %s wrote nothing\n", q.line.arguments.items[0]);
-    if (status == OK && fwrite(bytes.bytes, 1, bytes.count, stdout) != bytes.count)
+    else if (status == OK && fwrite(bytes.bytes, 1, bytes.count, stdout) != bytes.count)
         status = err_set(&q.err, E_IO, "stdout: cannot write %zu bytes", bytes.count);
     return question_end_quietly(&q, status);
 }

@@ -5,6 +5,7 @@
 
 #include "broker/cli/question.h"
 #include "broker/cli/view.h"
+#include "common/base/doc.h"
 
 /* ---- plan ---- */
 
@@ -45,7 +46,8 @@ static bool is_same(const struct group *group, const struct value *entry)
            strcmp(group->why, value_get_text(entry, "why")) == 0;
 }
 
-/* The entries of one step: `count` of them from `entries` on. More reasons than fit are summed up. */
+/* The entries of one step: `count` of them from `entries` on. Reasons beyond those that fit are
+ * summed up. */
 static void add_step(struct plan_table *table, const struct value *entries, uint32_t count)
 {
     struct group groups[GROUPS_MAX];
@@ -166,6 +168,19 @@ const struct command command_explain = {
 
 /* ---- lint, graph ---- */
 
+/* {"ok": true, "problems": [one line each, as they stand in the file]} */
+static void print_problems(bool ok, const char *text, struct arena *arena)
+{
+    struct value answer = doc_map();
+    doc_put(arena, &answer, "ok", value_bool(ok));
+    struct value *problems = doc_put(arena, &answer, "problems", doc_list());
+    for (size_t bytes; *text; text += bytes + (text[bytes] == '\n')) {
+        bytes = strcspn(text, "\n");
+        doc_add(arena, problems, doc_text(arena, text, bytes));
+    }
+    command_print_json(&answer, false);
+}
+
 static int lint(const struct command *command, int argc, char **argv)
 {
     struct question q = {0};
@@ -173,7 +188,9 @@ static int lint(const struct command *command, int argc, char **argv)
     if (!question_begin(&q, command, argc, argv, ABOUT_PIPELINE, 1, &exit_code))
         return exit_code;
     enum status status = app_lint(q.app, &q.asked, &q.err);
-    if (status == OK)
+    if (q.common.json)
+        print_problems(status == OK, app_diagnostics(q.app), &q.arena);
+    else if (status == OK)
         fputs(app_diagnostics(q.app), stderr); /* warnings */
     return question_end_quietly(&q, status);
 }
@@ -204,7 +221,9 @@ static int graph(const struct command *command, int argc, char **argv)
         as == APP_GRAPH_DOT && strcmp(format, "dot") != 0
             ? err_set(&q.err, E_INVALID, "--format %s: expected dot or mermaid", format)
             : app_graph(q.app, &q.asked, as, all_tasks, &out, &q.err);
-    if (status == OK)
+    if (status == OK && q.common.json)
+        command_print_text("graph", format, buf_text(&out));
+    else if (status == OK)
         fwrite(out.bytes, 1, out.count, stdout);
     return question_end_quietly(&q, status);
 }

@@ -68,3 +68,5 @@ bool command_request(const struct command *command, const struct request_options
 int command_fail(struct app *app, enum status status, const struct err *err);
 /* The document as JSON to stdout. */
 void command_print_json(const struct value *value, bool is_pretty);
+/* {KEY: NAME, "text": TEXT}: the JSON of those whose answer is a text (or, for export, a path). */
+void command_print_text(const char *key, const char *name, const char *text);

@@ -7,6 +7,7 @@
 
 #include "broker/cli/command.h"
 #include "broker/cli/completion.h"
+#include "common/base/doc.h"
 #include "common/base/mem.h"
 #include "common/text/json.h"
 #include "proto/schema.h"
@@ -43,12 +44,12 @@ void command_line_request(struct command_line *line, struct request_options *req
     command_line_add(line, (struct config_option){"pipeline", 0, CONFIG_TEXT, NULL, "FILE",
                                                   &request->pipeline,
                                                   "the pipeline file (or the first argument)"});
-    command_line_add(line, (struct config_option){
-                               "param", 'p', CONFIG_LIST, NULL, "NAME=VALUE", &request->params,
-                               "set a parameter of the pipeline; may be repeated"});
-    command_line_add(line, (struct config_option){
-                               "set", 0, CONFIG_LIST, NULL, "PATH=VALUE", &request->sets,
-                               "edit the document, as in train.params.model=mlp; may be repeated"});
+    command_line_add(line,
+                     (struct config_option){"param", 'p', CONFIG_LIST, NULL, "NAME=VALUE",
+                                            &request->params, "set a parameter of the pipeline"});
+    command_line_add(line, (struct config_option){"set", 0, CONFIG_LIST, NULL, "PATH=VALUE",
+                                                  &request->sets,
+                                                  "edit the document, as in train.params.seed=7"});
 }
 
 static void print_help(const struct command *command, const struct command_line *line)
@@ -139,6 +140,15 @@ void command_print_json(const struct value *value, bool is_pretty)
     AUTO(buf_fini) struct buf text = buf_init(0);
     json_write(value, is_pretty ? 2 : 0, &text);
     puts(buf_text(&text));
+}
+
+void command_print_text(const char *key, const char *name, const char *text)
+{
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value answer = doc_map();
+    doc_put(&arena, &answer, key, value_string(name));
+    doc_put(&arena, &answer, strcmp(key, "ref") == 0 ? "path" : "text", value_string(text));
+    command_print_json(&answer, false);
 }
 
 /* ---- the program ---- */

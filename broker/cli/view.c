@@ -51,7 +51,7 @@ static void put_duration(struct buf *out, ms_t ms)
         buf_format(out, "%lld min %02lld s", (long long)ms / 60000, (long long)ms / 1000 % 60);
 }
 
-/* What is left at the pace up to the last task that ended; MS_NEVER where there is none to go by. */
+/* What is left at the pace up to the last task that ended; MS_NEVER: nothing to go by. */
 static ms_t left_ms(const struct app_step_progress *step, uint32_t done, ms_t now)
 {
     uint32_t worked = done > step->hit ? done - step->hit : 0;
@@ -234,21 +234,22 @@ static const char *text_of(const struct value *map, const char *key)
     return text ? text : "";
 }
 
-/* "train[case=small]", as other commands take it. */
-static void put_task_name(const struct value *entry, struct buf *out)
+const char *view_task_name(const struct value *entry, struct arena *arena)
 {
+    AUTO(buf_fini) struct buf out = buf_init(0);
     const struct value *axes = value_get(entry, "axes");
-    buf_put_text(out, text_of(entry, "step"));
+    buf_put_text(&out, text_of(entry, "step"));
     for (uint32_t i = 0; axes && i < axes->count; i++) {
         const struct value *value = &axes->items[2 * i + 1];
-        buf_format(out, "%c%s=", i ? ',' : '[', axes->items[2 * i].text);
+        buf_format(&out, "%c%s=", i ? ',' : '[', axes->items[2 * i].text);
         if (value->type == VALUE_STRING)
-            buf_put_text(out, value->text);
+            buf_put_text(&out, value->text);
         else
-            json_write(value, 0, out);
+            json_write(value, 0, &out);
     }
     if (axes && axes->count)
-        buf_put_char(out, ']');
+        buf_put_char(&out, ']');
+    return arena_text(arena, buf_text(&out), out.count);
 }
 
 /* What failed and why, and where the rest of the story is. */
@@ -258,12 +259,12 @@ static void print_failures(const struct value *entries)
         const struct value *error = value_get(&entries->items[i], "error");
         if (!error)
             continue;
-        AUTO(buf_fini) struct buf name = buf_init(0);
-        put_task_name(&entries->items[i], &name);
-        const char *quote = strpbrk(buf_text(&name), "[ $") ? "'" : "";
-        fprintf(stderr, "failed: %s: %s\n", buf_text(&name), text_of(error, "text"));
+        AUTO(arena_fini) struct arena arena = {0};
+        const char *name = view_task_name(&entries->items[i], &arena);
+        const char *quote = strpbrk(name, "[ $") ? "'" : "";
+        fprintf(stderr, "failed: %s: %s\n", name, text_of(error, "text"));
         if (value_get(&entries->items[i], "log"))
-            fprintf(stderr, "  its log: broker logs %s%s%s\n", quote, buf_text(&name), quote);
+            fprintf(stderr, "  its log: broker logs %s%s%s\n", quote, name, quote);
     }
 }
 

@@ -35,3 +35,7 @@ void view_table(const char *const *head, const char *const *cells, uint32_t rows
                 uint32_t marked_row, bool has_color);
 /* Lineage (app_lineage) as an indented tree on stdout: name, first digits of the id, what made it. */
 void view_lineage(const struct value *answer);
+/* A run or a task's record (app_get) on stdout, for a person. */
+void view_get(const struct value *answer);
+/* "train[case=small]" of an entry with "step" and "axes", as other commands take it. */
+const char *view_task_name(const struct value *entry, struct arena *arena);

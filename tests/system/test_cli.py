@@ -566,6 +566,26 @@ def test_logs_of_a_failed_task(place):
     assert never.code == 2 and "did not run" in never.err
 
 
+def test_get_for_a_person(demo):
+    run = demo.run()
+    words = demo.broker("get", "latest").out
+    assert f"run       {run['run']}" in words and "3 total, 3 executed" in words
+    assert re.search(r"^say +succeeded +1 +\d\.\d{3} +[0-9a-f]{12}$", words, re.M)
+    words = demo.broker("get", "say").out
+    assert "kind      exec" in words and re.search(r"^  said +[0-9a-f]{12}  14 bytes$", words, re.M)
+
+
+def test_every_command_answers_in_json(demo):
+    demo.run()
+    for args in (["plan", "p.yaml"], ["explain", "p.yaml", "say"], ["lint", "p.yaml"], ["graph", "p.yaml"], ["list"],
+                 ["get", "say"], ["get", "latest"], ["lineage", "say.said"], ["logs", "say"], ["doctor"],
+                 ["export", "say.said", "-o", "said"], ["run", "p.yaml"]):
+        result = demo.broker(*args, "--json")
+        assert result.code == 0 and json.loads(result.out), args
+    assert demo.broker("logs", "say", "--json").json == {"task": "say", "text": "saying hello\n"}
+    assert demo.broker("lint", "p.yaml", "--json").json == {"ok": True, "problems": []}
+
+
 # ---- lineage, export ----
 
 def test_lineage_of_the_winner_goes_down_to_the_file(iris):
