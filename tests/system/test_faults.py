@@ -291,6 +291,16 @@ def test_a_leaf_that_is_gone_from_the_store_is_made_again(place):
     assert output_ids(document) == output_ids(first)
 
 
+def test_after_a_run_nothing_stays_but_what_is_kept(place):
+    place.write("p.yaml", CHAIN)
+    place.run()
+    kept = place.path / ".penstock"
+    assert {p.name for p in kept.iterdir()} <= {"cache", "sources", "state", "store"}
+    assert sorted(p.name for p in (kept / "cache").iterdir()) == ["blobs", "lock"]
+    assert not list((kept / "store/tmp").iterdir())
+    assert not living_in(place.path)
+
+
 def test_two_brokers_in_one_folder_do_not_mix(place):
     place.write("p.yaml", SLOW)
     first = place.start("run", "p.yaml", "-q")
