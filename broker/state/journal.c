@@ -401,7 +401,7 @@ enum status journal_flush(struct journal *journal, struct err *err)
         return OK;
     }
     journal->has_lost = true;
-    return err_set(err, E_IO,
+    return err_set(err, E_CORRUPT,
                    "%s: the system could not bring it to the disk; what was committed since may "
                    "not survive a power loss",
                    journal->path);

@@ -63,8 +63,8 @@ MUST_USE enum status journal_next(struct journal *journal, uint64_t offset, stru
  * E_IO. */
 MUST_USE enum status journal_append(struct journal *journal, const struct state_batch *batch,
                                     uint64_t *area, struct err *err);
-/* fdatasync. After a failure the kernel may have dropped what was not written, so every later one
- * fails as well. */
+/* fdatasync. Errors: E_CORRUPT. After a failure the kernel may have dropped what was not written,
+ * so every later one fails as well: no use trying again. */
 MUST_USE enum status journal_flush(struct journal *journal, struct err *err);
 /* Writes down that all so far is flushed. Call it after journal_flush, on the thread that appends.
  */

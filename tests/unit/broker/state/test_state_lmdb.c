@@ -1,6 +1,7 @@
 /* What the embedded state survives: kills at every byte, damage, a lost index, another start of the
  * machine. */
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -149,6 +150,36 @@ static void damage_of_what_was_flushed_is_reported(void **context)
 }
 
 /* After a power loss later pages may be there and earlier ones not. */
+/* The journal's descriptor becomes one that takes everything and can't be flushed. */
+static void lose_the_disk(void)
+{
+    struct stat journal, open_file;
+    int null = open("/dev/null", O_RDWR), found = -1;
+    assert_int_equal(stat(folder_at("journal"), &journal), 0);
+    for (int fd = 0; fd < 64; fd++)
+        if (fstat(fd, &open_file) == 0 && open_file.st_ino == journal.st_ino &&
+            open_file.st_dev == journal.st_dev)
+            found = fd;
+    assert_true(found >= 0);
+    assert_int_equal(dup2(null, found), found);
+    close(null);
+}
+
+/* Tried again, it might seem to succeed: what the kernel dropped is not written by the next one. */
+static void a_disk_that_failed_once_is_not_waited_for(void **context)
+{
+    (void)context;
+    struct err err = {0};
+    struct state *state = folder_open(STATE_WRITE);
+    lose_the_disk();
+    commit_one(state, 1, "one");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(state_flush(state, &err), E_CORRUPT);
+        assert_non_null(strstr(err.text, "power loss"));
+    }
+    state_close(state);
+}
+
 static void a_hole_in_what_was_not_flushed_is_cut_off(void **context)
 {
     (void)context;
@@ -329,6 +360,7 @@ int main(void)
         IN_FOLDER(a_kill_at_every_byte_loses_only_the_last_commit),
         IN_FOLDER(a_kill_while_the_file_is_made_is_mended),
         IN_FOLDER(damage_of_what_was_flushed_is_reported),
+        IN_FOLDER(a_disk_that_failed_once_is_not_waited_for),
         IN_FOLDER(a_hole_in_what_was_not_flushed_is_cut_off),
         IN_FOLDER(a_look_up_notices_a_damaged_record),
         IN_FOLDER(another_file_is_no_journal),
