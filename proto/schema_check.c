@@ -93,12 +93,19 @@ enum status check_random_forest(const void *params, struct err *err)
                       p->has_max_features ? p->max_features : NULL, err);
 }
 
+/* Numbers and booleans are written out as words: `[seq, "${matrix.n}"]`. */
+static bool is_word(const struct value *value)
+{
+    return value->type == VALUE_STRING || value->type == VALUE_INT || value->type == VALUE_REAL ||
+           value->type == VALUE_BOOL;
+}
+
 enum status check_exec(const void *params, struct err *err)
 {
     const struct exec_params *p = params;
     if (p->command->type == VALUE_ARRAY && p->command->count) {
         for (uint32_t i = 0; i < p->command->count; i++)
-            if (p->command->items[i].type != VALUE_STRING)
+            if (!is_word(&p->command->items[i]))
                 return err_set(err, E_INVALID, "command: word %u: expected text, found %s", i + 1,
                                value_type_name(p->command->items[i].type));
     } else if (p->command->type != VALUE_STRING || !p->command->count) {

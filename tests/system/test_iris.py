@@ -117,3 +117,14 @@ def test_two_equal_tasks_are_executed_once(place):
     assert document["tasks"]["total"] == 2 and document["tasks"]["executed"] == 1
     ids = output_ids(document)
     assert ids["a"] == ids["b"]
+
+
+def test_a_command_of_words_takes_numbers(place):
+    place.write("p.yaml", """
+version: 1
+name: words
+steps:
+  a: {kind: exec, matrix: {n: [2, 3]}, params: {command: [seq, "${matrix.n}"], stdout: out}}
+""")
+    place.run("p.yaml")
+    assert place.broker("export", "a[n=3].out").out == "1\n2\n3\n"
