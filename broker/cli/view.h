@@ -24,7 +24,7 @@ void view_note(struct view *view, const char *text);
 /* The last state, then out of the way. */
 void view_finish(struct view *view, struct app *app);
 
-/* "iris: succeeded in 0.12 s: 26 tasks, 26 executed, 0 cached" to stderr, failures with their
+/* "iris: succeeded in 120 ms: 26 tasks, 26 executed, 0 cached" to stderr, failures with their
  * reasons. */
 void view_summary(const struct view *view, const struct value *result);
 /* The comparisons: candidates with their settings and scores, the winner marked; to stdout. */
@@ -33,7 +33,7 @@ void view_comparisons(const struct view *view, const struct value *result);
 /* A table with aligned columns, numbers to the right. Cells are NUL-terminated and borrowed. */
 void view_table(const char *const *head, const char *const *cells, uint32_t rows, uint32_t columns,
                 uint32_t marked_row, bool has_color);
-/* Lineage (app_lineage) as an indented tree on stdout: name, first digits of the id, what made it. */
+/* Lineage (app_lineage) as an indented tree on stdout: name, digits of the id, what made it. */
 void view_lineage(const struct value *answer);
 /* A run or a task's record (app_get) on stdout, for a person. */
 void view_get(const struct value *answer);
