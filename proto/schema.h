@@ -13,8 +13,8 @@
  *   range   ANY_VALUE | RANGE(low, high) | ABOVE(low) (open) | BETWEEN(low, high) (both open) |
  *           FROM_ABOVE(low, high) (low open) | FROM_BELOW(low, high) (high open) |
  *           CHOICES("a", "b") | OF(&schema_a, …)
- *   source  where the name and the default come from ("scikit-learn 1.x LogisticRegression.C"), or
- * unit help    one sentence
+ *   source  where the name and the default come from ("scikit-learn LogisticRegression.C"), or ""
+ *   help    one sentence
  *
  * Defaults of a kind version are frozen by a test: a parameter equal to its default is left out of
  * the canonical form, so adding one never changes an old task id, and changing one always would. */

@@ -1,18 +1,18 @@
 /* What a task is: its canonical bytes, whose hash is the task id (design: §2).
  *
- *   {"inputs": {NAME: INPUT, …}, "kind": "train", "outputs": [NAME, …], "params": {…}, "version":
- * "1+…"}
+ *   {"inputs": {NAME: INPUT, …}, "kind": "train", "outputs": [NAME, …], "params": {…},
+ *    "version": "1+…"}
  *
  *   INPUT = [task id (bin 32), output name]         another task's output
  *         | ["blob", id] | ["tree", id]             bytes that are known already
  *         | [[INPUT, …]]                            a gather, in order, ≤ GATHER_INLINE_MAX
- * (one-element array holding the list, so the three can't be confused) An input that is placed at a
- * path of the work folder is {"from": INPUT, "path": "data/x.csv"}.
+ *
+ * A gather is a one-element array holding the list, so that the three can't be confused. An input
+ * that is placed at a path of the work folder is {"from": INPUT, "path": "data/x.csv"}.
  *
  * "inputs", "outputs" and "params" are left out when empty; "outputs" are sorted. `params` is the
  * canonical map of proto/schema.h. The *action* is the same document with every task output
- * replaced by
- * ["blob"|"tree", id].
+ * replaced by ["blob"|"tree", id].
  *
  * Nothing here allocates: the reader is a view into the bytes, the writer fills a given buffer. */
 // SPDX-License-Identifier: Apache-2.0

@@ -1,9 +1,11 @@
 /* A store that fails on demand, around any other:
  *
- *   fault+URL?on=put,get&fail=3&times=2&status=disk_full     the 3rd and 4th put or get fail with
- * E_FULL fault+URL?on=get&corrupt=1                               the first bytes read have one bit
- * turned fault+URL?on=put&corrupt=1                               the first blob written is stored
- * with one bit turned
+ *   fault+URL?on=put,get&fail=3&times=2&status=disk_full
+ *       the 3rd and 4th put or get fail with E_FULL
+ *   fault+URL?on=get&corrupt=1
+ *       the first bytes read have one bit turned
+ *   fault+URL?on=put&corrupt=1
+ *       the first blob written is stored with one bit turned
  *
  * `on`: put, get, has, list, remove, quarantine, flush, or any (the default); operations are
  * counted from 1 among those. `times`: how many in a row (default 1; 0: all from there on).

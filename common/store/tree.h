@@ -1,8 +1,10 @@
 /* A directory as an artifact: its canonical manifest, whose hash is the tree id (design: §2).
  *
  *   manifest = canonical MessagePack [[path, executable, bytes, blob id], …] sorted by path bytes
- *   tree id  = BLAKE2b-256 of it with PERSON_TREE. The manifest is kept under the key of its tree
- * id, by store_put_manifest / store_get_manifest of the back end (folder `trees/ab/…`).
+ *   tree id  = BLAKE2b-256 of it with PERSON_TREE
+ *
+ * The manifest is kept under its tree id, by store_put_manifest and store_get_manifest of the back
+ * end (folder `trees/ab/…`).
  *
  * Paths are relative, with '/', no empty, "." or ".." part, valid UTF-8, TREE_PATH_BYTES_MAX; a
  * hostile manifest is E_CORRUPT. Symlinks and special files are refused when a tree is made. */

@@ -1,11 +1,15 @@
 /* A dataset: what preprocess makes, train and predict read. A safetensors file:
  *
  *   features  f64 or f32 [rows, columns]
- *   target    i64 [rows] index into the classes, or f64 [rows]; absent when there is no target
- * column row_id    i64 [rows] 0-based data row of the source table, or the `id` column metadata
- * format "penstock.dataset.1", task "classification" | "regression" | "none", columns (JSON list of
- * feature names), target (its name), classes (JSON list of strings, sorted by bytes, or of
- * integers, sorted by size), preprocessor (64 hex digits: the blob id of the `preprocessor` output)
+ *   target    i64 [rows] index into the classes, or f64 [rows]; absent without a target column
+ *   row_id    i64 [rows] 0-based data row of the source table, or the `id` column
+ *
+ *   metadata  format        "penstock.dataset.1"
+ *             task          "classification" | "regression" | "none"
+ *             columns       JSON list of feature names
+ *             target        its name
+ *             classes       JSON list of strings, sorted by bytes, or of integers, sorted by size
+ *             preprocessor  64 hex digits: the blob id of the `preprocessor` output
  *
  * In memory features and target are always doubles. Everything read is checked: shapes agree,
  * targets are within the classes, no NaN or infinity. Owns its arrays and an arena with the names.

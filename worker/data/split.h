@@ -1,17 +1,18 @@
 /* Which rows train and which test. Two methods, both functions of integers alone:
  *
  *   hash     each row draws two numbers u, v in [0, 1) from BLAKE2b-256 keyed with the seed (8
- * bytes, little endian) of its row id (8 bytes, little endian): bytes 0-7 and 8-15, top 53 bits.
- * Test if u < test_size, else validation if v < validation_size. A row keeps its side when rows are
- * added. With stratify the rows of each class are ranked by u and the lowest ⌊test_size · count +
- * ½⌋ test (then by v for validation): exact proportions, at the price that a row near the border
- * may change sides. Rows keep table order. shuffle  exactly the rows, in the order, of
- * scikit-learn's train_test_split(test_size, random_state=seed, stratify). Validation is a second
- * train_test_split of the training part with test_size=validation_size and the same seed. So
- * validation_size is a share of the training part.
+ *            bytes, little endian) of its row id (8 bytes, little endian): bytes 0-7 and 8-15, top
+ *            53 bits. Test if u < test_size, else validation if v < validation_size. A row keeps
+ *            its side when rows are added. With stratify the rows of each class are ranked by u
+ *            and the lowest ⌊test_size · count + ½⌋ test (then by v for validation): exact
+ *            proportions, at the price that a row near the border may change sides. Rows keep
+ *            table order.
+ *   shuffle  exactly the rows, in the order, of scikit-learn's train_test_split(test_size,
+ *            random_state=seed, stratify). Validation is a second train_test_split of the training
+ *            part with test_size=validation_size and the same seed.
  *
- * Source: scikit-learn 1.x, model_selection/_split.py (ShuffleSplit, StratifiedShuffleSplit),
- * utils/extmath.py
+ * So validation_size is a share of the training part. Source: scikit-learn 1.x,
+ * model_selection/_split.py (ShuffleSplit, StratifiedShuffleSplit), utils/extmath.py
  * (_approximate_mode). Errors follow scikit-learn's. Pure. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once

@@ -3,9 +3,10 @@
  * else reals, else text. So a column that is dropped is never parsed, and a changed byte in it
  * changes nothing.
  *
- *   cells     rows × 8 bytes: where the cell's text lies (offset, bytes, missing); NULL for
- * computed columns integers  rows, TABLE_NO_INTEGER where missing        (COLUMN_INTEGER) reals
- * rows, NaN where missing                      (COLUMN_REAL)
+ *   cells     rows × 8 bytes: where the cell's text lies (offset, bytes, missing); NULL where the
+ *             column was computed
+ *   integers  rows, TABLE_NO_INTEGER where missing        (COLUMN_INTEGER)
+ *   reals     rows, NaN where missing                     (COLUMN_REAL)
  *
  * Missing is: an empty unquoted field, and each text that the options name. Rows remember their
  * line (for messages) and their id. A table made by table_take_rows borrows text and names from its
