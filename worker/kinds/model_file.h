@@ -1,8 +1,8 @@
 /* A model on disk: the tree artifact that train makes and predict reads.
  *
- *   config.json          format "penstock.model.1", kind_version (with the libraries'), model, task,
- *                        parameters (all, defaults too), columns (feature names), target, classes,
- *                        preprocessor (64 hex digits); keys sorted
+ *   config.json          format "penstock.model.1", kind_version (with its libraries), model,
+ *                        task, parameters (all, defaults too), columns (feature names), target,
+ *                        classes, preprocessor (64 hex digits); keys sorted
  *   weights.safetensors  or model.ubj: what the model says (struct model, weights_name)
  *
  * Everything read is hostile: sizes, types and shapes are checked; a library's own format
