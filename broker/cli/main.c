@@ -153,6 +153,13 @@ void command_print_text(const char *key, const char *name, const char *text)
 
 /* ---- the program ---- */
 
+static const char *program = "broker";
+
+const char *command_program(void)
+{
+    return program;
+}
+
 static void print_usage(FILE *out)
 {
     fputs("broker: runs machine-learning pipelines, never the same work twice\n\n"
@@ -172,6 +179,11 @@ static int unknown(const char *word)
     const char *names[sizeof commands / sizeof *commands] = {0};
     for (size_t i = 0; commands[i]; i++)
         names[i] = commands[i]->name;
+    if (strchr(word, '.') || strchr(word, '/')) {
+        fprintf(stderr, "broker: unknown command \"%s\"; to run a pipeline: %s run %s\n", word,
+                program, word);
+        return EXIT_USAGE;
+    }
     const char *near = schema_suggest(word, names);
     fprintf(stderr, "broker: unknown command \"%s\"%s%s%s; see broker --help\n", word,
             near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
@@ -180,6 +192,8 @@ static int unknown(const char *word)
 
 int cli_main(int argc, char **argv)
 {
+    if (argc > 0 && argv[0][0])
+        program = argv[0];
     if (argc < 2) {
         print_usage(stderr);
         return EXIT_USAGE;

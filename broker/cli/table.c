@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/cli/command.h"
 #include "broker/cli/view.h"
 #include "common/base/doc.h"
 #include "common/base/mem.h"
@@ -118,8 +119,8 @@ static void print_comparison(const struct view *view, const struct value *compar
     const char *step = value_get_text(comparison, "step"),
                *metric = value_get_text(comparison, "metric");
     if (winner != NO_ROW)
-        printf("* the winner by %s; its model: broker export %s.model -o model\n",
-               metric ? metric : "?", step);
+        printf("* the winner by %s; its model: %s export %s.model -o model\n",
+               metric ? metric : "?", command_program(), step);
 }
 
 void view_comparisons(const struct view *view, const struct value *result)

@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "broker/cli/command.h"
 #include "common/clock.h"
 #include "common/text/json.h"
 
@@ -264,7 +265,7 @@ static void print_failures(const struct value *entries)
         const char *quote = strpbrk(name, "[ $") ? "'" : "";
         fprintf(stderr, "failed: %s: %s\n", name, text_of(error, "text"));
         if (value_get(&entries->items[i], "log"))
-            fprintf(stderr, "  its log: broker logs %s%s%s\n", quote, name, quote);
+            fprintf(stderr, "  its log: %s logs %s%s%s\n", command_program(), quote, name, quote);
     }
 }
 

@@ -125,6 +125,18 @@ def test_an_unknown_command_is_told_with_the_nearest(place):
     assert result.code == 2 and 'did you mean "lineage"?' in result.err
 
 
+def test_a_file_alone_is_no_command_but_told_how(demo):
+    result = demo.broker("p.yaml")
+    assert result.code == 2 and result.err.endswith("run p.yaml\n")
+
+
+def test_hints_can_be_typed_as_they_stand(iris):
+    out = iris.broker("run", IRIS, "-q").out
+    hint = re.search(r"its model: (.* -o model)", out).group(1)
+    assert subprocess.run(hint, shell=True, cwd=iris.path, env=iris.environment()).returncode == 0
+    assert (iris.path / "model/config.json").exists()
+
+
 def test_an_unknown_flag_is_told_with_the_nearest(demo):
     result = demo.broker("run", "p.yaml", "--forse")
     assert result.code == 2 and "did you mean --force?" in result.err
@@ -290,7 +302,7 @@ def test_a_failed_task_is_exit_code_1_and_the_rest_goes_on(place):
     place.write("p.yaml", FAILING)
     result = place.broker("run", "p.yaml")
     assert result.code == 1
-    assert "failed: bad: exited with status 3" in result.err and "broker logs bad" in result.err
+    assert "failed: bad: exited with status 3" in result.err and f"its log: {BROKER} logs bad" in result.err
     assert "beside: succeeded" in result.err and "behind: not run: something above it failed" in result.err
     quiet = place.broker("run", "p.yaml", "-q")
     assert quiet.code == 1 and "failed: bad" in quiet.err
