@@ -18,7 +18,8 @@ enum {
     GATHER_MS = 10,
     GATHER_MS_MAX = 1000,
     GATHER_SHARE = 4,
-    GATHER_KEYS_MAX = 1 << 17,
+    GATHER_KEYS_MAX = 1 << 16,
+    FRONT_KEYS_MAX = 1 << 17, /* then commits wait for the index */
     RETRY_MS = 1000
 };
 
@@ -27,7 +28,7 @@ struct behind {
     struct lmdb_index *index;
     struct layer *front, *back;
     pthread_mutex_t lock;
-    pthread_cond_t added, applied, flush_due;
+    pthread_cond_t added, moved, flush_due;
     bool has_threads, is_stopping, is_urgent;
     bool is_idle;     /* the index's thread waits for anything at all */
     int64_t apply_us; /* what the last transaction took */
@@ -65,7 +66,7 @@ struct behind *behind_new(struct journal *journal, struct lmdb_index *index)
     behind->back = layer_new();
     pthread_mutex_init(&behind->lock, NULL);
     cond_init(&behind->added);
-    cond_init(&behind->applied);
+    cond_init(&behind->moved);
     cond_init(&behind->flush_due);
     return behind;
 }
@@ -78,6 +79,7 @@ static void swap(struct behind *behind)
     behind->front = behind->back;
     behind->back = front;
     behind->front->journal_end = front->journal_end;
+    pthread_cond_broadcast(&behind->moved); /* there is room again */
 }
 
 /* Waits for something to do; false: stop. */
@@ -123,7 +125,7 @@ static void index_back(struct behind *behind)
         behind->index_err = err;
         if (status == OK)
             layer_clear(behind->back);
-        pthread_cond_broadcast(&behind->applied);
+        pthread_cond_broadcast(&behind->moved);
         if (status == OK)
             return;
         if (behind->is_stopping)
@@ -189,6 +191,14 @@ void behind_unlock(struct behind *behind)
     pthread_mutex_unlock(&behind->lock);
 }
 
+/* What is committed faster than it can be indexed must not fill the memory. An index that can't be
+ * written at all holds nothing up. */
+static void wait_for_room(struct behind *behind)
+{
+    while (behind->front->keys[SPACE_TASK].count >= FRONT_KEYS_MAX && behind->index_status == OK)
+        pthread_cond_wait(&behind->moved, &behind->lock);
+}
+
 static void start_threads(struct behind *behind)
 {
     ASSERT(pthread_create(&behind->index_thread, NULL, index_loop, behind) == 0);
@@ -207,6 +217,7 @@ void behind_added(struct behind *behind)
     /* A thread that gathers looks at the clock itself; waking it at each commit costs a switch. */
     if (behind->is_idle || behind->front->keys[SPACE_TASK].count >= GATHER_KEYS_MAX)
         pthread_cond_signal(&behind->added);
+    wait_for_room(behind);
 }
 
 enum status behind_drain(struct behind *behind, struct err *err)
@@ -217,7 +228,7 @@ enum status behind_drain(struct behind *behind, struct err *err)
            !(layer_is_empty(behind->front) && layer_is_empty(behind->back))) {
         behind->is_urgent = true;
         pthread_cond_signal(&behind->added);
-        pthread_cond_wait(&behind->applied, &behind->lock);
+        pthread_cond_wait(&behind->moved, &behind->lock);
     }
     enum status status = behind->index_status;
     if (status != OK)
@@ -238,7 +249,7 @@ void behind_free(struct behind *behind)
         pthread_join(behind->flush_thread, NULL);
     }
     pthread_cond_destroy(&behind->added);
-    pthread_cond_destroy(&behind->applied);
+    pthread_cond_destroy(&behind->moved);
     pthread_cond_destroy(&behind->flush_due);
     pthread_mutex_destroy(&behind->lock);
     layer_free(behind->front);

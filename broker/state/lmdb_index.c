@@ -3,6 +3,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 #include "common/fs.h"
 
 enum { TABLE_TASKS, TABLE_ACTIONS, TABLE_RUNS, TABLE_META, TABLE_COUNT };
-enum { PLACE_BYTES = 16, REACHED_BYTES = JOURNAL_ID_BYTES + 8, MAP_BYTES_MIN = 1 << 20 };
+enum { PLACE_BYTES = 16, REACHED_BYTES = JOURNAL_ID_BYTES + 8, MAP_BYTES_MIN = 1 << 18 };
 
 static const char *const table_names[TABLE_COUNT] = {"tasks", "actions", "runs", "meta"};
 
@@ -108,6 +109,26 @@ static enum status open_tables(struct lmdb_index *index, struct err *err)
     return code ? fail(index, code, "cannot open the index", err) : OK;
 }
 
+/* The writer changes pages in its map, where they are the system's cache and not this program's
+ * memory. A page without a place on the disk would end the program with SIGBUS once the disk is
+ * full, so the whole map gets its place first. Returns an errno. */
+static int allocate_map(struct lmdb_index *index, size_t bytes)
+{
+    int fd;
+    int code = mdb_env_get_fd(index->env, &fd);
+    return code ? code : posix_fallocate(fd, 0, (off_t)bytes);
+}
+
+static enum status prepare_to_write(struct lmdb_index *index, struct err *err)
+{
+    MDB_envinfo info;
+    int dead;
+    mdb_reader_check(index->env, &dead); /* slots of readers that were killed */
+    int code = mdb_env_info(index->env, &info);
+    code = code ? code : allocate_map(index, info.me_mapsize);
+    return code ? fail(index, code, "cannot make room for the index", err) : OK;
+}
+
 enum status lmdb_index_open(const char *path, enum state_mode mode, struct lmdb_index **out,
                             struct err *err)
 {
@@ -116,16 +137,18 @@ enum status lmdb_index_open(const char *path, enum state_mode mode, struct lmdb_
     pthread_mutex_init(&index->reading, NULL);
     index->path = mem_copy_text(path, strlen(path));
     index->mode = mode;
-    unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | (mode == STATE_WRITE ? MDB_NOSYNC : MDB_RDONLY);
+    unsigned flags =
+        MDB_NOSUBDIR | MDB_NOTLS | (mode == STATE_WRITE ? MDB_NOSYNC | MDB_WRITEMAP : MDB_RDONLY);
     int code = mdb_env_create(&index->env);
     code = code ? code : mdb_env_set_maxdbs(index->env, TABLE_COUNT);
+    if (!fs_exists(path)) /* else as large as it is */
+        code = code ? code : mdb_env_set_mapsize(index->env, MAP_BYTES_MIN);
     code = code ? code : mdb_env_open(index->env, path, flags, 0666);
     if (code)
         return fail(index, code, "cannot open the index", err);
     TRY(check_length(index, err));
-    int dead;
     if (mode == STATE_WRITE)
-        mdb_reader_check(index->env, &dead); /* slots of readers that were killed */
+        TRY(prepare_to_write(index, err));
     TRY(open_tables(index, err));
     *out = TAKE(index);
     return OK;
@@ -225,6 +248,7 @@ static int grow(struct lmdb_index *index)
     pthread_mutex_lock(&index->reading);
     int code = mdb_env_info(index->env, &info);
     size_t bytes = info.me_mapsize < MAP_BYTES_MIN ? MAP_BYTES_MIN : info.me_mapsize * 2;
+    code = code ? code : allocate_map(index, bytes);
     code = code ? code : mdb_env_set_mapsize(index->env, bytes);
     pthread_mutex_unlock(&index->reading);
     return code;

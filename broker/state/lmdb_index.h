@@ -1,6 +1,6 @@
 /* The journal's index on disk: task ids, action keys and run ids → places in the journal, and how
  * far of the journal it has got. Kept in LMDB without syncs: kill -9 leaves it whole, after a power
- * loss it is made anew. The file grows by need. The door to LMDB.
+ * loss it is made anew. The file grows by need, a doubling at a time. The door to LMDB.
  *
  * Thread: one writes (lmdb_index_apply) while another reads; a lock inside keeps reads out while
  * the map grows. Other processes may read at any time. */

@@ -19,9 +19,6 @@ struct state_lmdb {
     struct apply_source source;
     struct layer *seen[BEHIND_LAYERS]; /* what apply_batch looks through, set by its caller */
     size_t seen_count;
-    struct index_query *queries; /* FIND_CHUNK of each, made when first needed */
-    struct place *places;
-    uint32_t *wanted;
 };
 
 static inline struct state_lmdb *state_lmdb_of(struct state *state)
