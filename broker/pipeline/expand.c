@@ -245,16 +245,14 @@ static void describe_axes(struct graph *graph, const struct step *step, struct g
     uint32_t count = step->axis_count;
     const char **names = arena_alloc(&graph->arena, count * sizeof *names);
     uint32_t *sizes = arena_alloc(&graph->arena, count * sizeof *sizes);
-    const struct value **values = arena_alloc(&graph->arena, count * sizeof *values);
     for (uint32_t i = 0; i < count; i++) {
         names[i] = step->axes[i]->name;
         sizes[i] = step->axes[i]->count;
-        values[i] = step->axes[i]->values;
     }
     out->axis_count = count;
     out->axis_names = names;
     out->axis_sizes = sizes;
-    out->axis_values = values;
+    out->axes = step->axes;
 }
 
 static enum status expand_step(struct expander *e, uint32_t index)

@@ -20,7 +20,7 @@ struct graph_step {
     uint32_t axis_count;
     const char *const *axis_names;
     const uint32_t *axis_sizes;
-    const struct value *const *axis_values; /* [axis] → array of that axis's values */
+    struct axis *const *axes; /* the pipeline's; see graph_task_axis */
     uint32_t output_count;
     const char *const *outputs; /* sorted */
 };
@@ -45,7 +45,7 @@ MUST_USE enum status graph_expand(const struct pipeline *pipeline, struct diagno
 void graph_free(struct graph *graph);
 /* "train[model=mlp]" or "train[case=shallow,seed=1]", or "prepare" where it has no axes. */
 void graph_task_name(const struct graph *graph, uint32_t task, struct buf *out);
-/* The value of one axis for a task. */
+/* The value of one axis for a task, valid until the next call for the same axis. */
 const struct value *graph_task_axis(const struct graph *graph, uint32_t task, uint32_t axis);
 /* DOT or Mermaid text of the steps (or of all tasks). */
 void graph_dot(const struct graph *graph, bool all_tasks, struct buf *out);

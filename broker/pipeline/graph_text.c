@@ -15,7 +15,7 @@ static uint32_t axis_index(const struct graph_step *step, uint32_t offset, uint3
 const struct value *graph_task_axis(const struct graph *graph, uint32_t task, uint32_t axis)
 {
     const struct graph_step *step = &graph->steps[graph->tasks[task].step];
-    return &step->axis_values[axis][axis_index(step, task - step->first_task, axis)];
+    return axis_value(step->axes[axis], axis_index(step, task - step->first_task, axis));
 }
 
 void graph_task_name(const struct graph *graph, uint32_t task, struct buf *out)

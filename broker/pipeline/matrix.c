@@ -79,8 +79,29 @@ static uint32_t index_build(struct arena *arena, struct axis *axis)
     return twin;
 }
 
+const struct value *axis_value(struct axis *axis, uint32_t index)
+{
+    if (axis->values)
+        return &axis->values[index];
+    axis->made = value_int(axis->range[0] + (int64_t)index * axis->range[2]);
+    return &axis->made;
+}
+
+static uint32_t range_find(const struct axis *axis, const struct value *value)
+{
+    const int64_t *range = axis->range;
+    bool is_between = value->type == VALUE_INT &&
+                      (range[2] > 0 ? value->integer >= range[0] && value->integer < range[1]
+                                    : value->integer <= range[0] && value->integer > range[1]);
+    if (!is_between || (value->integer - range[0]) % range[2] != 0)
+        return STEP_NONE;
+    return (uint32_t)((value->integer - range[0]) / range[2]);
+}
+
 uint32_t axis_find(struct arena *arena, struct axis *axis, const struct value *value)
 {
+    if (!axis->values)
+        return range_find(axis, value);
     if (!axis->index)
         (void)index_build(arena, axis);
     AUTO(buf_fini) struct buf shown = buf_init(0);
@@ -89,14 +110,14 @@ uint32_t axis_find(struct arena *arena, struct axis *axis, const struct value *v
     return found != STEP_NONE && value_equal(&axis->values[found], value) ? found : STEP_NONE;
 }
 
-bool axis_is_same(const struct axis *a, const struct axis *b)
+bool axis_is_same(struct axis *a, struct axis *b)
 {
-    if (a == b || (a->values == b->values && a->count == b->count))
+    if (a == b)
         return true;
     if (a->count != b->count)
         return false;
     for (uint32_t i = 0; i < a->count; i++)
-        if (!value_equal(&a->values[i], &b->values[i]))
+        if (!value_equal(axis_value(a, i), axis_value(b, i)))
             return false;
     return true;
 }
@@ -164,7 +185,6 @@ static bool check_values(struct pipeline *p, struct axis *axis)
     return false;
 }
 
-/* A range's values are made only once all counts are known to be possible. */
 static bool read_axis(struct pipeline *p, struct axis *axis, const struct value *raw)
 {
     struct scope scope = {.pipeline = p, .arena = &p->arena};
@@ -191,14 +211,6 @@ static bool read_axis(struct pipeline *p, struct axis *axis, const struct value 
         return false;
     axis->count = (uint32_t)range_count(axis->range);
     return true;
-}
-
-static void fill_range(struct pipeline *p, struct axis *axis)
-{
-    struct value *values = arena_alloc(&p->arena, axis->count * sizeof *values);
-    for (uint32_t i = 0; i < axis->count; i++)
-        values[i] = value_int(axis->range[0] + (int64_t)i * axis->range[2]);
-    axis->values = values;
 }
 
 static void read_own(struct pipeline *p, struct step *step, const struct value *matrix)
@@ -325,13 +337,8 @@ void matrix_read_all(struct pipeline *p)
                           (unsigned long long)total, TASKS_MAX);
     bool is_possible = total <= TASKS_MAX;
     for (uint32_t i = 0; i < p->step_count; i++)
-        for (uint32_t k = 0; k < p->steps[i].axis_count; k++) {
-            struct axis *axis = p->steps[i].axes[k];
-            if (!is_possible || !p->steps[i].task_count)
-                p->steps[i].is_broken = true;
-            else if (!axis->values)
-                fill_range(p, axis);
-        }
+        p->steps[i].is_broken |=
+            p->steps[i].axis_count && (!is_possible || !p->steps[i].task_count);
 }
 
 void matrix_warn_unused(struct pipeline *p)

@@ -195,18 +195,19 @@ static bool map_values(struct pipeline *p, struct step *step, struct input *inpu
                        uint32_t own)
 {
     const struct step *producer = &p->steps[input->step];
-    const struct axis *mine = step->axes[own];
+    struct axis *mine = step->axes[own];
     struct axis *theirs = producer->axes[axis];
     if (axis_is_same(mine, theirs))
         return true;
     uint32_t *map = arena_alloc(&p->arena, mine->count * sizeof *map);
     for (uint32_t i = 0; i < mine->count; i++) {
-        map[i] = axis_find(&p->arena, theirs, &mine->values[i]);
+        const struct value *value = axis_value(mine, i);
+        map[i] = axis_find(&p->arena, theirs, value);
         if (map[i] != STEP_NONE)
             continue;
         AUTO(buf_fini) struct buf shown = buf_init(0);
-        axis_show(&mine->values[i], &shown);
-        const struct value *at = mine->values[i].line ? &mine->values[i] : mine->at;
+        axis_show(value, &shown);
+        const struct value *at = value->line ? value : mine->at;
         diagnostics_error(p->d, at,
                           "axis \"%s\": step \"%s\", an input of \"%s\", has no value "
                           "\"%.80s\" on it",

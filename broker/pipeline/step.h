@@ -11,8 +11,9 @@
  *   reference.c   inputs: who is meant, which axes align, which are gathered
  *   order.c       producers first; cycles
  *   params.c      the canonical parameters of each combination of axis values
- *   expand.c      tasks and edges;  task_id.c  their canonical bytes and ids;  graph_text.c  names,
- * DOT, Mermaid */
+ *   expand.c      tasks and edges
+ *   task_id.c     their canonical bytes and ids
+ *   graph_text.c  names, DOT, Mermaid */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/pipeline/graph.h"
@@ -34,10 +35,11 @@ MUST_USE enum status diagnostics_end(struct diagnostics *d);
 
 struct axis {
     const char *name;
-    const struct value *at; /* for messages */
-    const struct value *values;
+    const struct value *at;     /* for messages */
+    const struct value *values; /* NULL: a range, whose values are made when asked for */
     uint32_t count;
     int64_t range[3];         /* start, stop, step of a range */
+    struct value made;        /* the last one that was */
     struct axis_index *index; /* made when first needed */
 };
 
@@ -181,8 +183,10 @@ void matrix_warn_unused(struct pipeline *p);
 /* What is shown for a value: its `name`, its text, or JSON. */
 void axis_show(const struct value *value, struct buf *out);
 /* The index of the value that shows as `value` does and equals it, or STEP_NONE. */
+/* One of its values, valid until the next call for the same axis. */
+const struct value *axis_value(struct axis *axis, uint32_t index);
 uint32_t axis_find(struct arena *arena, struct axis *axis, const struct value *value);
-bool axis_is_same(const struct axis *a, const struct axis *b);
+bool axis_is_same(struct axis *a, struct axis *b);
 /* Names and whom they mean; then, when all outputs are known, outputs and axes. */
 void reference_read(struct pipeline *p, struct step *step);
 void reference_resolve(struct pipeline *p, struct step *step);

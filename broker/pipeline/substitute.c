@@ -207,10 +207,10 @@ static const struct value *resolve(const struct scope *s, const struct value *at
     if (axis == STEP_NONE)
         return NULL;
     *axes |= 1u << axis;
-    const struct axis *found = s->step->axes[axis];
+    struct axis *found = s->step->axes[axis];
     if (!s->choice)
-        return &found->values[0];
-    return walk(s, at, ref, 2, &found->values[s->choice[axis]]);
+        return axis_value(found, 0);
+    return walk(s, at, ref, 2, axis_value(found, s->choice[axis]));
 }
 
 /* ---- putting values in ---- */
