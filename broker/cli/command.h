@@ -63,7 +63,7 @@ void command_line_fini(struct command_line *line);
 bool command_request(const struct command *command, const struct request_options *options,
                      const char *argument, struct app_request *out);
 
-/* How this program was called ("build/release/broker"), so that a hint can be typed as it stands. */
+/* How this program was called ("build/release/broker"): a hint can be typed as it stands. */
 const char *command_program(void);
 /* "broker: TEXT" to stderr, below the diagnostics of a file if there are any; returns the exit code
  * for `status`. */

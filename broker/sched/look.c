@@ -59,7 +59,8 @@ void sched_task_info(const struct sched *sched, uint32_t index, struct sched_tas
         .spec_bytes = task->spec_bytes,
         .policy = &sched->rules.items[task->rule].policy,
         .output_count = has_outputs ? task->output_count : 0,
-        .outputs = has_outputs ? sched->artifacts.items + task->outputs : NULL,
+        .outputs =
+            has_outputs && task->output_count ? sched->artifacts.items + task->outputs : NULL,
     };
     if (note && note->has_log) {
         out->has_log = true;
