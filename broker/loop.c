@@ -222,9 +222,8 @@ void loop_step(struct loop *loop, struct sched_event *event)
 /* ---- the four beats ---- */
 
 /* A record of other work than the task's must not be kept under its id: the attempt has failed. */
-static void refuse_record(struct loop *loop, const struct sched_event *done)
+static void refuse_record(struct loop *loop, const struct sched_event *done, const char *text)
 {
-    static const char text[] = "its worker returned the record of another action";
     char hex[ID_HEX_BYTES];
     log_event(LOG_ERROR, "record.refused", "task=%s worker=%s",
               id_hex(&done->done.attempt.task, hex),
@@ -234,22 +233,22 @@ static void refuse_record(struct loop *loop, const struct sched_event *done)
                                             .attempt = done->done.attempt,
                                             .code = E_PROTOCOL,
                                             .text = text,
-                                            .text_bytes = sizeof text - 1,
+                                            .text_bytes = (uint32_t)strlen(text),
                                             .frame = done->done.frame}};
     step(loop, &failed);
 }
 
-static bool did_as_told(struct loop *loop, const struct sched_event *done,
-                        const struct record *record)
+/* What is wrong with it, or NULL. */
+static const char *check_record(struct loop *loop, const struct sched_event *done,
+                                const struct record *record)
 {
     struct sched_task_info info;
     uint32_t task = sched_task_find(loop->sched, &done->done.attempt.task);
     if (task == UINT32_MAX) /* the scheduler knows what to do with it */
-        return true;
+        return NULL;
     sched_task_info(loop->sched, task, &info);
-    struct mp_view spec = {info.spec, info.spec_bytes};
-    return loop_expect_check(&loop->expect, task, spec, record, &loop->has_action,
-                             &loop->record_action);
+    return loop_expect_check(&loop->expect, task, (struct mp_view){info.spec, info.spec_bytes},
+                             record, &loop->has_action, &loop->record_action);
 }
 
 static void receive_event(void *context, struct sched_event *event,
@@ -258,8 +257,9 @@ static void receive_event(void *context, struct sched_event *event,
     struct loop *loop = context;
     loop->record = record;
     loop->stats.results += event->type == SCHED_DONE;
-    if (event->type == SCHED_DONE && !did_as_told(loop, event, record->view))
-        refuse_record(loop, event);
+    const char *fault = event->type == SCHED_DONE ? check_record(loop, event, record->view) : NULL;
+    if (fault)
+        refuse_record(loop, event, fault);
     else
         step(loop, event);
 }

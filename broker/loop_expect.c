@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "common/base/assert.h"
 #include "common/crypto/hash.h"
 
 void loop_expect_init(struct loop_expect *expect)
@@ -26,30 +27,48 @@ void loop_expect_put(struct loop_expect *expect, uint32_t task, const struct id 
     memcpy(expect->keys.bytes + task * sizeof *action, action, sizeof *action);
 }
 
-static bool has_task_inputs(struct mp_view bytes)
+static bool has_task_inputs(const struct task_spec *spec)
 {
-    struct task_spec spec;
     struct task_input input;
     struct task_ref ref;
-    if (task_spec_parse(bytes.bytes, bytes.count, &spec, NULL) != OK)
-        return false;
-    for (size_t i = 0; task_spec_next_input(&spec, &i, &input);)
+    for (size_t i = 0; task_spec_next_input(spec, &i, &input);)
         for (size_t k = 0; task_input_next_ref(&input, &k, &ref);)
             if (ref.is_task)
                 return true;
     return false;
 }
 
-bool loop_expect_check(const struct loop_expect *expect, uint32_t task, struct mp_view spec,
-                       const struct record *record, bool *has_action, struct id *action)
+/* Both lists are sorted. */
+static bool has_its_outputs(const struct task_spec *spec, const struct record *record)
 {
+    struct record_output output;
+    const char *name;
+    uint32_t name_bytes;
+    if (record->output_count != spec->output_count)
+        return false;
+    for (size_t i = 0, k = 0; task_spec_next_output(spec, &i, &name, &name_bytes);)
+        if (!record_next_output(record, &k, &output) || output.name_bytes != name_bytes ||
+            memcmp(output.name, name, name_bytes) != 0)
+            return false;
+    return true;
+}
+
+const char *loop_expect_check(const struct loop_expect *expect, uint32_t task, struct mp_view bytes,
+                              const struct record *record, bool *has_action, struct id *action)
+{
+    struct task_spec spec;
     struct id expected = {0};
-    *has_action =
-        record->action_bytes != spec.count || memcmp(record->action, spec.bytes, spec.count) != 0;
-    if (!*has_action)
-        return true;
-    hash_bytes(PERSON_ACTION, record->action, record->action_bytes, action);
-    if (((size_t)task + 1) * sizeof expected <= expect->keys.count)
-        memcpy(&expected, expect->keys.bytes + task * sizeof expected, sizeof expected);
-    return id_is_zero(&expected) ? has_task_inputs(spec) : id_equal(&expected, action);
+    ASSERT(task_spec_parse(bytes.bytes, bytes.count, &spec, NULL) == OK); /* we made it */
+    *has_action = record->action_bytes != bytes.count ||
+                  memcmp(record->action, bytes.bytes, bytes.count) != 0;
+    if (*has_action) {
+        hash_bytes(PERSON_ACTION, record->action, record->action_bytes, action);
+        if (((size_t)task + 1) * sizeof expected <= expect->keys.count)
+            memcpy(&expected, expect->keys.bytes + task * sizeof expected, sizeof expected);
+        if (id_is_zero(&expected) ? !has_task_inputs(&spec) : !id_equal(&expected, action))
+            return "its worker returned the record of another action";
+    }
+    return has_its_outputs(&spec, record)
+               ? NULL
+               : "its worker returned a record whose outputs are not those of the task";
 }
