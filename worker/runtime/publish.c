@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/runtime/publish.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,7 +16,11 @@
 #include "proto/limits.h"
 #include "proto/value.h"
 
-enum { PATH_BYTES = 4096 };
+enum {
+    PATH_BYTES = 4096,
+    /* In a folder that is stored at once, on the loop's time. */
+    SMALL_FILES_MAX = 16
+};
 
 static enum status output_path(const struct publication *publication, const char *name, char *out,
                                struct err *err)
@@ -110,34 +116,43 @@ enum status publish_run(struct store *store, struct publication *publication, st
     return OK;
 }
 
-static enum status add_size(void *context, const char *path, bool is_executable, uint64_t bytes,
-                            struct err *err)
+static void close_folder_auto(DIR **folder)
 {
-    (void)path, (void)is_executable;
-    uint64_t *left = context;
-    if (bytes >= *left) {
-        *left = 0;
-        return err_set(err, E_LIMIT, "enough");
+    if (*folder)
+        closedir(*folder);
+}
+
+/* A few files; what is deeper or has more counts as `enough`, since looking through it may take
+ * long already. */
+static uint64_t folder_size(const char *path, uint64_t enough)
+{
+    AUTO(close_folder) DIR *folder = opendir(path);
+    uint64_t bytes = 0;
+    size_t files = 0;
+    for (const struct dirent *entry; folder && (entry = readdir(folder));) {
+        struct stat found;
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+            continue;
+        if (++files > SMALL_FILES_MAX ||
+            fstatat(dirfd(folder), entry->d_name, &found, AT_SYMLINK_NOFOLLOW) ||
+            !S_ISREG(found.st_mode))
+            return enough;
+        bytes += (uint64_t)found.st_size;
     }
-    *left -= bytes;
-    return OK;
+    return bytes < enough ? bytes : enough;
 }
 
 uint64_t publish_size(const struct publication *publication, uint64_t enough)
 {
-    uint64_t left = enough;
+    uint64_t bytes = 0;
     struct stat found;
     if (publication->log_path && !lstat(publication->log_path, &found))
-        left -= (uint64_t)found.st_size < left ? (uint64_t)found.st_size : left;
-    for (uint32_t i = 0; i < publication->name_count && left; i++) {
+        bytes += (uint64_t)found.st_size;
+    for (uint32_t i = 0; i < publication->name_count && bytes < enough; i++) {
         char path[PATH_BYTES];
-        if (output_path(publication, publication->names[i], path, NULL) != OK ||
-            lstat(path, &found))
-            continue;
-        if (S_ISDIR(found.st_mode))
-            (void)!fs_walk(path, add_size, &left, NULL);
-        else
-            left -= (uint64_t)found.st_size < left ? (uint64_t)found.st_size : left;
+        if (output_path(publication, publication->names[i], path, NULL) == OK &&
+            !lstat(path, &found))
+            bytes += S_ISDIR(found.st_mode) ? folder_size(path, enough) : (uint64_t)found.st_size;
     }
-    return enough - left;
+    return bytes < enough ? bytes : enough;
 }

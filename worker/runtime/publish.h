@@ -29,5 +29,6 @@ struct publication {
  * says. The log is stored also then. */
 MUST_USE enum status publish_run(struct store *store, struct publication *publication,
                                  struct err *err);
-/* Bytes to be read for it, for deciding who does it; stops counting past `enough`. */
+/* Bytes to be read for it, at most `enough`, for deciding who does it: `enough` also for a folder
+ * of many files or with folders in it. */
 uint64_t publish_size(const struct publication *publication, uint64_t enough);

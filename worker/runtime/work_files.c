@@ -10,6 +10,11 @@
 #include "common/fs.h"
 #include "worker/runtime/work_state.h"
 
+enum {
+    /* Inputs of one job that are fetched at once, on the loop's time. */
+    SMALL_MOVES_MAX = 16
+};
+
 static void ended(struct works *works, uint32_t job, bool is_publication)
 {
     const struct work_heavy *heavy = works_get(works, job)->heavy;
@@ -145,9 +150,13 @@ void works_fetch(struct works *works, uint32_t job)
         bool is_new = !arrival->waiters.count;
         buf_put(&arrival->waiters, &waiter, sizeof waiter);
         heavy->awaited++;
-        uint64_t bytes = heavy->artifacts[i].bytes; /* 0: not known, so it may be large */
+        /* Unknown when 0; a folder may have any number of files, a gather any number of members:
+         * all of these may take long. */
+        bool is_small = heavy->artifacts[i].bytes && !heavy->artifacts[i].is_tree &&
+                        heavy->awaited <= SMALL_MOVES_MAX;
         if (is_new)
-            mover_submit(works->options.mover, &arrival->move, bytes ? bytes : UINT64_MAX);
+            mover_submit(works->options.mover, &arrival->move,
+                         is_small ? heavy->artifacts[i].bytes : UINT64_MAX);
     }
     if (!heavy->awaited)
         fetched(works, job);

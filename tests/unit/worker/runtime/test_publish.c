@@ -7,7 +7,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -145,6 +147,24 @@ static void the_size_says_who_moves_it(void **state)
     assert_int_equal(publish_size(&world->publication, 3), 3);
 }
 
+static void a_folder_of_many_small_files_counts_as_large(void **state)
+{
+    struct world *world = *state;
+    static const char *const names[] = {"a"};
+    char name[32];
+    world->publication.names = names;
+    world->publication.name_count = 1;
+    assert_int_equal(mkdir(output(world, "a"), 0700), 0);
+    leave(world, "a/one", "1");
+    leave(world, "a/two", "22");
+    assert_int_equal(publish_size(&world->publication, 100), 3);
+    for (int i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "a/%d", i);
+        leave(world, name, "");
+    }
+    assert_int_equal(publish_size(&world->publication, 100), 100);
+}
+
 static struct result_msg failure(uint32_t number)
 {
     struct result_msg result = {.code = E_EXIT, .text = "exited with status 3", .text_bytes = 20};
@@ -216,6 +236,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_output_that_was_not_made_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(links_and_pipes_are_no_outputs, setup, teardown),
         cmocka_unit_test_setup_teardown(the_size_says_who_moves_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_folder_of_many_small_files_counts_as_large, setup,
+                                        teardown),
         cmocka_unit_test(results_are_signed_and_kept_until_acknowledged),
         cmocka_unit_test(a_frame_never_grows_past_its_limit),
     };
