@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from conftest import by_name, output_ids
+from conftest import BROKER, by_name, output_ids
 
+PIPELINE = "configs/iris.yaml"
 CHAIN = """
 version: 1
 name: faults
@@ -309,3 +310,40 @@ def test_two_brokers_in_one_folder_do_not_mix(place):
     assert second.code == 3 and str(first.pid) in second.err, second
     first.communicate(timeout=60)
     assert first.returncode == 0
+
+
+@pytest.fixture
+def small_disk(place):
+    disk = place.path / "small"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", disk]).returncode:
+        pytest.skip("needs root to mount a small disk")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def start_where_it_is_full(iris, disk):
+    """A run whose state's disk is full: it waits and says so."""
+    log = (iris.path / "log").open("w+")
+    broker = subprocess.Popen([BROKER, "run", PIPELINE, "-q", "--state", disk / "state"], cwd=iris.path, stderr=log,
+                              stdout=subprocess.DEVNULL, env=iris.environment())
+    wait_for(lambda: "state.waiting" in (iris.path / "log").read_text())
+    return broker
+
+
+def test_a_run_whose_state_has_no_room_waits_for_it(iris, small_disk):
+    broker = start_where_it_is_full(iris, small_disk)
+    assert "No space left" in (iris.path / "log").read_text()
+    subprocess.run(["mount", "-o", "remount,size=30m", small_disk], check=True)
+    assert broker.wait(timeout=30) == 0, (iris.path / "log").read_text()
+    again = iris.run(PIPELINE, "--state", small_disk / "state")
+    assert again["tasks"]["executed"] == 0
+
+
+def test_a_run_that_waits_for_room_can_be_ended(iris, small_disk):
+    broker = start_where_it_is_full(iris, small_disk)
+    for _ in range(2):
+        broker.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    assert broker.wait(timeout=20) != 0
+    assert "No space left" in (iris.path / "log").read_text().splitlines()[-1]
