@@ -107,6 +107,32 @@ static void test_params_of_trailing_axes(void **state)
             }
 }
 
+/* A range's values are not kept: they align by computing. */
+static void test_ranges_align(void **state)
+{
+    (void)state;
+    expand(HEAD
+           "  a: {kind: exec, matrix: {i: {range: [8, -2, -2]}}, outputs: {o: o}, params: "
+           "{command: \"c ${matrix.i}\"}}\n"
+           "  b: {kind: exec, matrix: {i: {range: [2, 8, 4]}}, inputs: {v: a.o}, outputs: {o: o}, "
+           "params: {command: \"c ${matrix.i}\"}}\n");
+    expect_edges("b[i=2]", "a[i=2]");
+    expect_edges("b[i=6]", "a[i=6]");
+    static const char *const lacking[] = {"[7, 8]", "[0, -3, -2]", "[8, 12, 2]"};
+    static const char *const shown[] = {"\"7\"", "\"-2\"", "\"10\""};
+    for (size_t i = 0; i < sizeof lacking / sizeof *lacking; i++) {
+        AUTO(buf_fini) struct buf text = buf_init(0), line = buf_init(0);
+        buf_format(&text,
+                   HEAD "  a: {kind: exec, matrix: {i: {range: [8, -2, -2]}}, outputs: {o: o}, "
+                        "params: {command: \"c ${matrix.i}\"}}\n"
+                        "  b: {kind: exec, matrix: {i: {range: %s}}, inputs: {v: a.o}, "
+                        "outputs: {o: o}, params: {command: \"c ${matrix.i}\"}}\n",
+                   lacking[i]);
+        buf_format(&line, "has no value %s on it", shown[i]);
+        expect_parse_error(buf_text(&text), buf_text(&line));
+    }
+}
+
 static void test_ranges(void **state)
 {
     (void)state;
@@ -188,6 +214,7 @@ int main(void)
         cmocka_unit_test_teardown(test_alignment_that_fails, teardown),
         cmocka_unit_test_teardown(test_params_of_trailing_axes, teardown),
         cmocka_unit_test_teardown(test_ranges, teardown),
+        cmocka_unit_test_teardown(test_ranges_align, teardown),
         cmocka_unit_test_teardown(test_many_tasks, teardown),
         cmocka_unit_test_teardown(test_errors_that_only_expansion_sees, teardown),
         cmocka_unit_test_teardown(test_an_unread_source_is_an_error, teardown),
