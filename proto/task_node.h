@@ -5,8 +5,7 @@
 #pragma once
 #include "proto/id.h"
 
-/* What only places or retries work; not part of any id. Shared by all tasks that are treated alike.
- */
+/* What only places or retries work; not part of any id. Tasks that are treated alike share one. */
 struct task_policy {
     uint32_t retry_limit;    /* further attempts after the first */
     uint32_t backoff_ms;     /* before the second attempt; doubles, full jitter */
@@ -18,8 +17,8 @@ struct task_policy {
     int32_t priority;
     uint32_t label_count;      /* pairs */
     const char *const *labels; /* key, value, key, value, … that a worker must have */
-    const char
-        *kind_version; /* "train.gradient_boosting@1+xgboost-1.7.4": what a worker must offer */
+    /* "train.gradient_boosting@1+xgboost-1.7.4": what a worker must offer. */
+    const char *kind_version;
 };
 
 /* A dependency: one output of one task. */

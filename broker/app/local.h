@@ -45,8 +45,8 @@ struct app {
     struct step_counts *steps;
     uint8_t *seen;          /* per node: the state last counted, + SEEN_HIT */
     uint32_t *node_of_task; /* scheduler's index → the first of our nodes */
-    uint32_t *
-        same_as_next; /* node → next node with the same id, or UINT32_MAX; NULL: no two are equal */
+    /* node → next node with the same id, or UINT32_MAX; NULL: no two are equal */
+    uint32_t *same_as_next;
     uint32_t scheduler_tasks;
     uint32_t *lines; /* nodes that became final and were not shown yet; NULL in large runs */
     uint32_t line_count, line_shown;

@@ -17,8 +17,8 @@ struct worker_process_options {
 MUST_USE enum status worker_process_start(const struct worker_process_options *options,
                                           struct worker_process **out, struct err *err);
 /* Sets *has_died when it was gone and has been started again; `died_name` is how the dead one was
- * called. Errors: E_CRASHED after several deaths in a row within a second each, with how it ended.
- */
+ * called. Errors: E_CRASHED after several deaths in a row within a second each, with how it
+ * ended. */
 MUST_USE enum status worker_process_check(struct worker_process *process, ms_t now, bool *has_died,
                                           const char **died_name, struct err *err);
 /* Waits up to `grace_ms` for it to leave by itself, then kills it. */

@@ -55,13 +55,12 @@ struct sched_known {
 };
 
 enum sched_event_type {
-    SCHED_SUBMIT,  /* a run begins; nodes without a record are worked on as far as targets need them
-                    */
-    SCHED_RESTORE, /* before it: records that were found for its task ids */
-    SCHED_EXTEND,  /* room for run-time nodes; not used yet */
-    SCHED_CANCEL,  /* stop a run: nothing new is assigned; with `kill` what runs is ended, else it
+    SCHED_SUBMIT,    /* a run begins; what its targets need and has no record is worked on */
+    SCHED_RESTORE,   /* before it: records that were found for its task ids */
+    SCHED_EXTEND,    /* room for run-time nodes; not used yet */
+    SCHED_CANCEL,    /* stop a run: nothing new is assigned; with `kill` what runs is ended, else it
                       may finish */
-    SCHED_HELLO,   /* a worker joined, or came back, with what it still runs */
+    SCHED_HELLO,     /* a worker joined, or came back, with what it still runs */
     SCHED_HEARTBEAT, /* leases renewed */
     SCHED_GONE,      /* its connection ended or it said GOODBYE (`is_drain`) */
     SCHED_STARTED,
@@ -100,8 +99,7 @@ struct sched_event {
             bool kill;
         } cancel;
         struct {
-            uint32_t
-                worker; /* the router's number of this connection; dense, reused only after GONE */
+            uint32_t worker; /* the router's number; dense, used again only after GONE */
             uint8_t instance[INSTANCE_BYTES];
             uint32_t slots, cpu_hundredths, credit;
             uint64_t memory_bytes;
@@ -184,9 +182,8 @@ struct sched_action {
     uint32_t attempt, index;
     uint64_t frame;
     ms_t at;
-    bool is_replacement; /* PERSIST of a forced task: the old record goes in the same commit */
-    const struct id
-        *unknown; /* KILL of a task that no run has (`task` is UINT32_MAX): its id; else NULL */
+    bool is_replacement;      /* PERSIST of a forced task: the old record goes in the same commit */
+    const struct id *unknown; /* KILL of a task that no run has (`task` UINT32_MAX); else NULL */
     const struct artifact *inputs; /* RESOLVE, ASSIGN: resolved inputs; CHECK: what to look for */
     uint32_t input_count;
 };
@@ -222,8 +219,8 @@ enum task_state {
     TASK_CANCELLED,
     TASK_STATE_COUNT
 };
-const char *
-task_state_name(enum task_state state); /* "waiting", "upstream_failed", … (design: §11) */
+/* "waiting", "upstream_failed", … (design: §11) */
+const char *task_state_name(enum task_state state);
 
 struct sched_task_info {
     struct id id;

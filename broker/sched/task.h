@@ -1,5 +1,4 @@
-/* A task's way through its stages: what releases it, what it waits for, what follows when it ends.
- */
+/* A task's way through its stages: what releases it, what it waits for, what its end entails. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/sched/core.h"

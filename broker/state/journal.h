@@ -66,8 +66,7 @@ MUST_USE enum status journal_append(struct journal *journal, const struct state_
 /* fdatasync. Errors: E_CORRUPT. After a failure the kernel may have dropped what was not written,
  * so every later one fails as well: no use trying again. */
 MUST_USE enum status journal_flush(struct journal *journal, struct err *err);
-/* Writes down that all so far is flushed. Call it after journal_flush, on the thread that appends.
- */
+/* Writes down that all so far is flushed: after journal_flush, on the thread that appends. */
 MUST_USE enum status journal_mark_flushed(struct journal *journal, struct err *err);
 bool journal_is_flushed(const struct journal *journal);
 

@@ -22,8 +22,8 @@ MUST_USE enum status router_open(const struct router_options *options, struct ro
 void router_close(struct router *router);
 /* The endpoint it is really bound to (a port that was `*` filled in). */
 const char *router_endpoint(const struct router *router);
-int router_fd(
-    const struct router *router); /* edge-triggered: ask router_is_ready before sleeping */
+/* Edge-triggered: ask router_is_ready before sleeping. */
+int router_fd(const struct router *router);
 bool router_is_ready(const struct router *router);
 
 /* A RESULTS frame that is held until its results are committed. `handle` is what DONE events and

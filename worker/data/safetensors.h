@@ -2,8 +2,8 @@
  * weights.
  *
  *   u64 little endian header bytes | JSON header, spaces up to a multiple of 8 | tensor bytes
- *   header = {"__metadata__":{text: text,
- * …},"NAME":{"dtype":…,"shape":[…],"data_offsets":[from,to]},…}
+ *   header = {"__metadata__":{text: text, …},
+ *             "NAME":{"dtype":…,"shape":[…],"data_offsets":[from,to]}, …}
  *
  * Written canonically, so that equal content is equal bytes: metadata first, its keys sorted,
  * tensors sorted by name and laid out in that order without gaps. Read as hostile: header size,
