@@ -118,8 +118,9 @@ static uint32_t new_task(struct submission *submission, uint32_t node, uint16_t 
             task->stage = STAGE_SUCCEEDED;
             task->flags |= FLAG_HIT;
             task->finished_at = task_stamp(sched->now);
-            task_set_outputs(sched, task, sched->known_outputs.items + known->first_output,
-                             known->output_count);
+            if (known->output_count)
+                task_set_outputs(sched, task, sched->known_outputs.items + known->first_output,
+                                 known->output_count);
         }
     }
     id_map_put(&sched->ids, &task->id, index);
