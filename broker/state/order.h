@@ -1,7 +1,8 @@
 /* Sorting what is known by a number: a radix sort, linear in the count. Look-ups and the index walk
  * hundreds of thousands of keys in order, where comparing them would cost more than finding them.
  *
- * Source: Knuth, The Art of Computer Programming, vol. 3, §5.2.5 (least significant digit first). */
+ * Source: Knuth, The Art of Computer Programming, vol. 3, §5.2.5 (least significant digit first).
+ */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stddef.h>
