@@ -59,11 +59,12 @@ enum task_flag {
     FLAG_FORCED = 1, /* not to be looked up; its new record replaces the old one */
     FLAG_HIT = 2,
     FLAG_CUTOFF = 4,
-    FLAG_SHARED = 8,  /* of several runs or nodes: see shares */
-    FLAG_NOTED = 16,  /* see notes */
-    FLAG_LEAF = 32,   /* a target: its outputs are checked before a run is over */
-    FLAG_WANTED = 64, /* while a run is submitted: needed by it */
-    FLAG_LISTED = 128 /* while dependants are listed */
+    FLAG_SHARED = 8,   /* of several runs or nodes: see shares */
+    FLAG_NOTED = 16,   /* see notes */
+    FLAG_LEAF = 32,    /* a target: its outputs are checked before a run is over */
+    FLAG_WANTED = 64,  /* while a run is submitted: needed by it */
+    FLAG_LISTED = 128, /* while dependants are listed */
+    FLAG_STALE = 256   /* a forced task is above it: its own record may be of other inputs */
 };
 
 struct task {
@@ -93,7 +94,7 @@ struct task {
     };
     uint16_t attempt;
     uint8_t stage, output_count;
-    uint8_t flags;
+    uint16_t flags;
 };
 _Static_assert(sizeof(struct task) == 88, "the budget of design §12 counts on it");
 

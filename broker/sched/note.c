@@ -95,5 +95,5 @@ void note_drop(struct sched *sched, uint32_t index)
     *note = (struct note){.task = NONE, .past = NONE};
     VECTOR_PUSH(sched->free_notes, (uint32_t)(note - sched->notes.items));
     side_remove(&sched->note_of, index);
-    task->flags &= (uint8_t)~FLAG_NOTED;
+    task->flags &= (uint16_t)~FLAG_NOTED;
 }

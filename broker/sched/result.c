@@ -65,7 +65,7 @@ static void begin_commit(struct sched *sched, uint32_t index, struct commit comm
     action->attempt = commit.attempt;
     action->frame = commit.frame;
     action->index = commit.index;
-    action->is_replacement = (task->flags & FLAG_FORCED) != 0;
+    action->is_replacement = (task->flags & (FLAG_FORCED | FLAG_STALE)) != 0;
 }
 
 /* Was this attempt given to this worker, with the task still open? Ends whatever else is under way.

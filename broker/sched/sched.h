@@ -87,7 +87,8 @@ struct sched_event {
             const struct task_policy *policies;
             uint32_t policy_count;
             const uint8_t *is_target; /* per node; NULL: the tasks nobody depends on */
-            const uint8_t *is_forced; /* per node: run even if a record exists; NULL: none */
+            const uint8_t *is_forced; /* per node: run even if a record exists; NULL: none. What
+                                        is below it is looked up by its action */
         } submit;
         struct { /* batched: one event may carry many */
             const struct id *tasks;

@@ -101,7 +101,7 @@ bool share_leave(struct sched *sched, uint32_t index, uint32_t run)
     VECTOR_PUSH(sched->free_shares, at);
     uint32_t first = before == NONE ? next : side_get(&sched->share_of, index);
     if (first == NONE) {
-        task->flags &= (uint8_t)~FLAG_SHARED;
+        task->flags &= (uint16_t)~FLAG_SHARED;
         return false;
     }
     if (rule_of(sched, task)->run == run)

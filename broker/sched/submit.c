@@ -83,6 +83,21 @@ static bool is_forced(const struct submission *submission, uint32_t node)
     return forced && forced[node];
 }
 
+/* What is to run again may make other bytes: what was made of them is looked up by its action. */
+static bool is_stale(const struct submission *submission, uint32_t node)
+{
+    if (!submission->event->submit.is_forced)
+        return false;
+    const struct task_node *from = &submission->event->submit.nodes[node];
+    const struct task_edge *edges = submission->event->submit.edges + from->first_edge;
+    for (uint32_t i = 0; i < from->edge_count; i++) {
+        uint32_t producer = submission->run->node_tasks[edges[i].task];
+        if (task_at(submission->sched, producer)->flags & (FLAG_FORCED | FLAG_STALE))
+            return true;
+    }
+    return false;
+}
+
 static uint32_t take_index(struct sched *sched)
 {
     if (sched->free_tasks.count > 0)
@@ -112,6 +127,8 @@ static uint32_t new_task(struct submission *submission, uint32_t node, uint16_t 
                           .flags = FLAG_LISTED};
     if (is_forced(submission, node)) {
         task->flags |= FLAG_FORCED | FLAG_WANTED;
+    } else if (is_stale(submission, node)) {
+        task->flags |= FLAG_STALE;
     } else {
         const struct known *known = find_record(sched, &submission->lookup, &from->id);
         if (known) {
@@ -147,7 +164,7 @@ static uint32_t share_task(struct submission *submission, uint32_t node, uint32_
     if (is_new && is_forced(submission, node)) {
         /* listed before, by a node that is not forced: one force is enough */
         task->stage = STAGE_WAITING;
-        task->flags = (uint8_t)((task->flags & ~FLAG_HIT) | FLAG_FORCED);
+        task->flags = (uint16_t)((task->flags & ~FLAG_HIT) | FLAG_FORCED);
         task->outputs = task->output_count = 0;
         task->finished_at = 0;
     }
@@ -264,7 +281,7 @@ static void begin_tasks(struct submission *submission)
         uint32_t index = run_task(submission->run, i);
         struct task *task = task_at(sched, index);
         bool is_new = task->flags & FLAG_LISTED, is_wanted = task->flags & FLAG_WANTED;
-        task->flags &= (uint8_t) ~(FLAG_LISTED | FLAG_WANTED);
+        task->flags &= (uint16_t) ~(FLAG_LISTED | FLAG_WANTED);
         if (is_new)
             begin_task(submission, index, is_wanted);
         else if (task->stage == STAGE_WAITING || (is_wanted && task->stage == STAGE_UNNEEDED))

@@ -231,8 +231,8 @@ void task_settle(struct sched *sched, uint32_t index)
 void task_succeed(struct sched *sched, uint32_t index, enum task_flag flag)
 {
     struct task *task = task_at(sched, index);
-    task->flags = (uint8_t)(task->flags & ~(FLAG_HIT | FLAG_CUTOFF));
-    task->flags |= (uint8_t)flag;
+    task->flags = (uint16_t)(task->flags & ~(FLAG_HIT | FLAG_CUTOFF));
+    task->flags |= (uint16_t)flag;
     task_set_stage(sched, index, STAGE_SUCCEEDED);
     run_count_success(sched, index, true);
     uint32_t cursor = task->dependants;
@@ -269,7 +269,7 @@ void task_take_back(struct sched *sched, uint32_t index)
     ASSERT(task->stage == STAGE_SUCCEEDED);
     run_count_success(sched, index, false);
     share_rehome(sched, index);
-    task->flags = (uint8_t)((task->flags & ~(FLAG_HIT | FLAG_CUTOFF)) | FLAG_FORCED);
+    task->flags = (uint16_t)((task->flags & ~(FLAG_HIT | FLAG_CUTOFF)) | FLAG_FORCED);
     task->rank = RANK_URGENT;
     task->output_count = 0;
     task->started_at = task->finished_at = 0;

@@ -77,8 +77,10 @@ void apply_batch(struct layer *layer, const struct state_batch *batch, uint64_t 
     put_records(layer, batch, area);
     for (uint32_t i = 0; i < batch->alias_count; i++) {
         struct place place;
-        if (source->find(source->context, SPACE_ACTION, &batch->aliases[i].action, &place))
-            layer_put(layer, SPACE_TASK, &batch->aliases[i].task, place);
+        if (!source->find(source->context, SPACE_ACTION, &batch->aliases[i].action, &place))
+            continue;
+        layer_remove(layer, SPACE_TASK, &batch->aliases[i].task);
+        layer_put(layer, SPACE_TASK, &batch->aliases[i].task, place);
     }
     put_runs(layer, batch, area);
 }

@@ -42,6 +42,7 @@ struct state_record {
     uint32_t frame;         /* index into frames */
     uint32_t offset, bytes; /* of the record within the frame */
 };
+/* The task's record is that of the action from now on, whatever it was. */
 struct state_alias {
     struct id task, action;
 };

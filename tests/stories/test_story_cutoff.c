@@ -42,6 +42,41 @@ static void test_cutoff(void **state)
                "> ran before on the same bytes, though what made them ran again\n");
 }
 
+static void test_below_a_forced_task(void **state)
+{
+    (void)state;
+    story_play(
+        "# What is known below a forced task was made of other bytes, perhaps: it is looked\n"
+        "# up by those that come out.\n"
+        "given prepare is known\n"
+        "given train is known\n"
+        "given report is known\n"
+        "given prepare is forced\n"
+        "submit run 1: prepare -> train -> report\n"
+        "w1 joins: slots=1\n"
+        "> assign prepare#1 to w1\n"
+        "w1 finishes prepare#1\n"
+        "> replace prepare\n"
+        "the commit is durable\n"
+        "> ack prepare to w1\n"
+        "> resolve train\n"
+        "look-up of train: new\n"
+        "> assign train#1 to w1\n"
+        "w1 finishes train#1\n"
+        "> replace train\n"
+        "the commit is durable\n"
+        "> ack train to w1\n"
+        "> resolve report\n"
+        "look-up of report: found\n"
+        "> alias report\n"
+        "the commit is durable\n"
+        "> check 1 outputs of run 1\n"
+        "check of run 1: all there\n"
+        "> run 1 over\n"
+        "count run 1\n"
+        "> 2 executed, 1 hit\n");
+}
+
 static void test_no_lookup_without_inputs(void **state)
 {
     (void)state;
@@ -104,6 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cutoff),
+        cmocka_unit_test(test_below_a_forced_task),
         cmocka_unit_test(test_no_lookup_without_inputs),
         cmocka_unit_test(test_partly),
         cmocka_unit_test(test_durable_first),

@@ -9,7 +9,7 @@ name: chain
 steps:
   time: {kind: exec, outputs: {o: o.txt}, params: {command: "date +%s.%N > o.txt"}}
   copy: {kind: exec, inputs: {i: time.o}, outputs: {o: o.txt}, params: {command: "cat ${inputs.i} > o.txt"}}
-  last: {kind: exec, inputs: {i: copy.o}, outputs: {o: o.txt}, params: {command: "cat ${inputs.i} > o.txt"}}
+  last: {kind: exec, inputs: {i: copy.o}, outputs: {o: o.txt}, params: {command: "cat ${inputs.i} > o.txt; true"}}
 """
 
 
@@ -42,6 +42,16 @@ def test_force_replaces_what_is_known(place):
 def test_force_of_a_step_runs_that_step_and_what_its_bytes_change(iris):
     iris.run(PIPELINE)
     assert executed(iris.run(PIPELINE, "--force=train")) == {"train"}  # the same bytes again
+
+
+def test_what_is_below_a_forced_step_follows_its_bytes(place):
+    place.write("p.yaml", CHAIN)
+    place.run()
+    before = text_of(place, "last.o")
+    assert executed(place.run("p.yaml", "--force=time")) == {"time", "copy", "last"}
+    after = text_of(place, "last.o")
+    assert before != after == text_of(place, "time.o")
+    assert place.run()["tasks"]["hit"] == 3
 
 
 def test_only_runs_a_step_and_what_it_needs(iris):

@@ -101,6 +101,22 @@ static void an_alias_points_at_the_actions_record(void **context)
     assert_string_equal(worker_of_task(f->state, 4), "");
 }
 
+/* What a task was made of may have changed, if what made that was forced to run again. */
+static void an_alias_replaces_what_there_was(void **context)
+{
+    struct fixture *f = *context;
+    commit_record(&f->commit, 1, 10, "ann", true);
+    commit_record(&f->commit, 2, 20, "bob", true);
+    commit_now(&f->commit, f->state);
+    commit_alias(&f->commit, 1, 20);
+    commit_alias(&f->commit, 2, 20); /* as it is */
+    commit_alias(&f->commit, 1, 99); /* nobody knows it */
+    commit_now(&f->commit, f->state);
+    assert_string_equal(worker_of_task(f->state, 1), "bob");
+    assert_string_equal(worker_of_task(f->state, 2), "bob");
+    assert_string_equal(worker_of_action(f->state, 10), "ann");
+}
+
 static void a_removal_takes_record_and_action(void **context)
 {
     struct fixture *f = *context;
@@ -296,6 +312,7 @@ int main(void)
         ON_BOTH(a_record_is_found_by_task_and_action),
         ON_BOTH(the_first_commit_wins),
         ON_BOTH(an_alias_points_at_the_actions_record),
+        ON_BOTH(an_alias_replaces_what_there_was),
         ON_BOTH(a_removal_takes_record_and_action),
         ON_BOTH(after_a_removal_the_next_record_counts),
         ON_BOTH(every_record_is_visited_once),
