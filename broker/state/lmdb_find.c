@@ -59,8 +59,7 @@ static enum status find_places(struct state_lmdb *state, enum space space,
 static void report_record(void *context, uint32_t index, const uint8_t *record, size_t bytes)
 {
     const struct look *look = context;
-    const struct index_query *query = &look->queries[look->order[index].index];
-    look->found(look->context, (uint32_t)(query->key - look->keys), record, bytes);
+    look->found(look->context, look->order[index].index, record, bytes);
 }
 
 static void make_queries(struct look *look, const struct id *keys, size_t count)
@@ -83,8 +82,11 @@ static enum status find_chunk(struct state_lmdb *state, enum space space, struct
         if (look->queries[i].is_found)
             look->order[wanted++] = (struct ordered){look->queries[i].place.offset, i};
     order_sort(look->order, look->scratch, wanted);
-    for (size_t i = 0; i < wanted; i++)
-        look->places[i] = look->queries[look->order[i].index].place;
+    for (size_t i = 0; i < wanted; i++) {
+        const struct index_query *query = &look->queries[look->order[i].index];
+        look->places[i] = query->place;
+        look->order[i].index = (uint32_t)(query->key - look->keys);
+    }
     return journal_read(state->journal, look->places, wanted, report_record, look, err);
 }
 

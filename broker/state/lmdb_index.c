@@ -23,6 +23,7 @@ struct lmdb_index {
     MDB_env *env;
     MDB_dbi tables[TABLE_COUNT];
     enum state_mode mode;
+    bool writes_map;
     pthread_mutex_t reading; /* held while this process reads, and while the map grows */
 };
 
@@ -109,9 +110,8 @@ static enum status open_tables(struct lmdb_index *index, struct err *err)
     return code ? fail(index, code, "cannot open the index", err) : OK;
 }
 
-/* The writer changes pages in its map, where they are the system's cache and not this program's
- * memory. A page without a place on the disk would end the program with SIGBUS once the disk is
- * full, so the whole map gets its place first. Returns an errno. */
+/* A page without a place on the disk would end the program with SIGBUS once the disk is full, so
+ * the whole map gets its place first. Returns an errno. */
 static int allocate_map(struct lmdb_index *index, size_t bytes)
 {
     int fd;
@@ -119,14 +119,29 @@ static int allocate_map(struct lmdb_index *index, size_t bytes)
     return code ? code : posix_fallocate(fd, 0, (off_t)bytes);
 }
 
-static enum status prepare_to_write(struct lmdb_index *index, struct err *err)
+static int open_env(struct lmdb_index *index, unsigned flags)
+{
+    int code = mdb_env_create(&index->env);
+    code = code ? code : mdb_env_set_maxdbs(index->env, TABLE_COUNT);
+    if (!fs_exists(index->path)) /* else as large as it is */
+        code = code ? code : mdb_env_set_mapsize(index->env, MAP_BYTES_MIN);
+    return code ? code
+                : mdb_env_open(index->env, index->path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0666);
+}
+
+/* The writer changes pages in its map, where they are the system's cache and not this program's
+ * memory. Where the disk has no room for a whole map, it writes page by page. */
+static int open_writer(struct lmdb_index *index)
 {
     MDB_envinfo info;
-    int dead;
-    mdb_reader_check(index->env, &dead); /* slots of readers that were killed */
-    int code = mdb_env_info(index->env, &info);
+    int code = open_env(index, MDB_NOSYNC | MDB_WRITEMAP);
+    code = code ? code : mdb_env_info(index->env, &info);
     code = code ? code : allocate_map(index, info.me_mapsize);
-    return code ? fail(index, code, "cannot make room for the index", err) : OK;
+    index->writes_map = !code;
+    if (code != ENOSPC)
+        return code;
+    mdb_env_close(TAKE(index->env));
+    return open_env(index, MDB_NOSYNC);
 }
 
 enum status lmdb_index_open(const char *path, enum state_mode mode, struct lmdb_index **out,
@@ -137,18 +152,13 @@ enum status lmdb_index_open(const char *path, enum state_mode mode, struct lmdb_
     pthread_mutex_init(&index->reading, NULL);
     index->path = mem_copy_text(path, strlen(path));
     index->mode = mode;
-    unsigned flags =
-        MDB_NOSUBDIR | MDB_NOTLS | (mode == STATE_WRITE ? MDB_NOSYNC | MDB_WRITEMAP : MDB_RDONLY);
-    int code = mdb_env_create(&index->env);
-    code = code ? code : mdb_env_set_maxdbs(index->env, TABLE_COUNT);
-    if (!fs_exists(path)) /* else as large as it is */
-        code = code ? code : mdb_env_set_mapsize(index->env, MAP_BYTES_MIN);
-    code = code ? code : mdb_env_open(index->env, path, flags, 0666);
+    int code = mode == STATE_WRITE ? open_writer(index) : open_env(index, MDB_RDONLY);
     if (code)
         return fail(index, code, "cannot open the index", err);
     TRY(check_length(index, err));
+    int dead;
     if (mode == STATE_WRITE)
-        TRY(prepare_to_write(index, err));
+        mdb_reader_check(index->env, &dead); /* slots of readers that were killed */
     TRY(open_tables(index, err));
     *out = TAKE(index);
     return OK;
@@ -248,7 +258,8 @@ static int grow(struct lmdb_index *index)
     pthread_mutex_lock(&index->reading);
     int code = mdb_env_info(index->env, &info);
     size_t bytes = info.me_mapsize < MAP_BYTES_MIN ? MAP_BYTES_MIN : info.me_mapsize * 2;
-    code = code ? code : allocate_map(index, bytes);
+    if (index->writes_map)
+        code = code ? code : allocate_map(index, bytes);
     code = code ? code : mdb_env_set_mapsize(index->env, bytes);
     pthread_mutex_unlock(&index->reading);
     return code;
