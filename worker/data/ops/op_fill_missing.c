@@ -73,7 +73,7 @@ static enum status mean_or_median(const struct table *table, struct column *colu
                                   struct value *out, struct err *err)
 {
     AUTO(mem_free) double *values = NULL;
-    size_t count;
+    size_t count = 0;
     TRY(present_numbers(table, column, &values, &count, err));
     struct sum sum = {0};
     for (size_t i = 0; i < count; i++)
