@@ -95,5 +95,13 @@ def iris(place):
     return place
 
 
+@pytest.fixture
+def demo(place):
+    from cli_pipelines import DEMO
+    place.write("raw.txt", "one\ntwo\n")
+    place.write("p.yaml", DEMO)
+    return place
+
+
 def pytest_report_header(config):
     return f"programs: {BIN}, python {sys.version.split()[0]}"
