@@ -1,4 +1,6 @@
 """Pipelines that the tests of the command line run, and what they ask of the answers."""
+import shutil
+
 from conftest import by_name
 
 IRIS = "configs/iris.yaml"
