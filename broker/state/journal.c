@@ -39,6 +39,7 @@ struct journal {
     uint64_t marked;             /* what the file says of `flushed` */
     bool has_dirt;               /* a failed write could not be cut off yet */
     atomic_bool has_lost;        /* an fdatasync failed */
+    atomic_bool is_new;          /* made here: the folders above it may be as new */
     struct buf meta, in;
     struct iovec *pieces;
     size_t piece_capacity;
@@ -132,6 +133,7 @@ static enum status make_header(struct journal *journal, struct err *err)
     memcpy(header + 24, journal->id, sizeof journal->id);
     if (ftruncate(journal->fd, 0) != 0)
         return fs_error(err, errno, journal->path, "cannot write");
+    journal->is_new = true;
     return fs_write_all(journal->fd, header, sizeof header, journal->path, err);
 }
 
@@ -396,6 +398,10 @@ enum status journal_append(struct journal *journal, const struct state_batch *ba
 enum status journal_flush(struct journal *journal, struct err *err)
 {
     uint64_t end = journal->end;
+    /* A file is only as durable as the names that lead to it. */
+    if (journal->is_new)
+        TRY(fs_flush_all(journal->path, err));
+    journal->is_new = false;
     if (!journal->has_lost && fdatasync(journal->fd) == 0) {
         journal->flushed = end;
         return OK;
