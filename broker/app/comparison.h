@@ -6,5 +6,4 @@
 
 /* Adds "comparisons": [{"step", "metric", "mode", "rows": [{"axes", "settings", "metrics",
  * "seconds", "winner"}]}] to the result; the list is empty where nothing was compared. */
-MUST_USE enum status comparison_add(struct app *app, struct arena *arena, struct value *result,
-                                    struct err *err);
+void comparison_add(struct app *app, struct arena *arena, struct value *result);

@@ -51,7 +51,6 @@ struct kind {
 
 /* NULL when there is none. */
 const struct kind *kind_find(const char *name, size_t name_bytes);
-const struct kind *const *kind_all(void);
 
 /* May a task of this kind and version run here? Errors: E_UNSUPPORTED no such kind; E_VERSION
  * naming both versions. */

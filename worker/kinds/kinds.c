@@ -17,11 +17,6 @@ const struct kind *kind_find(const char *name, size_t name_bytes)
     return NULL;
 }
 
-const struct kind *const *kind_all(void)
-{
-    return kinds;
-}
-
 const struct kind_input *kind_input_find(const struct kind_call *call, const char *name)
 {
     for (uint32_t i = 0; i < call->input_count; i++)

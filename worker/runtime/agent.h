@@ -177,7 +177,6 @@ void agent_actions_fini(struct agent_actions *actions);
 bool agent_next_held(const struct agent *agent, uint32_t *cursor, struct attempt *out);
 /* Has `slot` a job in flight, so that it may answer? */
 bool agent_is_awaiting(const struct agent *agent, uint32_t slot);
-bool agent_is_draining(const struct agent *agent);
 /* The highest epoch seen. */
 uint64_t agent_epoch(const struct agent *agent);
 /* Recounts every invariant; false and says in `err` which is broken. For tests. */

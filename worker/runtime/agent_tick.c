@@ -205,11 +205,6 @@ bool agent_is_awaiting(const struct agent *agent, uint32_t slot)
     return agent->slots[slot].count > 0;
 }
 
-bool agent_is_draining(const struct agent *agent)
-{
-    return agent->is_draining;
-}
-
 uint64_t agent_epoch(const struct agent *agent)
 {
     return agent->epoch;

@@ -87,11 +87,6 @@ int slot_fd(const struct slot *slot)
     return slot->fd;
 }
 
-pid_t slot_pid(const struct slot *slot)
-{
-    return slot->child.pid;
-}
-
 uint64_t slot_resident(const struct slot *slot)
 {
     return procs_resident(slot->child.pid);

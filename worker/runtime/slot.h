@@ -19,7 +19,6 @@ MUST_USE enum status slot_start(struct slot **out, struct err *err);
  * how it ended: 0 and a status, or the signal that killed it before we did. */
 void slot_stop(struct slot *slot, int *signal, int *exit_status);
 int slot_fd(const struct slot *slot);
-pid_t slot_pid(const struct slot *slot);
 /* Bytes resident of it and of everything below it. */
 uint64_t slot_resident(const struct slot *slot);
 
