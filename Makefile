@@ -67,8 +67,10 @@ $(LIBS):
 $(B)/gen/lib_versions.h: Makefile
 	@mkdir -p $(@D)
 	@printf '#include <xgboost/version_config.h>\n#include <sleef.h>\n' | $(CC) -E -dM -x c - | awk ' \
+	  BEGIN {want["XGBOOST_VER_MAJOR"]; want["SLEEF_VERSION_MAJOR"]} \
 	  $$2 ~ /^(XGBOOST_VER|SLEEF_VERSION)_(MAJOR|MINOR|PATCH|PATCHLEVEL)$$/ {v[$$2] = $$3} \
-	  END {printf "/* Made from the headers. liblbfgs has none for its version; 1.10 is its only release since 2010. */\n#pragma once\n"; \
+	  END {for (n in want) if (v[n] == "") {print n ": not in the library\x27s headers; run make setup-build" > "/dev/stderr"; exit 1} \
+	    printf "/* Made from the headers. liblbfgs has none for its version; 1.10 is its only release since 2010. */\n#pragma once\n"; \
 	    printf "#define LIB_XGBOOST \"xgboost-%s.%s.%s\"\n", v["XGBOOST_VER_MAJOR"], v["XGBOOST_VER_MINOR"], v["XGBOOST_VER_PATCH"]; \
 	    printf "#define LIB_SLEEF \"sleef-%s.%s.%s\"\n", v["SLEEF_VERSION_MAJOR"], v["SLEEF_VERSION_MINOR"], v["SLEEF_VERSION_PATCHLEVEL"]; \
 	    printf "#define LIB_LBFGS \"lbfgs-1.10\"\n"}' > $@

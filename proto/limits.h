@@ -58,6 +58,9 @@ enum {
     RETRY_LIMIT_MAX = 1000,
     /* Seconds of `timeout` and `backoff`: 30 days. */
     DURATION_SECONDS_MAX = 30 * 24 * 3600,
+    /* Named counts that a step takes or a worker offers, and the most of one of them. */
+    RESOURCES_MAX = 16,
+    RESOURCE_COUNT_MAX = 1000000,
     /* `resources.cpu` in cores, and `priority` to either side: hundredths of the one and sums of
        the other fit 32 bits. */
     CPU_MAX = 4096,

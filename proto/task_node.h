@@ -5,6 +5,12 @@
 #pragma once
 #include "proto/id.h"
 
+/* A named count of something that tasks take and workers offer: gpu: 2, license: 1. */
+struct resource {
+    const char *name;
+    uint32_t count;
+};
+
 /* What only places or retries work; not part of any id. Tasks that are treated alike share one. */
 struct task_policy {
     uint32_t retry_limit;    /* further attempts after the first */
@@ -17,6 +23,8 @@ struct task_policy {
     int32_t priority;
     uint32_t label_count;      /* pairs */
     const char *const *labels; /* key, value, key, value, … that a worker must have */
+    uint32_t resource_count;
+    const struct resource *resources; /* that it takes while it runs; names differ */
     /* "train.gradient_boosting@1+xgboost-1.7.4": what a worker must offer. */
     const char *kind_version;
 };

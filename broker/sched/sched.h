@@ -104,9 +104,11 @@ struct sched_event {
             uint8_t instance[INSTANCE_BYTES];
             uint32_t slots, cpu_hundredths, credit;
             uint64_t memory_bytes;
-            uint32_t kind_count, label_count;
-            const char *const *kinds;  /* "name@version" */
-            const char *const *labels; /* pairs */
+            const char *name; /* for people; NULL: none */
+            uint32_t kind_count, label_count, resource_count;
+            const char *const *kinds;         /* "name@version" */
+            const char *const *labels;        /* pairs */
+            const struct resource *resources; /* beside cpu and memory: gpu, … */
             const struct attempt *running;
             uint32_t running_count;
         } hello;
