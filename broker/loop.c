@@ -111,16 +111,7 @@ static void send_task(struct loop *loop, const struct sched_action *action,
 {
     if (action->input_count)
         action_key(loop, action, info);
-    struct mp_view inputs = loop_batch_inputs(&loop->batch, action->inputs, action->input_count);
-    struct task_msg message = {.attempt = {info->id, action->attempt},
-                               .spec = info->spec,
-                               .spec_bytes = info->spec_bytes,
-                               .inputs = inputs.bytes,
-                               .inputs_bytes = inputs.count,
-                               .input_count = action->input_count,
-                               .priority = info->policy->priority,
-                               .timeout_ms = info->policy->timeout_ms,
-                               .memory_bytes = info->policy->memory_bytes};
+    struct task_msg message = loop_batch_task(&loop->batch, action, info);
     router_assign(loop->options.router, action->worker, &message);
 }
 

@@ -137,16 +137,31 @@ void loop_batch_resolve(struct loop_batch *batch, uint32_t task, struct id actio
     buf_put(&batch->resolves, &resolve, sizeof resolve);
 }
 
-struct mp_view loop_batch_inputs(struct loop_batch *batch, const struct artifact *inputs,
-                                 uint32_t count)
+struct task_msg loop_batch_task(struct loop_batch *batch, const struct sched_action *action,
+                                const struct sched_task_info *info)
 {
-    size_t most = 8 + (size_t)count * ARTIFACT_BYTES_MAX;
+    const struct task_policy *policy = info->policy;
+    size_t most = 8 + (size_t)action->input_count * ARTIFACT_BYTES_MAX + RESOURCES_BYTES_MAX;
     buf_clear(&batch->scratch);
     struct mp_writer writer = mp_writer(buf_reserve(&batch->scratch, most), most);
-    mp_write_array(&writer, count);
-    for (uint32_t i = 0; i < count; i++)
-        mp_write_artifact(&writer, &inputs[i]);
-    return (struct mp_view){writer.out, writer.need};
+    mp_write_array(&writer, action->input_count);
+    for (uint32_t i = 0; i < action->input_count; i++)
+        mp_write_artifact(&writer, &action->inputs[i]);
+    size_t inputs_bytes = writer.need;
+    if (policy->resource_count)
+        mp_write_resources(&writer, policy->resources, policy->resource_count);
+    ASSERT(!mp_writer_is_full(&writer));
+    return (struct task_msg){.attempt = {info->id, action->attempt},
+                             .spec = info->spec,
+                             .spec_bytes = info->spec_bytes,
+                             .inputs = writer.out,
+                             .inputs_bytes = inputs_bytes,
+                             .input_count = action->input_count,
+                             .priority = policy->priority,
+                             .timeout_ms = policy->timeout_ms,
+                             .memory_bytes = policy->memory_bytes,
+                             .cpu_hundredths = policy->cpu_hundredths,
+                             .resources = {writer.out + inputs_bytes, writer.need - inputs_bytes}};
 }
 
 bool loop_batch_read_outputs(const uint8_t *record, size_t bytes,

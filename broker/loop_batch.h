@@ -3,6 +3,7 @@
  * broker/loop.c alone. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include "broker/sched/sched.h"
 #include "broker/state/state.h"
 #include "broker/work/router.h"
 #include "common/base/arena.h"
@@ -23,7 +24,7 @@ struct loop_batch {
     struct buf removals;  /* struct id each */
     struct buf runs;      /* struct state_run each */
     struct buf resolves;  /* struct resolve each */
-    struct buf scratch;   /* an action, or a task's inputs, being encoded */
+    struct buf scratch;   /* an action, or a task's inputs and resources, being encoded */
     uint64_t last_handle; /* of the frame last added */
 };
 
@@ -48,9 +49,9 @@ struct id loop_batch_action(struct loop_batch *batch, const uint8_t *spec, size_
                             const struct artifact *inputs, uint32_t input_count);
 /* To be looked up. */
 void loop_batch_resolve(struct loop_batch *batch, uint32_t task, struct id action);
-/* Encoded array of artifacts, valid until the next call that encodes. */
-struct mp_view loop_batch_inputs(struct loop_batch *batch, const struct artifact *inputs,
-                                 uint32_t count);
+/* How a worker is told of an ASSIGN, valid until the next call that encodes. */
+struct task_msg loop_batch_task(struct loop_batch *batch, const struct sched_action *action,
+                                const struct sched_task_info *info);
 /* The outputs of a record that was found; false: it can't be read. */
 bool loop_batch_read_outputs(const uint8_t *record, size_t bytes,
                              struct artifact outputs[OUTPUTS_MAX], uint32_t *count);

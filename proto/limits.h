@@ -64,6 +64,7 @@ enum {
     /* `resources.cpu` in cores, and `priority` to either side: hundredths of the one and sums of
        the other fit 32 bits. */
     CPU_MAX = 4096,
+    CPU_HUNDREDTHS_MAX = 100 * CPU_MAX,
     PRIORITY_MAX = 1000000,
     /* Files in one tree artifact, and bytes of one path in it. */
     TREE_ENTRIES_MAX = 1000000,

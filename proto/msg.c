@@ -5,13 +5,13 @@
 
 /* Items in each array, its type included. */
 enum {
-    HELLO_ITEMS = 12,
+    HELLO_ITEMS = 13,
     WELCOME_ITEMS = 4,
     REFUSED_ITEMS = 3,
     PROGRESS_ITEMS = 5,
     RESULTS_ITEMS = 4
 };
-enum { TASK_ITEMS = 7, DONE_ITEMS = 4, FAILED_ITEMS = 6, BATCH_ITEMS = 2 };
+enum { TASK_ITEMS = 9, DONE_ITEMS = 4, FAILED_ITEMS = 6, BATCH_ITEMS = 2 };
 
 enum msg_type msg_type(const uint8_t *frame, size_t bytes)
 {
@@ -95,6 +95,57 @@ static struct mp_view read_attempts(struct mp_reader *r)
     return (struct mp_view){begin, (size_t)(r->at - begin)};
 }
 
+uint32_t msg_resources_begin(struct mp_reader *r, const struct mp_view *resources)
+{
+    *r = mp_reader(resources->bytes, resources->count);
+    return resources->count ? mp_read_map(r) : 0;
+}
+
+void msg_next_resource(struct mp_reader *r, struct resource *out, uint32_t *name_bytes)
+{
+    out->name = read_text(r, NAME_BYTES_MAX, name_bytes);
+    uint64_t count = mp_read_uint(r);
+    out->count = (uint32_t)count;
+    if (!*name_bytes || count > RESOURCE_COUNT_MAX)
+        r->is_bad = true;
+}
+
+/* Names differ and hold no NUL: whoever makes words of them gets words that differ. */
+static struct mp_view read_resources(struct mp_reader *r)
+{
+    const uint8_t *begin = r->at;
+    struct resource seen[RESOURCES_MAX];
+    uint32_t bytes[RESOURCES_MAX], count = mp_read_map(r);
+    if (count > RESOURCES_MAX)
+        r->is_bad = true;
+    for (uint32_t i = 0; i < count && !r->is_bad; i++) {
+        msg_next_resource(r, &seen[i], &bytes[i]);
+        if (!r->is_bad && memchr(seen[i].name, 0, bytes[i]))
+            r->is_bad = true;
+        for (uint32_t k = 0; k < i && !r->is_bad; k++)
+            if (!mp_compare(seen[i].name, bytes[i], seen[k].name, bytes[k]))
+                r->is_bad = true;
+    }
+    return (struct mp_view){begin, (size_t)(r->at - begin)};
+}
+
+void mp_write_resources(struct mp_writer *w, const struct resource *resources, uint32_t count)
+{
+    mp_write_map(w, count);
+    for (uint32_t i = 0; i < count; i++) {
+        mp_write_text(w, resources[i].name);
+        mp_write_uint(w, resources[i].count);
+    }
+}
+
+static void write_resources(struct mp_writer *w, const struct mp_view *encoded)
+{
+    if (encoded->count)
+        mp_write_raw(w, encoded->bytes, encoded->count);
+    else
+        mp_write_map(w, 0);
+}
+
 enum status msg_decode_hello(const uint8_t *frame, size_t bytes, struct hello *out, struct err *err)
 {
     struct mp_reader r = mp_reader(frame, bytes);
@@ -119,8 +170,9 @@ enum status msg_decode_hello(const uint8_t *frame, size_t bytes, struct hello *o
     out->epoch = mp_read_uint(&r);
     out->kinds = read_texts(&r, false);
     out->labels = read_texts(&r, true);
+    out->resources = read_resources(&r);
     out->running = read_attempts(&r);
-    if (out->slots > SLOTS_MAX)
+    if (out->slots > SLOTS_MAX || out->cpu_hundredths > CPU_HUNDREDTHS_MAX)
         r.is_bad = true;
     return mp_reader_finish(&r, "HELLO", err);
 }
@@ -195,6 +247,7 @@ void msg_write_hello(struct mp_writer *w, const struct hello *hello)
     mp_write_uint(w, hello->epoch);
     mp_write_raw(w, hello->kinds.bytes, hello->kinds.count);
     mp_write_raw(w, hello->labels.bytes, hello->labels.count);
+    write_resources(w, &hello->resources);
     mp_write_raw(w, hello->running.bytes, hello->running.count);
 }
 
@@ -294,7 +347,10 @@ void msg_next_task(struct mp_reader *r, struct task_msg *out)
     out->priority = (int32_t)priority;
     out->timeout_ms = read_u32(r);
     out->memory_bytes = mp_read_uint(r);
-    if (priority != out->priority || out->spec_bytes > SPEC_BYTES_MAX)
+    out->cpu_hundredths = read_u32(r);
+    out->resources = read_resources(r);
+    if (priority != out->priority || out->spec_bytes > SPEC_BYTES_MAX ||
+        out->cpu_hundredths > CPU_HUNDREDTHS_MAX)
         r->is_bad = true;
 }
 
@@ -311,6 +367,8 @@ void msg_write_task(struct mp_writer *w, const struct task_msg *task)
     mp_write_int(w, task->priority);
     mp_write_uint(w, task->timeout_ms);
     mp_write_uint(w, task->memory_bytes);
+    mp_write_uint(w, task->cpu_hundredths);
+    write_resources(w, &task->resources);
 }
 
 static void read_failure(struct mp_reader *r, struct result_msg *out)

@@ -12,9 +12,12 @@
 #include "proto/id.h"
 #include "proto/limits.h"
 #include "proto/record.h"
+#include "proto/task_node.h"
 #include "proto/task_spec.h"
 
 enum { PROTOCOL_VERSION = 1, SIGNATURE_BYTES = 64, PUBLIC_KEY_BYTES = 32, INSTANCE_BYTES = 16 };
+/* An encoded map of named counts, at most. */
+enum { RESOURCES_BYTES_MAX = 3 + RESOURCES_MAX * (2 + NAME_BYTES_MAX + 5) };
 
 enum msg_type {
     MSG_HELLO = 0,
@@ -48,10 +51,11 @@ struct hello {
     uint32_t slots;
     uint32_t cpu_hundredths; /* offered */
     uint64_t memory_bytes;
-    uint64_t epoch;         /* the highest broker epoch it has seen */
-    struct mp_view kinds;   /* array of "name@version" or "name.variant@version" */
-    struct mp_view labels;  /* map string → string */
-    struct mp_view running; /* array of attempts it still holds: [task, number] */
+    uint64_t epoch;           /* the highest broker epoch it has seen */
+    struct mp_view kinds;     /* array of "name@version" or "name.variant@version" */
+    struct mp_view labels;    /* map string → string */
+    struct mp_view resources; /* map name → count; of 0 bytes: none */
+    struct mp_view running;   /* array of attempts it still holds: [task, number] */
 };
 
 struct welcome {
@@ -77,6 +81,8 @@ struct task_msg {
     int32_t priority;
     uint32_t timeout_ms;   /* 0: none */
     uint64_t memory_bytes; /* limit; 0: none */
+    uint32_t cpu_hundredths;
+    struct mp_view resources; /* map name → count that it takes; of 0 bytes: none */
 };
 
 /* One entry of a RESULTS body. */
@@ -131,6 +137,10 @@ void msg_next_result(struct mp_reader *reader, struct result_msg *out);
 void msg_next_attempt(struct mp_reader *reader,
                       struct attempt *out); /* STARTED REVOKE KILL REVOKED GOODBYE HEARTBEAT */
 uint64_t msg_next_sequence(struct mp_reader *reader); /* ACK */
+/* The map of named counts in a HELLO or an entry of TASKS: how many; then each. Decoding has
+ * checked them; `name` is a view without a NUL at its end. */
+uint32_t msg_resources_begin(struct mp_reader *reader, const struct mp_view *resources);
+void msg_next_resource(struct mp_reader *reader, struct resource *out, uint32_t *name_bytes);
 void mp_read_artifact(struct mp_reader *reader, struct artifact *out);
 
 void msg_write_hello(struct mp_writer *writer, const struct hello *hello);
@@ -143,3 +153,4 @@ void msg_write_attempt(struct mp_writer *writer, const struct attempt *attempt);
 void msg_write_results(struct mp_writer *writer, const struct results_msg *results);
 void msg_write_progress(struct mp_writer *writer, const struct progress_msg *progress);
 void mp_write_artifact(struct mp_writer *writer, const struct artifact *artifact);
+void mp_write_resources(struct mp_writer *writer, const struct resource *resources, uint32_t count);

@@ -74,6 +74,21 @@ static const char *const *read_words(struct router *router, struct mp_view encod
     return out;
 }
 
+/* The counts with their names as words in the scratch arena. */
+static const struct resource *read_resources(struct router *router, struct mp_view encoded,
+                                             uint32_t *count)
+{
+    struct mp_reader reader;
+    uint32_t bytes;
+    *count = msg_resources_begin(&reader, &encoded);
+    struct resource *out = arena_alloc(&router->arena, (*count + 1) * sizeof *out);
+    for (uint32_t i = 0; i < *count; i++) {
+        msg_next_resource(&reader, &out[i], &bytes);
+        out[i].name = arena_text(&router->arena, out[i].name, bytes);
+    }
+    return out;
+}
+
 static const struct attempt *read_attempts(struct router *router, struct mp_view encoded,
                                            uint32_t *count)
 {
@@ -155,8 +170,10 @@ static void receive_hello(const struct sink *sink, const uint8_t *routing_id, si
     event.hello.cpu_hundredths = hello.cpu_hundredths;
     event.hello.credit = router->options.credit;
     event.hello.memory_bytes = hello.memory_bytes;
+    event.hello.name = session->name;
     event.hello.kinds = read_words(router, hello.kinds, false, &event.hello.kind_count);
     event.hello.labels = read_words(router, hello.labels, true, &event.hello.label_count);
+    event.hello.resources = read_resources(router, hello.resources, &event.hello.resource_count);
     event.hello.running = read_attempts(router, hello.running, &event.hello.running_count);
     welcome(router, worker);
     emit(sink, &event);

@@ -273,8 +273,8 @@ static void end_entry(struct router *router, uint32_t worker, enum batch_kind ki
 void router_assign(struct router *router, uint32_t worker, const struct task_msg *task)
 {
     enum { FIXED_BYTES = 96 };
-    struct mp_writer writer =
-        add_entry(router, worker, BATCH_TASKS, FIXED_BYTES + task->spec_bytes + task->inputs_bytes);
+    size_t most = FIXED_BYTES + task->spec_bytes + task->inputs_bytes + task->resources.count;
+    struct mp_writer writer = add_entry(router, worker, BATCH_TASKS, most);
     if (writer.out)
         msg_write_task(&writer, task);
     end_entry(router, worker, BATCH_TASKS, &writer);

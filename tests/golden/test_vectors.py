@@ -118,7 +118,8 @@ def result_of(r):
 
 def task_of(t):
     spec = canonical(t["spec"])
-    return [t["task"], t["attempt"], spec, t["inputs"], t["priority"], t["timeout_ms"], t["memory_bytes"]]
+    return [t["task"], t["attempt"], spec, t["inputs"], t["priority"], t["timeout_ms"], t["memory_bytes"],
+            t["cpu_hundredths"], ordered(t["resources"])]
 
 
 def fields_of(m):
@@ -126,7 +127,7 @@ def fields_of(m):
     match m["type"]:
         case "HELLO":
             names = "protocol name instance public_key slots cpu_hundredths memory_bytes epoch kinds"
-            return [m[name] for name in names.split()] + [ordered(m["labels"]), m["running"]]
+            return [m[name] for name in names.split()] + [ordered(m["labels"]), ordered(m["resources"]), m["running"]]
         case "WELCOME":
             return [m["epoch"], m["lease_ms"], m["credit"]]
         case "REFUSED":

@@ -128,10 +128,13 @@ static uint32_t add_task(struct world *world, uint32_t n, uint32_t input)
 
 static void submit(struct world *world, uint32_t retry_limit)
 {
+    static const struct resource gpu = {"gpu", 1};
     static struct task_policy policy;
     policy = (struct task_policy){.retry_limit = retry_limit,
                                   .cpu_hundredths = 100,
                                   .poison_kills = 3,
+                                  .resources = &gpu,
+                                  .resource_count = 1,
                                   .kind_version = "sleep@1"};
     struct sched_event event = {.type = SCHED_SUBMIT,
                                 .submit = {.nodes = world->nodes,
@@ -185,7 +188,7 @@ static void work_off(struct world *world)
         for (; n < 64 && at < count; n++, at++) {
             struct task_msg task;
             msg_next_task(&reader, &task);
-            assert_false(reader.is_bad);
+            assert_int_equal(task.resources.count, 6); /* of {gpu: 1} */
             results[n] = (struct result_msg){.attempt = task.attempt,
                                              .record = records[n],
                                              .record_bytes = make_record(world, &task, records[n])};

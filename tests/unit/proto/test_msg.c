@@ -31,6 +31,7 @@ static size_t write_hello(struct arena *arena, uint8_t *out)
                           .epoch = 3,
                           .kinds = view_of(arena, "['exec@1', 'sleep@1']"),
                           .labels = view_of(arena, "{'zone': 'a'}"),
+                          .resources = view_of(arena, "{'gpu': 2, 'license': 1000000}"),
                           .running = view_of(arena, "[[{'$id': 'a1'}, 2]]")};
     memset(hello.instance, 5, sizeof hello.instance);
     memset(hello.public_key, 6, sizeof hello.public_key);
@@ -38,6 +39,23 @@ static size_t write_hello(struct arena *arena, uint8_t *out)
     msg_write_hello(&w, &hello);
     assert_false(mp_writer_is_full(&w));
     return w.need;
+}
+
+/* gpu: 2, license: 1000000. */
+static void expect_resources(const struct mp_view *resources)
+{
+    static const struct resource expected[] = {{"gpu", 2}, {"license", RESOURCE_COUNT_MAX}};
+    struct mp_reader r;
+    struct resource resource;
+    uint32_t bytes;
+    assert_int_equal(msg_resources_begin(&r, resources), 2);
+    for (int i = 0; i < 2; i++) {
+        msg_next_resource(&r, &resource, &bytes);
+        assert_int_equal(bytes, strlen(expected[i].name));
+        assert_memory_equal(resource.name, expected[i].name, bytes);
+        assert_int_equal(resource.count, expected[i].count);
+    }
+    assert_int_equal(mp_reader_finish(&r, "resources", NULL), OK);
 }
 
 static void test_hello(void **state)
@@ -57,6 +75,7 @@ static void test_hello(void **state)
     assert_int_equal(back.cpu_hundredths, 350);
     assert_true(back.memory_bytes == (uint64_t)8 << 30);
     assert_int_equal(back.epoch, 3);
+    expect_resources(&back.resources);
     struct mp_reader running = mp_reader(back.running.bytes, back.running.count);
     struct attempt attempt;
     assert_int_equal(mp_read_array(&running), 1);
@@ -68,6 +87,85 @@ static void test_hello(void **state)
     msg_write_hello(&w, &back);
     assert_int_equal(w.need, count);
     assert_memory_equal(again, out, count);
+}
+
+/* Named counts in a HELLO and in an entry of TASKS. */
+static void take_resources(struct mp_view resources, enum status expected)
+{
+    static uint8_t out[4 * ROOM];
+    struct hello hello = {.protocol = PROTOCOL_VERSION,
+                          .kinds = {(const uint8_t *)"\x90", 1},
+                          .labels = {(const uint8_t *)"\x80", 1},
+                          .resources = resources,
+                          .running = {(const uint8_t *)"\x90", 1}};
+    struct mp_writer w = mp_writer(out, sizeof out);
+    msg_write_hello(&w, &hello);
+    assert_false(mp_writer_is_full(&w));
+    assert_int_equal(msg_decode_hello(out, w.need, &hello, NULL), expected);
+    struct task_msg task = {.spec = out, .resources = resources};
+    w = mp_writer(out, sizeof out);
+    msg_write_batch_head(&w, MSG_TASKS, 1);
+    msg_write_task(&w, &task);
+    assert_false(mp_writer_is_full(&w));
+    struct mp_reader r = mp_reader(out, w.need);
+    assert_int_equal(msg_batch_begin(&r, MSG_TASKS), 1);
+    msg_next_task(&r, &task);
+    assert_int_equal(mp_reader_finish(&r, "TASKS", NULL), expected);
+}
+
+static void test_resources_are_checked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json;
+        enum status expected;
+    } rows[] = {
+        {"{}", OK},
+        {"{'b': 0, 'a': 1000000}", OK},
+        {"{'gpu': 1000001}", E_PROTOCOL},
+        {"{'gpu': 4294967297}", E_PROTOCOL}, /* 1, to whoever cuts it to 32 bits */
+        {"{'gpu': -1}", E_PROTOCOL},
+        {"{'gpu': 1.0}", E_PROTOCOL},
+        {"{'gpu': '1'}", E_PROTOCOL},
+        {"{'': 1}", E_PROTOCOL},
+        {"['gpu']", E_PROTOCOL},
+        {"1", E_PROTOCOL},
+    };
+    AUTO(arena_fini) struct arena arena = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        take_resources(view_of(&arena, rows[i].json), rows[i].expected);
+    take_resources((struct mp_view){0}, OK); /* nothing said is nothing asked */
+}
+
+/* What no JSON can say: names there twice or with a NUL, too long ones, too many. */
+static void test_hostile_resources(void **state)
+{
+    (void)state;
+    uint8_t out[2 * RESOURCES_BYTES_MAX];
+    char names[RESOURCES_MAX + 1][NAME_BYTES_MAX + 2];
+    struct resource counts[RESOURCES_MAX + 1];
+    for (int i = 0; i <= RESOURCES_MAX; i++) {
+        memset(names[i], 'a' + i, NAME_BYTES_MAX + 1);
+        names[i][NAME_BYTES_MAX] = names[i][NAME_BYTES_MAX + 1] = 0;
+        counts[i] = (struct resource){names[i], RESOURCE_COUNT_MAX};
+    }
+    struct mp_writer w = mp_writer(out, sizeof out);
+    mp_write_resources(&w, counts, RESOURCES_MAX);
+    assert_true(w.need <= RESOURCES_BYTES_MAX);
+    take_resources((struct mp_view){out, w.need}, OK);
+    w = mp_writer(out, sizeof out);
+    mp_write_resources(&w, counts, RESOURCES_MAX + 1);
+    take_resources((struct mp_view){out, w.need}, E_PROTOCOL);
+    counts[2].name = names[0];
+    w = mp_writer(out, sizeof out);
+    mp_write_resources(&w, counts, 3);
+    take_resources((struct mp_view){out, w.need}, E_PROTOCOL);
+    names[1][NAME_BYTES_MAX] = 'b';
+    w = mp_writer(out, sizeof out);
+    mp_write_resources(&w, counts, 2);
+    take_resources((struct mp_view){out, w.need}, E_PROTOCOL);
+    static const uint8_t nul[] = {0x81, 0xa3, 'g', 0, 'u', 1};
+    take_resources((struct mp_view){nul, sizeof nul}, E_PROTOCOL);
 }
 
 /* Whatever else another version's HELLO holds, it is refused by its number. */
@@ -119,7 +217,9 @@ static size_t write_tasks(struct arena *arena, uint8_t *out)
                              .input_count = 2,
                              .priority = -7,
                              .timeout_ms = 60000,
-                             .memory_bytes = 1 << 20};
+                             .memory_bytes = 1 << 20,
+                             .cpu_hundredths = CPU_HUNDREDTHS_MAX,
+                             .resources = view_of(arena, "{'gpu': 2, 'license': 1000000}")};
     struct task_msg second = {
         .attempt = {id_of(0xa2), 3}, .spec = spec.bytes, .spec_bytes = spec.count};
     struct mp_writer w = mp_writer(out, ROOM);
@@ -146,6 +246,8 @@ static void test_tasks(void **state)
     assert_int_equal(task.priority, -7);
     assert_int_equal(task.timeout_ms, 60000);
     assert_int_equal(task.memory_bytes, 1 << 20);
+    assert_int_equal(task.cpu_hundredths, CPU_HUNDREDTHS_MAX);
+    expect_resources(&task.resources);
     assert_int_equal(task.input_count, 2);
     struct task_spec spec;
     assert_int_equal(task_spec_parse(task.spec, task.spec_bytes, &spec, NULL), OK);
@@ -365,6 +467,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hello),
+        cmocka_unit_test(test_resources_are_checked),
+        cmocka_unit_test(test_hostile_resources),
         cmocka_unit_test(test_another_version_is_named),
         cmocka_unit_test(test_welcome_and_refused),
         cmocka_unit_test(test_tasks),

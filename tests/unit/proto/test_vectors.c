@@ -165,6 +165,7 @@ static void write_hello(struct arena *arena, const struct value *m, struct mp_wr
                           .epoch = number(m, "epoch"),
                           .kinds = encoded(arena, field(m, "kinds")),
                           .labels = encoded(arena, field(m, "labels")),
+                          .resources = encoded(arena, field(m, "resources")),
                           .running = encoded(arena, field(m, "running"))};
     memcpy(hello.instance, field(m, "instance")->binary, INSTANCE_BYTES);
     memcpy(hello.public_key, field(m, "public_key")->binary, PUBLIC_KEY_BYTES);
@@ -208,7 +209,9 @@ static void write_tasks(struct arena *arena, const struct value *m, struct mp_wr
             .input_count = field(t, "inputs")->count,
             .priority = (int32_t)number(t, "priority"),
             .timeout_ms = (uint32_t)number(t, "timeout_ms"),
-            .memory_bytes = number(t, "memory_bytes")};
+            .memory_bytes = number(t, "memory_bytes"),
+            .cpu_hundredths = (uint32_t)number(t, "cpu_hundredths"),
+            .resources = encoded(arena, field(t, "resources"))};
         msg_write_task(w, &task);
     }
 }

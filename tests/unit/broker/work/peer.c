@@ -57,6 +57,7 @@ void peer_send(struct peer *peer, const void *bytes, size_t count)
 void peer_hello(struct peer *peer, uint32_t protocol, uint64_t epoch, const char *name,
                 const struct attempt *running, uint32_t running_count)
 {
+    static const uint8_t resources[] = {0x81, 0xa3, 'g', 'p', 'u', 2};
     uint8_t kinds[32], labels[32], attempts[512], frame[1024];
     struct mp_writer k = mp_writer(kinds, sizeof kinds), l = mp_writer(labels, sizeof labels);
     struct mp_writer a = mp_writer(attempts, sizeof attempts), w = mp_writer(frame, sizeof frame);
@@ -77,6 +78,7 @@ void peer_hello(struct peer *peer, uint32_t protocol, uint64_t epoch, const char
                           .epoch = epoch,
                           .kinds = {kinds, k.need},
                           .labels = {labels, l.need},
+                          .resources = {resources, sizeof resources},
                           .running = {attempts, a.need}};
     memcpy(hello.instance, peer->instance, INSTANCE_BYTES);
     memcpy(hello.public_key, signer_public(peer->signer), PUBLIC_KEY_BYTES);

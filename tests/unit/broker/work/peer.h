@@ -20,7 +20,7 @@ void peer_reconnect(struct peer *peer, const char *endpoint, const char *routing
 void peer_hang_up(struct peer *peer);
 void peer_close(struct peer *peer);
 void peer_send(struct peer *peer, const void *bytes, size_t count);
-/* HELLO with one kind, a label, and `running_count` attempts still held. */
+/* HELLO with one kind, a label, gpu: 2, and `running_count` attempts still held. */
 void peer_hello(struct peer *peer, uint32_t protocol, uint64_t epoch, const char *name,
                 const struct attempt *running, uint32_t running_count);
 /* Encodes and signs a frame; returns its bytes. `results` point at their records. */

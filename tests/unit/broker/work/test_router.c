@@ -59,6 +59,8 @@ static void note(void *context, struct sched_event *event, const struct router_r
     assert_true((event->type == SCHED_DONE) == (record != NULL));
     switch (event->type) {
     case SCHED_HELLO:
+        assert_int_equal(event->hello.resource_count, 1);
+        assert_string_equal(event->hello.resources[0].name, "gpu");
         buf_format(trace, "hello%u:%s:%s=%s:%u ", event->hello.worker, event->hello.kinds[0],
                    event->hello.labels[0], event->hello.labels[1], event->hello.running_count);
         break;
