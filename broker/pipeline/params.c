@@ -196,35 +196,41 @@ void params_check(struct pipeline *p, struct step *step)
 
 /* ---- outputs ---- */
 
-static void insert_name(const char **names, uint32_t *count, const char *name)
+bool params_insert_output(const char **names, uint32_t *count, const char *name)
 {
-    uint32_t at = (*count)++;
-    for (; at && strcmp(names[at - 1], name) > 0; at--)
-        names[at] = names[at - 1];
+    uint32_t at = *count;
+    while (at && strcmp(names[at - 1], name) > 0)
+        at--;
+    if (at && strcmp(names[at - 1], name) == 0)
+        return false;
+    memmove(&names[at + 1], &names[at], (*count - at) * sizeof *names);
     names[at] = name;
+    (*count)++;
+    return true;
 }
 
 /* exec: what `outputs` names, and what `stdout` does. */
 static void read_exec_outputs(struct pipeline *p, struct step *step, const struct value *params)
 {
     uint32_t declared = step->outputs_node ? step->outputs_node->count : 0;
+    if (declared > OUTPUTS_MAX) /* reported */
+        declared = OUTPUTS_MAX;
     const char **names = arena_alloc(&p->arena, ((size_t)declared + 1) * sizeof *names);
     for (uint32_t i = 0; i < declared; i++)
-        insert_name(names, &step->output_count, step->outputs_node->items[2 * i].text);
+        params_insert_output(names, &step->output_count, step->outputs_node->items[2 * i].text);
     const struct value *out = value_get(params, "stdout");
     if (out && out->type == VALUE_STRING && check_name(p, out, "an output", false)) {
-        if (step->outputs_node && value_get(step->outputs_node, out->text))
+        const char *name = arena_text(&p->arena, out->text, out->count);
+        if (!params_insert_output(names, &step->output_count, name))
             diagnostics_error(p->d, out, "stdout: the output \"%s\" is already a file of `outputs`",
-                              out->text);
-        else
-            insert_name(names, &step->output_count, arena_text(&p->arena, out->text, out->count));
+                              name);
     }
     step->outputs = names;
 }
 
 void params_read_outputs(struct pipeline *p, struct step *step)
 {
-    if (step->is_broken || !step->kind_at)
+    if (step->is_broken || !step->kind_at || step->outputs)
         return;
     AUTO(arena_fini) struct arena scratch = {0};
     uint32_t choice[AXES_MAX] = {0};

@@ -1,5 +1,4 @@
-/* Inputs and outputs that a kind fixes (proto/kind_ports.def). exec names its own, sleep has none.
- */
+/* Inputs and outputs that a kind fixes (proto/kind_ports.def). exec and sleep name their own. */
 // SPDX-License-Identifier: Apache-2.0
 #include <string.h>
 

@@ -138,20 +138,62 @@ static void read_code(struct pipeline *p, struct step *step)
     step->code_count = count;
 }
 
-static void read_outputs_key(struct pipeline *p, struct step *step)
+/* ---- outputs ---- */
+
+static bool check_output_count(struct pipeline *p, const struct step *step,
+                               const struct value *outputs)
 {
-    const struct value *outputs = get_map(p, step->node, "outputs");
-    if (!outputs)
-        return;
-    if (!step->is_exec) {
+    if (outputs->count <= OUTPUTS_MAX)
+        return true;
+    diagnostics_error(p->d, outputs, "step \"%s\": %u outputs; at most %d are possible", step->name,
+                      outputs->count, OUTPUTS_MAX);
+    return false;
+}
+
+/* sleep: `outputs: [done]`. What it makes is empty, so there is no path to name. */
+static void read_output_names(struct pipeline *p, struct step *step, const struct value *outputs)
+{
+    if (outputs->type != VALUE_ARRAY) {
         diagnostics_error(p->d, outputs,
-                          "the outputs of kind %s are fixed; only exec names its own", step->kind);
+                          "outputs: kind %s takes a list of names, as in [done], not a %s",
+                          step->kind, value_type_name((enum value_type)outputs->type));
         return;
     }
-    step->outputs_node = outputs;
-    if (outputs->count > OUTPUTS_MAX)
-        diagnostics_error(p->d, outputs, "step \"%s\": %u outputs; at most %d are possible",
-                          step->name, outputs->count, OUTPUTS_MAX);
+    if (!check_output_count(p, step, outputs))
+        return;
+    const char **names = arena_alloc(&p->arena, ((size_t)outputs->count + 1) * sizeof *names);
+    for (uint32_t i = 0; i < outputs->count; i++) {
+        const struct value *name = &outputs->items[i];
+        if (name->type != VALUE_STRING)
+            diagnostics_error(p->d, name, "outputs: expected a name, not a %s",
+                              value_type_name((enum value_type)name->type));
+        else if (!check_name(p, name, "an output", false))
+            continue;
+        else if (!params_insert_output(names, &step->output_count, name->text))
+            diagnostics_error(p->d, name, "outputs: \"%s\" is there twice", name->text);
+    }
+    step->outputs = names;
+}
+
+static void read_outputs_key(struct pipeline *p, struct step *step)
+{
+    const struct value *outputs = value_get(step->node, "outputs");
+    if (!outputs || outputs->type == VALUE_NIL)
+        return;
+    if (strcmp(step->kind, "sleep") == 0) {
+        read_output_names(p, step, outputs);
+        return;
+    }
+    if (!step->is_exec) {
+        diagnostics_error(p->d, outputs,
+                          "the outputs of kind %s are fixed; only exec and sleep name their own",
+                          step->kind);
+        return;
+    }
+    outputs = step->outputs_node = get_map(p, step->node, "outputs");
+    if (!outputs)
+        return;
+    (void)check_output_count(p, step, outputs);
     for (uint32_t i = 0; i < outputs->count; i++) {
         const struct value *key = &outputs->items[2 * i];
         check_name(p, key, "an output", false);

@@ -212,7 +212,9 @@ bool params_next(const struct step *step, uint32_t axes, uint32_t *choice);
 void params_scan(struct pipeline *p, struct step *step);
 /* Validates the first PARAMS_CHECKED_MAX combinations; graph_expand sees the rest. */
 void params_check(struct pipeline *p, struct step *step);
-/* The names of a step's outputs, from its first combination. */
+/* Puts a name where it belongs among the sorted ones; false: it is there already. */
+bool params_insert_output(const char **names, uint32_t *count, const char *name);
+/* The names of a step's outputs, from its first combination, unless it listed them. */
 void params_read_outputs(struct pipeline *p, struct step *step);
 
 /* ---- ports.c ---- */

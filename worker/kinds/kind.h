@@ -44,7 +44,9 @@ struct kind {
     /* Errors become the task's failure; their text is what a person reads. stdout and stderr are
      * the record's log. */
     enum status (*run)(const struct kind_call *call, struct err *err);
-    bool is_light; /* touches no files: runs without a work folder (sleep) */
+    /* Touches no files (sleep): runs without a work folder, its inputs are never fetched, and each
+     * of its outputs is the empty blob. With limits to be watched it has a folder all the same. */
+    bool is_light;
     /* JSON outputs that are small are inlined into the record: the parent decides by name.json
      * sniffing; see publish.h. */
 };

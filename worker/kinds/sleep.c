@@ -1,6 +1,8 @@
-/* Waits, and goes wrong on request: what tests and benchmarks use.
+/* Waits, and goes wrong on request: what tests and benchmarks use. Its inputs are there for the
+ * order alone; what it is asked to make is empty.
  * Thread: the slot's. */
 // SPDX-License-Identifier: Apache-2.0
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <string.h>
@@ -8,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "common/fs.h"
 #include "proto/schemas.h"
 #include "worker/kinds/kind.h"
 
@@ -42,6 +45,17 @@ static void fill_memory(void)
     }
 }
 
+/* Only a job with limits has a place for them; else the parent knows what they are. */
+static enum status make_outputs(const struct kind_call *call, struct err *err)
+{
+    char path[PATH_MAX];
+    for (uint32_t i = 0; call->output_dir && i < call->output_count; i++) {
+        TRY(kind_output_path(call, call->outputs[i], path, sizeof path, err));
+        TRY(fs_write(path, "", 0, err));
+    }
+    return OK;
+}
+
 static enum status run(const struct kind_call *call, struct err *err)
 {
     struct sleep_params params;
@@ -58,7 +72,7 @@ static enum status run(const struct kind_call *call, struct err *err)
     case FAULT_EXIT: _exit(FAULT_EXIT_STATUS);
     default: break;
     }
-    return OK;
+    return make_outputs(call, err);
 }
 
 const struct kind kind_sleep = {.name = "sleep", .run = run, .is_light = true};

@@ -28,6 +28,7 @@ struct works *works_new(const struct works_options *options)
     works->arrival_map = id_map_init(arrival_id_at, works);
     works->ended = buf_init(0);
     works->scratch = buf_init(0);
+    works->resolved = buf_init(0);
     return works;
 }
 
@@ -44,21 +45,35 @@ void works_free(struct works *works)
     id_map_fini(&works->arrival_map);
     buf_fini(&works->ended);
     buf_fini(&works->scratch);
+    buf_fini(&works->resolved);
     mem_free(works->items);
     mem_free(works);
 }
 
-/* Does its kind touch no files, and has it no limits to be watched? A malformed spec is found out
- * when it is fetched for. */
-static bool is_light(const struct task_msg *task)
+static uint32_t count_task_refs(const struct task_spec *spec)
+{
+    uint32_t count = 0;
+    struct task_input input;
+    struct task_ref ref;
+    for (size_t at = 0; task_spec_next_input(spec, &at, &input);)
+        for (size_t next = 0; task_input_next_ref(&input, &next, &ref);)
+            count += ref.is_task;
+    return count;
+}
+
+/* Does its kind touch no files, and has it no limits to be watched? A malformed spec, or inputs
+ * that are not those of the spec, are found out when it is fetched for. */
+static void look_at(struct work *work)
 {
     struct task_spec spec;
-    if (task->timeout_ms || task->memory_bytes || task->input_count ||
-        task_spec_parse(task->spec, task->spec_bytes, &spec, NULL) != OK || spec.output_count ||
-        spec.input_count)
-        return false;
+    const struct task_msg *task = &work->task;
+    if (task->timeout_ms || task->memory_bytes ||
+        task_spec_parse(task->spec, task->spec_bytes, &spec, NULL) != OK ||
+        count_task_refs(&spec) != task->input_count)
+        return;
     const struct kind *kind = kind_find(spec.kind, spec.kind_bytes);
-    return kind && kind->is_light;
+    work->is_light = kind && kind->is_light;
+    work->has_outputs = work->is_light && spec.output_count;
 }
 
 static uint32_t new_number(struct works *works)
@@ -97,7 +112,7 @@ enum status works_take(struct works *works, const uint8_t *frame, size_t bytes, 
         buf_put(jobs, &job, sizeof job);
         msg_next_task(&reader, &work->task);
         if (!reader.is_bad)
-            work->is_light = is_light(&work->task);
+            look_at(work);
     }
     if (status == OK)
         status = mp_reader_finish(&reader, "TASKS", err);
@@ -129,18 +144,53 @@ void works_release(struct works *works, uint32_t job)
     free_number(works, job);
 }
 
+/* The artifacts that TASKS brought for the task refs of a light job, which was checked when it was
+ * taken in. */
+static const struct artifact *resolve_light(struct works *works, const struct task_msg *task)
+{
+    struct artifact artifact;
+    struct mp_reader given = mp_reader(task->inputs, task->inputs_bytes);
+    buf_clear(&works->resolved);
+    for (uint32_t i = mp_read_array(&given); i > 0; i--) {
+        mp_read_artifact(&given, &artifact);
+        buf_put(&works->resolved, &artifact, sizeof artifact);
+    }
+    return (const struct artifact *)(const void *)works->resolved.bytes;
+}
+
 /* The action of the job's spec, in the scratch buffer; its size in `*bytes`. */
 static const uint8_t *action_of(struct works *works, const struct work *work, size_t *bytes)
 {
-    const struct work_heavy *heavy = work->heavy;
-    *bytes = work->task.spec_bytes;
-    if (!heavy || !heavy->resolved_count)
-        return work->task.spec;
-    size_t need = task_spec_action(&heavy->spec, heavy->resolved, heavy->resolved_count, NULL, 0);
+    const struct task_msg *task = &work->task;
+    struct task_spec spec;
+    *bytes = task->spec_bytes;
+    if (!task->input_count || task_spec_parse(task->spec, task->spec_bytes, &spec, NULL) != OK)
+        return task->spec;
+    const struct artifact *resolved =
+        work->heavy ? work->heavy->resolved : resolve_light(works, task);
+    size_t need = task_spec_action(&spec, resolved, task->input_count, NULL, 0);
     uint8_t *at = buf_reserve(&works->scratch, need);
-    *bytes = task_spec_action(&heavy->spec, heavy->resolved, heavy->resolved_count, at, need);
+    *bytes = task_spec_action(&spec, resolved, task->input_count, at, need);
     works->scratch.count += need;
     return at;
+}
+
+/* The outputs of a light job: each the empty blob, which is put there before the first record says
+ * so. A second attempt may be there because it got lost: then once more. */
+static enum status list_empty(struct works *works, const struct work *work,
+                              struct record_output out[OUTPUTS_MAX], uint32_t *count,
+                              struct err *err)
+{
+    struct task_spec spec;
+    TRY(task_spec_parse(work->task.spec, work->task.spec_bytes, &spec, err));
+    if (!works->has_empty || work->task.attempt.number > 1)
+        TRY(store_put(mover_store(works->options.mover), "", 0, &works->empty.id, err));
+    works->has_empty = true;
+    struct record_output *at = out;
+    for (size_t next = 0; task_spec_next_output(&spec, &next, &at->name, &at->name_bytes); at++)
+        at->artifact = works->empty;
+    *count = (uint32_t)(at - out);
+    return OK;
 }
 
 static enum status write_record(struct works *works, const struct work *work,
@@ -151,7 +201,10 @@ static enum status write_record(struct works *works, const struct work *work,
                             .took_us = work->took_us,
                             .worker = works->options.worker_name,
                             .worker_bytes = (uint32_t)strlen(works->options.worker_name)};
-    const struct record_output *outputs = NULL;
+    struct record_output empty[OUTPUTS_MAX + 1]; /* one more, which the iterator may touch */
+    const struct record_output *outputs = empty;
+    if (work->has_outputs)
+        TRY(list_empty(works, work, empty, &record.output_count, err));
     if (work->heavy) {
         const struct publication *published = &work->heavy->move.publication;
         record.has_log = published->has_log;

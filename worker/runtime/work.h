@@ -7,7 +7,8 @@
  *   WORK/<job>/outputs/  NAME → output NAME
  *   WORK/<job>/log       stdout and stderr
  *
- * Light jobs allocate nothing of their own.
+ * Light jobs allocate nothing of their own. What they are asked to make is the empty blob, which is
+ * in the store before the first result that names it.
  * Thread: the loop's. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -25,7 +26,7 @@ struct work_heavy;
 struct work {
     struct work_frame *frame; /* NULL: the number is free */
     struct task_msg task;
-    bool is_light;
+    bool is_light, has_outputs; /* the second: a light one's specification names some */
     uint32_t next_free;
     int64_t begun_us, took_us;
     struct work_heavy *heavy;

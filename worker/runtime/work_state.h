@@ -42,7 +42,10 @@ struct works {
     struct id_map arrival_map;
     struct buf ended; /* struct work_ended each */
     size_t ended_at;
-    struct buf scratch; /* encodings of the last result */
+    struct buf scratch;  /* encodings of the last result */
+    struct buf resolved; /* struct artifact each: of a light job's task refs */
+    bool has_empty;      /* the empty blob is in the store */
+    struct artifact empty;
 };
 
 /* Takes in what the mover has done. */

@@ -107,6 +107,42 @@ static void test_params_of_trailing_axes(void **state)
             }
 }
 
+/* sleep lists the names of what it makes, sorted however they are written; gathered like any. */
+static void test_outputs_of_sleep(void **state)
+{
+    (void)state;
+    expand(HEAD "  a: {kind: sleep, matrix: {i: [1, 2]}, outputs: [done, also], params: {index: "
+                "\"${matrix.i}\"}}\n"
+                "  b: {kind: sleep, inputs: {any: a.done, other: a.also}}\n"
+                "  c: {kind: sleep}\n  d: {kind: sleep, outputs: []}\n");
+    const struct graph_step *a = &graph->steps[0];
+    assert_int_equal(a->output_count, 2);
+    assert_string_equal(a->outputs[0], "also");
+    assert_string_equal(a->outputs[1], "done");
+    expect_edges("b", "a[i=1] a[i=2] a[i=1] a[i=2]");
+    struct id c = id_of("c"), d_id = id_of("d");
+    assert_memory_equal(&c, &d_id, ID_BYTES);
+    expect_parse_error(HEAD "  a: {kind: sleep, outputs: {done: a.txt}}\n",
+                       "p.yaml:3:29: outputs: kind sleep takes a list of names, as in [done], not "
+                       "a mapping");
+    expect_parse_error(HEAD "  a: {kind: sleep, outputs: [done, done]}\n",
+                       "p.yaml:3:36: outputs: \"done\" is there twice");
+    expect_parse_error(HEAD "  a: {kind: sleep, outputs: [a b]}\n", "p.yaml:3:30: \"a b\"");
+    expect_parse_error(HEAD "  a: {kind: sleep, outputs: [7]}\n",
+                       "p.yaml:3:30: outputs: expected a name, not a");
+    expect_parse_error(HEAD "  a: {kind: sleep, outputs: [done]}\n"
+                            "  b: {kind: sleep, inputs: {x: a.dne}}\n",
+                       "did you mean \"done\"?");
+    expect_parse_error(HEAD "  a: {kind: predict, outputs: [done]}\n",
+                       "only exec and sleep name their own");
+    AUTO(buf_fini) struct buf text = buf_init(0);
+    buf_put_text(&text, HEAD "  a: {kind: sleep, outputs: [");
+    for (int i = 0; i <= OUTPUTS_MAX; i++)
+        buf_format(&text, "o%d,", i);
+    buf_put_text(&text, "]}\n");
+    expect_parse_error(buf_text(&text), "65 outputs; at most 64 are possible");
+}
+
 /* A range's values are not kept: they align by computing. */
 static void test_ranges_align(void **state)
 {
@@ -214,6 +250,7 @@ int main(void)
         cmocka_unit_test_teardown(test_alignment_that_fails, teardown),
         cmocka_unit_test_teardown(test_params_of_trailing_axes, teardown),
         cmocka_unit_test_teardown(test_ranges, teardown),
+        cmocka_unit_test_teardown(test_outputs_of_sleep, teardown),
         cmocka_unit_test_teardown(test_ranges_align, teardown),
         cmocka_unit_test_teardown(test_many_tasks, teardown),
         cmocka_unit_test_teardown(test_errors_that_only_expansion_sees, teardown),
