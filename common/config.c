@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/limits.h"
 #include "proto/schema.h"
 
 enum { NAME_WIDTH = 24, LINE_WIDTH = 80, SUGGEST_MAX = 64, SUGGEST_BYTES = 64 };
@@ -220,6 +221,26 @@ enum status config_parse(const struct config_option *options, size_t option_coun
     return read_environment(&parse, true);
 }
 
+enum status config_parse_ms(const char *name, const char *text, uint32_t *out, struct err *err)
+{
+    static const struct {
+        const char *name;
+        double ms;
+    } units[] = {{"", 1000}, {"s", 1000}, {"ms", 1}, {"m", 60000}, {"h", 3600000}};
+    char *unit = NULL;
+    double amount = *text >= '0' && *text <= '9' ? strtod(text, &unit) : -1;
+    if (amount >= 0)
+        unit += strspn(unit, " ");
+    for (size_t i = 0; amount >= 0 && i < sizeof units / sizeof *units; i++)
+        if (strcmp(units[i].name, unit) == 0 &&
+            amount * units[i].ms <= 1000.0 * DURATION_SECONDS_MAX) {
+            *out = (uint32_t)(amount * units[i].ms);
+            return OK;
+        }
+    return err_set(err, E_INVALID, "--%s \"%s\": expected a duration such as 30s or 10m", name,
+                   text);
+}
+
 /* ---- help ---- */
 
 /* Columns, not bytes: continuation bytes of UTF-8 take no room. */
@@ -282,7 +303,7 @@ static void put_facts(const struct config_option *option, struct buf *out)
     const char *between = facts.count ? "; " : "";
     if (option->type == CONFIG_TEXT && *(const char **)option->out && **(const char **)option->out)
         buf_format(&facts, "%sdefault %s", between, *(const char **)option->out);
-    if (option->type == CONFIG_COUNT)
+    if (option->type == CONFIG_COUNT && *(int64_t *)option->out >= 0)
         buf_format(&facts, "%sdefault %lld", between, (long long)*(int64_t *)option->out);
     if (option->type == CONFIG_LIST)
         buf_format(&facts, "%smay be repeated", between);

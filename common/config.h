@@ -52,5 +52,10 @@ DEFINE_AUTO_VALUE(struct config_list, config_list_fini)
 MUST_USE enum status config_parse(const struct config_option *options, size_t option_count,
                                   int argc, char **argv, struct config_list *arguments,
                                   bool *wants_help, struct err *err);
-/* The options' part of a help text, in 80 columns. */
+/* "30", "30s", "10m", "500ms", up to DURATION_SECONDS_MAX: milliseconds. `name` is the setting's,
+ * for messages. Errors: E_INVALID. */
+MUST_USE enum status config_parse_ms(const char *name, const char *text, uint32_t *out,
+                                     struct err *err);
+/* The options' part of a help text, in 80 columns. A CONFIG_COUNT below 0 has no default to show.
+ */
 void config_help(const struct config_option *options, size_t option_count, struct buf *out);

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "common/base/buf.h"
-#include "proto/limits.h"
 
 int command_fail(const struct err *err)
 {
@@ -75,23 +74,4 @@ enum status command_parse_bytes(const char *name, const char *text, uint64_t *ou
         return err_set(err, E_INVALID, "--%s \"%s\": too large", name, text);
     *out = (uint64_t)amount;
     return OK;
-}
-
-enum status command_parse_ms(const char *name, const char *text, uint32_t *out, struct err *err)
-{
-    static const struct {
-        const char *name;
-        double ms;
-    } units[] = {{"", 1000}, {"s", 1000}, {"ms", 1}, {"m", 60000}, {"h", 3600000}};
-    const char *unit;
-    double amount;
-    if (number(text, &amount, &unit))
-        for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-            if (!strcmp(units[i].name, unit) &&
-                amount * units[i].ms <= 1000.0 * DURATION_SECONDS_MAX) {
-                *out = (uint32_t)(amount * units[i].ms);
-                return OK;
-            }
-    return err_set(err, E_INVALID, "--%s \"%s\": expected a duration such as 30s or 10m", name,
-                   text);
 }

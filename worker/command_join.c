@@ -55,7 +55,7 @@ int command_join(int argc, char **argv)
     else if (slots < 0 || slots > SLOTS_MAX)
         err_set(&err, E_INVALID, "--slots %lld: expected 0 to %d", (long long)slots, SLOTS_MAX);
     else if (command_parse_bytes("cache-size", cache_bytes, &join.cache_bytes, &err) == OK)
-        (void)!command_parse_ms("grace", grace, &join.grace_ms, &err);
+        (void)!config_parse_ms("grace", grace, &join.grace_ms, &err);
     if (err.code != OK)
         return command_fail(&err);
     join.slots = (uint32_t)slots;

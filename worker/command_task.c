@@ -206,7 +206,7 @@ int command_run_task(int argc, char **argv)
     if (status == OK)
         status = command_parse_bytes("cache-size", cache_size, &cache_bytes, &err);
     if (status == OK && *timeout)
-        status = command_parse_ms("timeout", timeout, &solo.timeout_ms, &err);
+        status = config_parse_ms("timeout", timeout, &solo.timeout_ms, &err);
     if (status == OK && *memory)
         status = command_parse_bytes("memory", memory, &solo.memory_bytes, &err);
     if (status == OK)

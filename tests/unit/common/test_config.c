@@ -227,6 +227,34 @@ static void help_fits_80_columns(void **state)
         assert_true(end - line <= 80);
 }
 
+static void help_shows_no_default_of_what_is_unset(void **state)
+{
+    (void)state;
+    AUTO(buf_fini) struct buf out = buf_init(0);
+    got.slots = -1;
+    config_help(options, OPTIONS, &out);
+    assert_non_null(strstr(buf_text(&out), "tasks at once (TEST_SLOTS)\n"));
+}
+
+static void durations(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint32_t ms;
+    } good[] = {{"30", 30000}, {"1.5s", 1500}, {"250ms", 250}, {"10 m", 600000}, {"2h", 7200000}};
+    static const char *const bad[] = {"", "s", "-1s", "10x", "1e9h", "nan"};
+    uint32_t ms = 0;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_int_equal(config_parse_ms("grace", good[i].text, &ms, &err), OK);
+        assert_int_equal(ms, good[i].ms);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(config_parse_ms("grace", bad[i], &ms, &err), E_INVALID);
+    assert_int_equal(config_parse_ms("grace", "soon", &ms, &err), E_INVALID);
+    assert_string_equal(err.text, "--grace \"soon\": expected a duration such as 30s or 10m");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -241,6 +269,8 @@ int main(void)
         TEST(names_of_any_length_are_refused_calmly),
         TEST(help_wins_and_changes_nothing),
         TEST(help_fits_80_columns),
+        TEST(help_shows_no_default_of_what_is_unset),
+        TEST(durations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
