@@ -23,11 +23,17 @@ struct app_options {
     const char *home;  /* folder of everything local; default ".penstock" */
     const char *store; /* NULL: HOME/store */
     const char *state; /* NULL: HOME/state */
-    uint32_t slots;    /* of the local worker; 0: one per core */
+    /* Where workers may join beside the local one: "ipc://PATH", "tcp://127.0.0.1:PORT" or :*.
+     * NULL: only the local worker is expected, behind a socket in HOME. */
+    const char *listen;
+    uint32_t slots; /* of the local worker, if `has_slots`; else one per core. 0: no local worker */
+    bool has_slots;
+    uint32_t lease_ms; /* 0: LEASE_MS_DEFAULT */
     int wake_fd;       /* readable when a signal came in: app_turn returns early; −1 none */
 };
 
-/* Opens nothing yet: each call opens what it needs (a question needs no writer's lock). */
+/* Opens nothing yet: each call opens what it needs (a question needs no writer's lock). Errors:
+ * E_INVALID `listen` is not an endpoint of this machine: links are not encrypted yet. */
 MUST_USE enum status app_open(const struct app_options *options, struct app **out, struct err *err);
 void app_close(struct app *app);
 
@@ -56,6 +62,10 @@ const char *app_diagnostics(struct app *app);
  * nothing has run then. */
 MUST_USE enum status app_submit(struct app *app, const struct app_request *request,
                                 struct err *err);
+/* Where workers may join the submitted run: "listening at ENDPOINT; to join: COMMAND", appended to
+ * `out`. False: nowhere yet. With `listen`, or without a local worker, the socket is open as soon
+ * as the run is submitted; else when something has to run. */
+bool app_joining(const struct app *app, struct buf *out);
 /* Works for about `max_ms`. Errors end the run's process, not its result: a rerun continues. */
 MUST_USE enum status app_turn(struct app *app, ms_t max_ms, struct err *err);
 bool app_is_over(const struct app *app);

@@ -78,6 +78,13 @@ enum {
     CLASSES_MAX = 10000,
     /* Defaults of the lease: a worker that is silent for this long has lost its tasks. */
     LEASE_MS_DEFAULT = 15000,
+    /* Below, a busy machine loses workers that are well (they tell of themselves three times in a
+       lease); above, a machine that lost its power holds its tasks for longer than a person waits.
+     */
+    LEASE_MS_MIN = 1000,
+    LEASE_MS_MAX = 600000,
+    /* The path of an ipc endpoint: sockaddr_un has 108 bytes, with the last one 0. */
+    IPC_PATH_BYTES_MAX = 107,
     /* Distinct workers or slots that one task may cost their life before it fails for good. */
     POISON_KILLS_DEFAULT = 3,
 };

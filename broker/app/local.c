@@ -17,7 +17,9 @@ enum { RESTORE_BATCH = 1024, GRACE_MS = 3000 };
 
 enum status app_open(const struct app_options *options, struct app **out, struct err *err)
 {
-    (void)err;
+    *out = NULL;
+    if (options->listen)
+        TRY(listen_check(options->listen, err));
     struct app *app = mem_alloc(sizeof *app);
     app->home = options->home ? options->home : ".penstock";
     app->home = arena_text(&app->arena, app->home, strlen(app->home));
@@ -28,7 +30,12 @@ enum status app_open(const struct app_options *options, struct app **out, struct
     app->source_cache = arena_format(&app->arena, "%s/sources", app->home);
     app->worker_cache = arena_format(&app->arena, "%s/cache", app->home);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    app->slots = options->slots ? options->slots : cores > 0 ? (uint32_t)cores : 1;
+    app->slots = options->has_slots ? options->slots : cores > 0 ? (uint32_t)cores : 1;
+    app->endpoint = options->listen
+                        ? arena_text(&app->arena, options->listen, strlen(options->listen))
+                        : arena_format(&app->arena, "ipc://%s/work.sock", app->home);
+    app->is_serving = options->listen || !app->slots;
+    app->lease_ms = options->lease_ms;
     app->wake_fd = options->wake_fd;
     app->diagnostics.text = buf_init(0);
     *out = app;
@@ -37,7 +44,7 @@ enum status app_open(const struct app_options *options, struct app **out, struct
 
 void app_close(struct app *app)
 {
-    if (app->router && app->worker)
+    if (app->router)
         router_dismiss(app->router);
     if (app->worker)
         worker_process_stop(app->worker, app->is_killed ? 0 : GRACE_MS);
@@ -228,12 +235,16 @@ enum status app_submit(struct app *app, const struct app_request *request, struc
     TRY(app_lint(app, request, err));
     diagnostics_fini(&app->diagnostics);
     TRY(local_open_writer(app, err));
+    if (app->is_serving)
+        TRY(listen_open(app, err));
     TRY(submission_open(request, SUBMISSION_EXPANDED, app->store, app->source_cache,
                         &app->diagnostics, &app->submission, err));
     TRY(mark_tasks(app, request, err));
     make_run_id(app->begun_us, app->run_id);
     struct loop_options options = {.state = app->state,
                                    .store = app->store,
+                                   .router = app->router,
+                                   .lease_ms = app->lease_ms,
                                    .hooks = {progress_published, run_over, app},
                                    .seed = (uint64_t)app->begun_us,
                                    .wake_fd = app->wake_fd};
@@ -245,13 +256,13 @@ enum status app_submit(struct app *app, const struct app_request *request, struc
 
 /* ---- working ---- */
 
-/* The first time something has to run: a socket, and a worker behind it. */
+/* The first time something has to run: a worker, and a socket if there is none yet. */
 static enum status start_worker(struct app *app, struct err *err)
 {
-    const char *endpoint = arena_format(&app->arena, "ipc://%s/work.sock", app->home);
-    struct router_options options = {.endpoint = endpoint, .epoch = 1};
-    TRY(router_open(&options, &app->router, err));
-    loop_set_router(app->loop, app->router);
+    if (!app->router) {
+        TRY(listen_open(app, err));
+        loop_set_router(app->loop, app->router);
+    }
     struct worker_process_options worker = {.endpoint = router_endpoint(app->router),
                                             .store = app->store_url,
                                             .cache = app->worker_cache,
@@ -284,11 +295,16 @@ static enum status finish(struct app *app, struct err *err)
     return run_document_put(app, value_get_text(&result, "state"), &result, err);
 }
 
-enum status app_turn(struct app *app, ms_t max_ms, struct err *err)
+static bool is_work_ready(const struct app *app)
 {
     struct sched_load load;
     sched_load(loop_sched(app->loop), &load);
-    if (!app->router && load.ready && !app->is_over)
+    return load.ready > 0;
+}
+
+enum status app_turn(struct app *app, ms_t max_ms, struct err *err)
+{
+    if (!app->worker && app->slots && !app->is_over && is_work_ready(app))
         TRY(start_worker(app, err));
     if (app->worker)
         TRY(check_worker(app, err));

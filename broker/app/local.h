@@ -21,7 +21,9 @@ struct step_counts {
 struct app {
     struct arena arena; /* paths */
     const char *home, *store_url, *state_url, *source_cache, *worker_cache;
-    uint32_t slots;
+    const char *endpoint; /* where the router listens, or will */
+    bool is_serving;      /* it does so from the start */
+    uint32_t slots, lease_ms;
     int wake_fd;
     struct diagnostics diagnostics;
 
@@ -56,6 +58,12 @@ struct app {
 MUST_USE enum status local_open_reader(struct app *app,
                                        struct err *err); /* state (if there is one) and store */
 MUST_USE enum status local_open_writer(struct app *app, struct err *err);
+
+/* listen.c */
+MUST_USE enum status listen_check(const char *endpoint, struct err *err);
+MUST_USE enum status listen_open(struct app *app, struct err *err);
+/* The command line of a worker that joins from another shell of this machine. */
+void listen_put_command(const struct app *app, struct buf *out);
 
 /* progress.c */
 void progress_begin(struct app *app);

@@ -8,6 +8,7 @@
 
 #include "broker/cli/command.h"
 #include "broker/cli/view.h"
+#include "proto/limits.h"
 
 enum { TURN_MS = 100 };
 
@@ -84,44 +85,75 @@ struct run_options {
     struct common_options common;
     struct request_options request;
     struct command_line line;
-    const char *force, *only, *json;
+    const char *force, *only, *json, *lease;
+    int64_t slots;
     bool is_quiet;
 };
+
+static void add_options(struct run_options *o)
+{
+    const struct config_option options[] = {
+        {"json", 0, CONFIG_OPTIONAL_TEXT, NULL, "full", &o->json,
+         "print the result as JSON; =full lists every task of a large run"},
+        {"force", 0, CONFIG_OPTIONAL_TEXT, NULL, "STEP", &o->force,
+         "run all tasks (or those of STEP) even if they are known"},
+        {"only", 0, CONFIG_TEXT, NULL, "STEP", &o->only,
+         "run STEP and what it needs, nothing behind it"},
+        {"slots", 'j', CONFIG_COUNT, "PENSTOCK_SLOTS", "N", &o->slots,
+         "tasks at once in the local worker (default: one per core); 0: no local worker"},
+        {"listen", 0, CONFIG_TEXT, "PENSTOCK_LISTEN", "ENDPOINT", &o->common.app.listen,
+         "where more workers may join: ipc://PATH or tcp://127.0.0.1:PORT (*: any port)"},
+        {"lease", 0, CONFIG_TEXT, "PENSTOCK_LEASE", "TIME", &o->lease,
+         "how long a worker may be silent until its tasks go to others (default 15s)"},
+        {"quiet", 'q', CONFIG_FLAG, NULL, NULL, &o->is_quiet, "show no progress"},
+    };
+    o->slots = -1;
+    command_line_request(&o->line, &o->request);
+    command_line_common(&o->line, &o->common);
+    o->line.option_count--; /* --json takes a value here */
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        command_line_add(&o->line, options[i]);
+}
+
+static enum status check_options(struct run_options *o, struct err *err)
+{
+    if (o->slots > SLOTS_MAX)
+        return err_set(err, E_INVALID, "--slots %lld is not in 0 … %d", (long long)o->slots,
+                       SLOTS_MAX);
+    if (o->json && *o->json && strcmp(o->json, "full") != 0)
+        return err_set(err, E_INVALID, "--json=%s: expected --json or --json=full", o->json);
+    if (!o->lease)
+        return OK;
+    TRY(config_parse_ms("lease", o->lease, &o->common.app.lease_ms, err));
+    if (o->common.app.lease_ms < LEASE_MS_MIN || o->common.app.lease_ms > LEASE_MS_MAX)
+        return err_set(err, E_INVALID, "--lease %s is not in %d s … %d min", o->lease,
+                       LEASE_MS_MIN / 1000, LEASE_MS_MAX / 60000);
+    return OK;
+}
 
 static bool parse(struct run_options *o, const struct command *command, int argc, char **argv,
                   struct app_request *request, int *exit_code)
 {
+    struct err err = {0};
     struct command_line *line = &o->line;
-    command_line_request(line, &o->request);
-    command_line_common(line, &o->common);
-    line->option_count--; /* --json takes a value here */
-    command_line_add(line, (struct config_option){
-                               "json", 0, CONFIG_OPTIONAL_TEXT, NULL, "full", &o->json,
-                               "print the result as JSON; =full lists every task of a large run"});
-    command_line_add(
-        line, (struct config_option){"force", 0, CONFIG_OPTIONAL_TEXT, NULL, "STEP", &o->force,
-                                     "run all tasks (or those of STEP) even if they are known"});
-    command_line_add(line, (struct config_option){"only", 0, CONFIG_TEXT, NULL, "STEP", &o->only,
-                                                  "run STEP and what it needs, nothing behind it"});
-    command_line_add(line, (struct config_option){
-                               "slots", 'j', CONFIG_COUNT, "PENSTOCK_SLOTS", "N", &o->common.slots,
-                               "tasks at once in the local worker (default: one per core)"});
-    command_line_add(line, (struct config_option){"quiet", 'q', CONFIG_FLAG, NULL, NULL,
-                                                  &o->is_quiet, "show no progress"});
+    add_options(o);
     if (!command_line_parse(line, command, argc, argv, 1, exit_code))
         return false;
     *exit_code = EXIT_USAGE;
-    if (o->common.slots < 0 || o->common.slots > 1024) {
-        fprintf(stderr, "broker run: --slots %lld is not in 1 … 1024\n",
-                (long long)o->common.slots);
-        return false;
-    }
-    if (o->json && *o->json && strcmp(o->json, "full") != 0) {
-        fprintf(stderr, "broker run: --json=%s: expected --json or --json=full\n", o->json);
+    if (check_options(o, &err) != OK) {
+        fprintf(stderr, "broker run: %s\n", err.text);
         return false;
     }
     const char *file = line->arguments.count ? line->arguments.items[0] : NULL;
     return command_request(command, &o->request, file, request);
+}
+
+/* Said also when quiet: nobody else knows which port it is. */
+static void tell_joining(const struct app *app)
+{
+    AUTO(buf_fini) struct buf text = buf_init(0);
+    if (app_joining(app, &text))
+        fprintf(stderr, "%s\n", buf_text(&text));
 }
 
 static int run_request(struct run_options *o, const struct app_request *request)
@@ -135,6 +167,7 @@ static int run_request(struct run_options *o, const struct app_request *request)
     if (status != OK)
         return command_fail(app, status, &err);
     fputs(app_diagnostics(app), stderr); /* warnings */
+    tell_joining(app);
     return watch(app, &view, o->json && strcmp(o->json, "full") == 0, o->json != NULL);
 }
 
@@ -151,7 +184,8 @@ static int run(const struct command *command, int argc, char **argv)
         request.force_all = o.force && !*o.force;
         request.force_step = o.force && *o.force ? o.force : NULL;
         request.only_step = o.only;
-        o.common.app.slots = (uint32_t)o.common.slots;
+        o.common.app.has_slots = o.slots >= 0;
+        o.common.app.slots = o.slots >= 0 ? (uint32_t)o.slots : 0;
         o.common.app.wake_fd = wake_pipe[0];
         exit_code = run_request(&o, &request);
     }
@@ -163,7 +197,9 @@ const struct command command_run = {
     .name = "run",
     .arguments = "FILE",
     .help = "Run a pipeline here: what is known is not done again.",
-    .details = "Ctrl-C once lets running tasks finish and stops; twice ends them now. The same "
+    .details = "More workers join at any moment by the command line that --listen prints, and end "
+               "with the run.\n"
+               "Ctrl-C once lets running tasks finish and stops; twice ends them now. The same "
                "command goes on\n"
                "where it stopped. Progress goes to stderr, the result to stdout.",
     .run = run,

@@ -33,7 +33,6 @@ extern const struct command *const commands[];
 /* What every subcommand takes. */
 struct common_options {
     struct app_options app;
-    int64_t slots;
     bool json;
 };
 /* What those that read a pipeline take. */

@@ -10,7 +10,12 @@
 
 /* Frames in either direction that may wait for a peer or for us. Credit bounds what is really under
  * way. */
-enum { HIGH_WATER_FRAMES = 4096, BACKLOG_PEERS = 4096, HANDSHAKE_MS = 10000 };
+enum {
+    HIGH_WATER_FRAMES = 4096,
+    BACKLOG_PEERS = 4096,
+    HANDSHAKE_MS = 10000,
+    LINGER_MS = 500 /* what the last frames may take to leave a program that ends */
+};
 
 /* ---- opening ---- */
 
@@ -358,6 +363,7 @@ void router_dismiss(struct router *router)
     uint8_t frame[16];
     struct mp_writer writer = mp_writer(frame, sizeof frame);
     msg_write_batch_head(&writer, MSG_GOODBYE, 0);
+    zsock_set_linger(router->sock, LINGER_MS);
     for (uint32_t i = 0; i < router->sessions.count; i++)
         router_send_frame(router, i, frame, writer.need);
 }
