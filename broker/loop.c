@@ -189,7 +189,9 @@ static void step(struct loop *loop, struct sched_event *event)
     loop->actions = (struct sched_actions){0};
     actions.count = 0;
     event->now = loop->now;
+    int64_t begun_us = loop_stats_step_begin(event->type);
     sched_step(loop->sched, event, &actions);
+    loop_stats_step_end(&loop->stats, event->type, begun_us);
     for (size_t i = 0; i < actions.count; i++)
         perform(loop, &actions.items[i]);
     sched_actions_fini(&loop->actions);
@@ -373,6 +375,7 @@ static enum status end_run(struct loop *loop, const struct loop_ending *ending, 
     TRY(state_flush(loop->options.state, err));
     go_on(loop);
     loop->has_ended = true;
+    loop_stats_log(&loop->stats);
     if (loop->options.hooks.run_over)
         loop->options.hooks.run_over(loop->options.hooks.context, ending->run);
     return OK;
@@ -480,10 +483,7 @@ enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err)
     TRY(settle(loop, err));
     if (loop->options.router)
         TRY(router_flush(loop->options.router, err));
-    int64_t beat_us = clock_us() - begun_us;
-    loop->stats.beats++;
-    if (beat_us > loop->stats.worst_beat_us)
-        loop->stats.worst_beat_us = beat_us;
+    loop_stats_beat(&loop->stats, begun_us);
     if (!loop->has_ended) /* whoever drives us wants to know at once that a run is over */
         sleep_until_ready(loop, max_ms);
     loop->has_ended = false;

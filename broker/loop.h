@@ -4,6 +4,7 @@
  * a slow state pauses a run and expires no lease. Thread: one. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include "broker/loop_stats.h"
 #include "broker/sched/sched.h"
 #include "broker/state/state.h"
 #include "broker/work/router.h"
@@ -44,9 +45,5 @@ MUST_USE enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err);
 void loop_give_up(struct loop *loop);
 /* Is nothing left to commit, look up, send or end? */
 bool loop_is_idle(const struct loop *loop);
-/* The worst beat so far, for the benchmark. */
-struct loop_stats {
-    uint64_t beats, commits, results;
-    int64_t worst_beat_us, step_us, commit_us;
-};
+/* Also logged when a run is over (loop.stats). */
 void loop_stats(const struct loop *loop, struct loop_stats *out);

@@ -24,3 +24,13 @@ int64_t clock_epoch_us(void)
 {
     return read_us(CLOCK_REALTIME);
 }
+
+int64_t clock_thread_cpu_us(void)
+{
+    return read_us(CLOCK_THREAD_CPUTIME_ID);
+}
+
+int64_t clock_process_cpu_us(void)
+{
+    return read_us(CLOCK_PROCESS_CPUTIME_ID);
+}

@@ -59,6 +59,11 @@ void app_close(struct app *app)
         state_close(app->state);
     if (app->store)
         store_close(app->store);
+    if (app->is_writer) { /* after state_close: what was written behind is in it */
+        int64_t main_us = clock_thread_cpu_us();
+        log_event(LOG_INFO, "process.stats", "main_cpu_us=%lld other_cpu_us=%lld",
+                  (long long)main_us, (long long)(clock_process_cpu_us() - main_us));
+    }
     diagnostics_fini(&app->diagnostics);
     arena_fini(&app->arena);
     mem_free(app);

@@ -58,6 +58,16 @@ def test_twins_run_once(place):
     assert document["tasks"]["executed"] == 2
 
 
+def test_the_log_tells_what_the_loop_did(place):
+    place.write("p.yaml", chain(12))
+    said = place.broker("run", "p.yaml", "-q", PENSTOCK_LOG="info").err.splitlines()
+    lines = {words[2]: dict(field.split("=", 1) for field in words[3:]) for words in map(str.split, said)}
+    stats = lines["loop.stats"]
+    assert stats["results"] == "12" and 12 <= int(stats["commits"]) <= int(stats["beats"]) * 8
+    assert int(stats["worst_step_us"]) >= 0 and int(stats["worst_beat_us"]) >= 0 and stats["worst_step"].isalpha()
+    assert int(stats["cpu_us"]) <= int(lines["process.stats"]["main_cpu_us"])
+
+
 def test_a_failure_stops_what_waits(place):
     place.write("p.yaml", HEAD + """
   a: {kind: sleep, outputs: [done], params: {fault: exit}, retry: {limit: 0}}
