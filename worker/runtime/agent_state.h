@@ -20,7 +20,7 @@ struct job {
     int32_t priority;
     uint32_t timeout_ms;
     uint64_t memory_bytes;
-    ms_t deadline;
+    ms_t deadline, announce_at;
 };
 
 struct queue {

@@ -3,6 +3,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/runtime/agent_state.h"
 
+enum {
+    /* A job that ends sooner is not announced: its result says all, and a frame of its own would
+     * cost more than many a job. */
+    ANNOUNCE_MS = 10,
+    /* What a result waits for company at most, while no slot waits for work. */
+    RESULTS_MS = 4
+};
+
 static void enforce_deadlines(struct agent *agent, ms_t now, struct agent_actions *out)
 {
     if (!agent->heavy_running)
@@ -11,6 +19,24 @@ static void enforce_deadlines(struct agent *agent, ms_t now, struct agent_action
         const struct slot_state *slot = &agent->slots[i];
         if (slot->phase == SLOT_HEAVY && agent->jobs[slot->ring[slot->first]].deadline <= now)
             agent_kill_slot(agent, i, KILL_TIMEOUT, out);
+    }
+}
+
+/* Tells the broker of jobs that have begun, and will be heard of for a while. */
+static void announce(struct agent *agent, ms_t now, struct agent_actions *out)
+{
+    for (uint32_t i = 0; agent->heavy_running && i < agent->options.slots; i++) {
+        const struct slot_state *slot = &agent->slots[i];
+        if (slot->phase != SLOT_HEAVY)
+            continue;
+        uint32_t number = slot->ring[slot->first];
+        struct job *job = &agent->jobs[number];
+        if (job->announce_at > now)
+            continue;
+        job->announce_at = MS_NEVER;
+        struct agent_action *started = agent_add(out, AGENT_SEND_STARTED);
+        started->job = number;
+        started->attempt = job->attempt;
     }
 }
 
@@ -63,13 +89,9 @@ static void start_heavy(struct agent *agent, ms_t now, struct agent_actions *out
         struct job *job = &agent->jobs[number];
         agent->slots[i].phase = SLOT_HEAVY;
         job->deadline = job->timeout_ms ? now + job->timeout_ms : MS_NEVER;
+        job->announce_at = job->is_light ? MS_NEVER : now + ANNOUNCE_MS;
         start_job(agent, i, number, out);
-        if (!job->is_light) {
-            agent->heavy_running++;
-            struct agent_action *started = agent_add(out, AGENT_SEND_STARTED);
-            started->job = number;
-            started->attempt = job->attempt;
-        }
+        agent->heavy_running += job->is_light ? 0 : 1;
     }
 }
 
@@ -112,11 +134,24 @@ static void spawn_slots(struct agent *agent, struct agent_actions *out)
     }
 }
 
-/* A frame closes when it is a millisecond old, or at once when nothing runs that could join it. */
+/* Would a slot begin more, if the broker only sent it? */
+static bool is_starving(const struct agent *agent)
+{
+    if (!agent->running && !agent->fetching && !agent->publishing)
+        return true;
+    if (agent->waiting.count || agent->fetching || agent->ready.count || agent->light.count)
+        return false;
+    for (uint32_t i = 0; i < agent->options.slots; i++)
+        if (!agent->slots[i].count)
+            return true;
+    return false;
+}
+
+/* A frame closes when it is old enough, or at once when the broker's answer is waited for. */
 static void flush_results(struct agent *agent, ms_t now, struct agent_actions *out)
 {
-    bool is_alone = !agent->running && !agent->fetching && !agent->publishing;
-    if (!agent->open_results || !agent->is_online || (!is_alone && now <= agent->results_at))
+    if (!agent->open_results || !agent->is_online ||
+        (now < agent->results_at + RESULTS_MS && !is_starving(agent)))
         return;
     agent_add(out, AGENT_FLUSH);
     agent->open_results = 0;
@@ -163,11 +198,13 @@ static ms_t wake_at(const struct agent *agent, ms_t now)
     if (agent->is_online)
         at = earlier(at, agent->heartbeat_at);
     if (agent->is_online && agent->open_results)
-        at = earlier(at, agent->results_at + 1);
+        at = earlier(at, agent->results_at + RESULTS_MS);
     for (uint32_t i = 0; agent->heavy_running && i < agent->options.slots; i++) {
         const struct slot_state *slot = &agent->slots[i];
-        if (slot->phase == SLOT_HEAVY)
-            at = earlier(at, agent->jobs[slot->ring[slot->first]].deadline);
+        if (slot->phase != SLOT_HEAVY)
+            continue;
+        const struct job *job = &agent->jobs[slot->ring[slot->first]];
+        at = earlier(at, earlier(job->deadline, job->announce_at));
     }
     return at;
 }
@@ -181,6 +218,7 @@ void agent_tick(struct agent *agent, ms_t now, struct agent_actions *out)
         start_light(agent, out);
         spawn_slots(agent, out);
     }
+    announce(agent, now, out);
     sample_sizes(agent, now, out);
     flush_results(agent, now, out);
     heartbeat(agent, now, out);

@@ -12,12 +12,28 @@ static void a_heavy_job_is_fetched_started_published_and_reported(void **state)
     expect(&story, "");
     tick(&story, "fetch j7");
     done(&story, AGENT_FETCHED, 7, OK, "");
-    tick(&story, "start j7 s0 started j7");
+    tick(&story, "start j7 s0");
     slot_result(&story, 0, 5000);
     expect(&story, "publish j7");
     done(&story, AGENT_PUBLISHED, 7, OK, "");
     expect(&story, "result j7 release j7");
     tick(&story, "flush");
+    end(&story);
+}
+
+static void a_job_is_announced_once_it_has_run_for_a_while(void **state)
+{
+    (void)state;
+    struct story story = begin();
+    run_heavy(&story, 1, (struct given){0});
+    tick(&story, "");
+    assert_int_equal(story.wake_at, story.now + 10);
+    story.now += 9;
+    tick(&story, "");
+    story.now++;
+    tick(&story, "started j1");
+    tick(&story, "");
+    assert_true(story.wake_at > story.now + 10);
     end(&story);
 }
 
@@ -53,7 +69,27 @@ static void light_jobs_are_batched_once_they_prove_quick(void **state)
     end(&story);
 }
 
-static void results_wait_a_millisecond_for_company_while_others_run(void **state)
+static void results_wait_for_company_while_all_slots_work(void **state)
+{
+    (void)state;
+    struct story story = begin();
+    run_heavy(&story, 1, (struct given){0});
+    for (uint32_t i = 2; i < 4; i++)
+        give(&story, i, (struct given){.is_light = true});
+    tick(&story, "spawn s1");
+    slot_ready(&story, 1);
+    tick(&story, "start j2 s1");
+    slot_result(&story, 1, 10000);
+    expect(&story, "result j2 release j2");
+    tick(&story, "start j3 s1");
+    assert_int_equal(story.wake_at, story.now + 4);
+    story.now += 4;
+    tick(&story, "flush");
+    end(&story);
+}
+
+/* The broker may hold what only that result releases. */
+static void results_are_sent_at_once_when_a_slot_waits_for_work(void **state)
 {
     (void)state;
     struct story story = begin();
@@ -64,9 +100,6 @@ static void results_wait_a_millisecond_for_company_while_others_run(void **state
     tick(&story, "start j2 s1");
     slot_result(&story, 1, 10);
     expect(&story, "result j2 release j2");
-    tick(&story, "");
-    assert_int_equal(story.wake_at, story.now + 1);
-    story.now++;
     tick(&story, "flush");
     end(&story);
 }
@@ -77,7 +110,7 @@ static void a_job_past_its_timeout_is_killed_and_says_so(void **state)
     struct story story = begin();
     run_heavy(&story, 1, (struct given){.timeout_ms = 10000});
     story.now += 9999;
-    tick(&story, "heartbeat");
+    tick(&story, "started j1 heartbeat");
     story.now++;
     tick(&story, "kill s0");
     slot_died(&story, 0, SIGKILL, 0);
@@ -93,6 +126,8 @@ static void a_job_that_grows_too_large_is_killed_and_says_so(void **state)
     (void)state;
     struct story story = begin();
     run_heavy(&story, 1, (struct given){.memory_bytes = 64 << 20});
+    story.now += 10;
+    tick(&story, "started j1");
     story.now = story.wake_at;
     tick(&story, "sample s0");
     struct agent_event event = {.type = AGENT_RESIDENT};
@@ -119,7 +154,7 @@ static void two_slots_that_die_at_once_each_say_why(void **state)
     run_heavy(&story, 2, (struct given){.timeout_ms = 5000});
     slot_ready(&story, 1);
     story.now += 5000;
-    tick(&story, "start j2 s1 started j2 heartbeat");
+    tick(&story, "start j2 s1 started j1 heartbeat");
     story.now += 5000;
     tick(&story, "kill s0 kill s1 heartbeat");
     slot_died(&story, 0, SIGKILL, 0);
@@ -234,9 +269,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_heavy_job_is_fetched_started_published_and_reported),
+        cmocka_unit_test(a_job_is_announced_once_it_has_run_for_a_while),
         cmocka_unit_test(an_input_that_is_lost_fails_the_job_without_a_slot),
         cmocka_unit_test(light_jobs_are_batched_once_they_prove_quick),
-        cmocka_unit_test(results_wait_a_millisecond_for_company_while_others_run),
+        cmocka_unit_test(results_wait_for_company_while_all_slots_work),
+        cmocka_unit_test(results_are_sent_at_once_when_a_slot_waits_for_work),
         cmocka_unit_test(a_job_past_its_timeout_is_killed_and_says_so),
         cmocka_unit_test(a_job_that_grows_too_large_is_killed_and_says_so),
         cmocka_unit_test(two_slots_that_die_at_once_each_say_why),

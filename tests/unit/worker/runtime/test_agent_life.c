@@ -134,7 +134,7 @@ static void a_drain_ends_what_runs_past_the_grace(void **state)
     run_heavy(&story, 1, (struct given){0});
     happen(&story, (struct agent_event){.type = AGENT_DRAIN});
     story.now += 1000;
-    tick(&story, "heartbeat kill s0");
+    tick(&story, "started j1 heartbeat kill s0");
     slot_died(&story, 0, SIGKILL, 0);
     expect(&story, "");
     tick(&story, "goodbye exit");
