@@ -28,7 +28,8 @@ struct link {
     char *endpoint;
     zmq_msg_t message;
     bool is_up, is_broken;
-    ms_t open_at; /* when a new socket is to be made; MS_NEVER: there is one */
+    bool is_ended; /* the connection is over; what came before that is handed over first */
+    ms_t open_at;  /* when a new socket is to be made; MS_NEVER: there is one */
     uint32_t pause_ms;
     uint64_t sockets; /* made so far: names the monitors */
 };
@@ -121,7 +122,7 @@ static void fall(struct link *link, ms_t now)
     uint32_t jitter;
     random_bytes(&jitter, sizeof jitter);
     close_socket(link, 0);
-    link->is_broken = link->is_up = false;
+    link->is_broken = link->is_ended = link->is_up = false;
     link->open_at = now + link->pause_ms / 2 + jitter % link->pause_ms;
     link->pause_ms = link->pause_ms < RECONNECT_MS_MAX / 2 ? 2 * link->pause_ms : RECONNECT_MS_MAX;
 }
@@ -155,18 +156,22 @@ bool link_next(struct link *link, ms_t now, struct link_event *out)
         fall(link, now);
         return false;
     }
-    int event = monitor_event(link);
+    int event = link->is_ended ? 0 : monitor_event(link);
     if (event == ZMQ_EVENT_DISCONNECTED) {
-        fall(link, now);
-        return true;
+        link->is_ended = true;
+        link->is_up = false;
     }
     if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
         link->is_up = true;
         out->type = LINK_CONNECTED;
         return true;
     }
-    if (zmq_msg_recv(&link->message, link->socket, ZMQ_DONTWAIT) < 0)
-        return false;
+    if (zmq_msg_recv(&link->message, link->socket, ZMQ_DONTWAIT) < 0) {
+        if (!link->is_ended)
+            return false;
+        fall(link, now);
+        return true;
+    }
     link->pause_ms = RECONNECT_MS; /* it talks: the next loss is a new one */
     out->type = LINK_FRAME;
     out->bytes = zmq_msg_data(&link->message);
@@ -200,7 +205,7 @@ static bool has_input(void *socket)
 
 bool link_is_ready(const struct link *link)
 {
-    return link->is_broken || has_input(link->socket) || has_input(link->monitor);
+    return link->is_broken || link->is_ended || has_input(link->socket) || has_input(link->monitor);
 }
 
 ms_t link_wake_at(const struct link *link)
