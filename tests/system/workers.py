@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 
-SECONDS = 60
+SECONDS = 20
 
 
 def wait_for(condition, seconds=SECONDS):

@@ -1,0 +1,142 @@
+"""Workers join, leave, die and hang in the middle of a run: it costs time, never a result."""
+import signal
+
+import pytest
+
+from conftest import by_name, output_ids
+from workers import Cluster, wait_for
+
+
+@pytest.fixture
+def cluster(place):
+    cluster = Cluster(place)
+    yield cluster
+    cluster.close()
+
+
+def pipeline(cluster, *steps):
+    cluster.place.write("p.yaml", "version: 1\nname: workers\nsteps:\n" + "".join(f"  {step}\n" for step in steps))
+
+
+def step(name, command, count=1, more=""):
+    """A step of `count` tasks; each writes its number."""
+    axes = ", ".join(str(i) for i in range(count))
+    return (f"{name}: {{kind: exec, matrix: {{i: [{axes}]}}, outputs: {{o: o}}, {more}"
+            f"params: {{command: \"{command}; echo ${{matrix.i}} > o\"}}}}")
+
+
+# Nobody is to blame, and one try must do: a hand-over that counted as a crash or a retry would fail the task.
+STRICT = "retry: {limit: 0, poison: 1}, "
+
+
+def test_all_workers_of_a_run_work(cluster):
+    pipeline(cluster, step("work", f"{cluster.mark('begun')}; {cluster.gate('all')}", 6))
+    cluster.start()
+    for name in ["w1", "w2", "w3"]:
+        cluster.join(name, "--slots", 1)
+    cluster.wait_marks("begun", 3)
+    cluster.open("all")
+    document = cluster.finish()
+    assert {e["worker"] for e in document["steps"]} == {"w1", "w2", "w3"}
+
+
+def test_a_worker_that_joins_in_the_middle_takes_what_another_holds(cluster):
+    pipeline(cluster, step("work", f"{cluster.mark('begun')}; {cluster.gate('all')}", 3))
+    cluster.start()
+    cluster.join("w1", "--slots", 1)
+    cluster.wait_marks("begun", 1)  # w1 holds all three: one runs, two wait behind it
+    cluster.join("w2", "--slots", 1)
+    cluster.wait_marks("begun", 2)
+    cluster.join("w3", "--slots", 1)
+    cluster.wait_marks("begun", 3)
+    cluster.open("all")
+    document = cluster.finish()
+    assert {e["worker"] for e in document["steps"]} == {"w1", "w2", "w3"}
+    assert cluster.marks("begun") == 3
+    assert {e["state"] for e in document["steps"]} == {"succeeded"}
+
+
+def test_a_worker_that_is_told_to_leave_finishes_what_runs_and_hands_back_the_rest(cluster):
+    pipeline(cluster, step("work", f"{cluster.mark('begun')}; {cluster.gate('all')}", 3, STRICT))
+    cluster.start()
+    cluster.join("w1", "--slots", 1)
+    cluster.wait_marks("begun")
+    cluster.signal("w1", signal.SIGTERM)
+    wait_for(lambda: "worker.drain" in cluster.log("w1"))
+    cluster.open("all")
+    assert cluster.workers["w1"].wait(timeout=60) == 0
+    cluster.join("w2", "--slots", 1)
+    document = cluster.finish()
+    assert sorted(e["worker"] for e in document["steps"]) == ["w1", "w2", "w2"]
+    assert cluster.marks("begun") == 3
+
+
+def test_a_worker_hands_back_what_takes_longer_than_its_grace(cluster):
+    hang = cluster.only_first("long", f"{cluster.mark('hangs')}; sleep 600")
+    pipeline(cluster, step("long", hang, 1, STRICT))
+    cluster.start()
+    cluster.join("w1", "--grace", "200ms")
+    cluster.wait_marks("hangs")
+    assert cluster.leave("w1") == 0
+    cluster.join("w2")
+    [entry] = cluster.finish()["steps"]
+    assert entry["state"] == "succeeded" and entry["worker"] == "w2"
+
+
+def test_kill_9_of_a_worker_costs_no_result(cluster):
+    hang = cluster.only_first("one", f"{cluster.mark('hangs')}; sleep 600")
+    pipeline(cluster, step("work", hang, 4, "retry: 0, "))
+    cluster.start()
+    cluster.join("w1", "--slots", 1)
+    cluster.wait_marks("hangs")
+    cluster.join("w2", "--slots", 1)
+    cluster.signal("w1", signal.SIGKILL)
+    document = cluster.finish()
+    assert {e["worker"] for e in document["steps"]} == {"w2"}
+    outputs = output_ids(document)
+    assert output_ids(cluster.place.run("p.yaml", "--force")) == outputs
+
+
+def test_a_worker_that_was_stopped_past_its_lease_does_no_harm(cluster):
+    """It is given up for lost, comes back with a result that nobody waits for, and is of use again."""
+    slow = cluster.only_first("slow", cluster.gate("slow"))
+    pipeline(cluster, step("slow", f"{cluster.mark('slow')}; {slow}", 1, "retry: 0, "),
+             step("last", f"{cluster.mark('last')}; cat ${{inputs.x}}", 1,
+                  "inputs: {x: slow.o}, resources: {labels: {zone: a}}, retry: 0, "))
+    cluster.start("--lease", "1s")
+    cluster.join("w1", "--slots", 1, "--labels", "zone=a")
+    cluster.wait_marks("slow", 1)
+    cluster.signal("w1", signal.SIGSTOP)
+    cluster.join("w2", "--slots", 1)
+    cluster.wait_marks("slow", 2)
+    cluster.open("slow")
+    wait_for(lambda: any(line.startswith("slow[i=0]: succeeded") for line in cluster.lines))
+    assert cluster.marks("last") == 0
+    cluster.signal("w1", signal.SIGCONT)
+    entries = by_name(cluster.finish())
+    assert entries["slow[i=0]"]["worker"] == "w2" and entries["last[i=0]"]["worker"] == "w1"
+    assert cluster.marks("slow") == 2 and cluster.marks("last") == 1
+    outputs = {name: entry["outputs"] for name, entry in entries.items()}
+    again = by_name(cluster.place.run("p.yaml"))
+    assert {name: entry["outputs"] for name, entry in again.items()} == outputs
+    assert all(entry["hit"] for entry in again.values())
+
+
+def test_after_kill_9_of_the_broker_nothing_finished_is_repeated(cluster):
+    pipeline(cluster, step("work", f"{cluster.mark('begun-${matrix.i}')}; "
+                                   f"if [ ${{matrix.i}} -ge 4 ]; then {cluster.gate('rest')}; fi", 12, "retry: 0, "))
+    where = ["--listen", f"ipc://{cluster.place.path}/sock"]
+    cluster.start(*where)
+    cluster.join("w1", "--slots", 1)
+    cluster.join("w2", "--slots", 1)
+    wait_for(lambda: sum(": succeeded" in line for line in cluster.lines) >= 4)
+    cluster.wait_marks("begun-*", 6)
+    cluster.broker.kill()
+    cluster.broker.wait()
+    cluster.open("rest")
+    cluster.start(*where)
+    document = cluster.finish()
+    assert document["state"] == "succeeded" and document["tasks"]["hit"] >= 4
+    marks = [cluster.marks(f"begun-{i}") for i in range(12)]
+    assert marks[:4] == [1, 1, 1, 1]
+    assert max(marks) <= 2  # one fault
