@@ -129,6 +129,34 @@ static bool check_run(const struct sched *sched, uint32_t index, struct err *err
     return true;
 }
 
+/* Who has how much in flight, and which lanes have work. */
+static bool check_lanes(const struct sched *sched, struct err *err)
+{
+    AUTO(mem_free) uint32_t *flights = mem_alloc((sched->runs.count + 1) * sizeof *flights);
+    for (uint32_t i = 0; i < sched->tasks.count; i++) {
+        const struct task *task = task_at(sched, i);
+        if (task_is_in_flight(task))
+            flights[rule_of(sched, task)->run]++;
+    }
+    for (uint32_t i = 0; i < sched->runs.count; i++)
+        EXPECT(flights[i] == sched->runs.items[i].flights, "run %u: %u in flight, counted %u", i,
+               flights[i], sched->runs.items[i].flights);
+    uint32_t busy = 0;
+    for (uint32_t i = 0; i < sched->lanes.count; i++) {
+        const struct lane *lane = &sched->lanes.items[i];
+        if (lane->run == NONE)
+            continue;
+        busy += lane->active_count > 0;
+        EXPECT((lane->active_count > 0) == (lane->busy != NONE), "lane %u: %u rules, place %u", i,
+               lane->active_count, lane->busy);
+        EXPECT(lane->busy == NONE || sched->busy_lanes.items[lane->busy] == i,
+               "lane %u: not where it should be listed", i);
+    }
+    EXPECT(busy == sched->busy_lanes.count, "%u lanes have work, listed %u", busy,
+           sched->busy_lanes.count);
+    return true;
+}
+
 static bool check_worker(const struct sched *sched, uint32_t index, struct err *err)
 {
     const struct worker *worker = &sched->workers.items[index];
@@ -186,6 +214,8 @@ bool sched_check(const struct sched *sched, struct err *err)
     for (uint32_t i = 0; i < sched->workers.count; i++)
         if (sched->workers.items[i].is_used && !check_worker(sched, i, err))
             return false;
+    if (!check_lanes(sched, err))
+        return false;
     EXPECT(sched->stack.count == 0, "%u tasks were left on the stack", sched->stack.count);
     return check_dispatch(sched, err);
 }

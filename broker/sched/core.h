@@ -11,8 +11,8 @@
  *            └─ place ───────▶ flights[] (in flight) | buckets[] (ready) | nothing
  *   notes[], shares[]  what few tasks have (failures; several runs), found through a side map
  *   runs[] ─ node ─▶ task: first_task + node, unless some node's task was there before
- *   workers[] ─ offer ─▶ offers[]: workers that offer the same are alike; lanes with work for them
- *   lanes[]: the rules of one run with one priority
+ *   workers[] ─ offer ─▶ offers[]: workers that offer the same are alike
+ *   lanes[]: the rules of one run with one priority; busy_lanes[]: those with ready tasks
  *
  * Task indices stay; those of forgotten tasks are used again only after a sweep, when no list
  * mentions them any more. */
@@ -132,6 +132,8 @@ struct lane {
     int32_t priority;
     uint32_t *active; /* rules with ready tasks; their order means nothing */
     uint32_t active_count, active_capacity;
+    uint32_t busy; /* place in busy_lanes, NONE: no rule is active */
+    uint64_t turn; /* when it was served last, by the count of servings */
 };
 
 struct run {
@@ -141,6 +143,7 @@ struct run {
     uint32_t *rules;      /* per policy of the submission */
     uint32_t rule_count;
     uint32_t counts[TASK_STATE_COUNT], hit, executed;
+    uint32_t flights; /* of tasks that it owns */
     struct arena arena;
 };
 
@@ -171,14 +174,11 @@ struct offer {
     bool is_used, is_dirty;
     uint32_t worker_count;
     uint32_t cpu_hundredths, kind_count, label_count;
-    uint64_t memory_bytes, clock;
+    uint64_t memory_bytes;
     const char **kinds, **labels;
     struct arena arena;
     uint8_t *fits; /* per rule */
     uint32_t fits_capacity;
-    struct heap lanes;
-    uint8_t *has_lane; /* is in `lanes`; per lane */
-    uint32_t has_lane_capacity;
     struct {
         uint32_t first, last;
     } room[ROOM_COUNT];
@@ -233,6 +233,8 @@ struct sched {
     VECTOR(struct lane) lanes;
     VECTOR(uint32_t) free_rules;
     VECTOR(uint32_t) free_lanes;
+    VECTOR(uint32_t) busy_lanes; /* with ready tasks; their order means nothing */
+    uint64_t turns;
     struct ready_pool ready;
 
     VECTOR(struct worker) workers;

@@ -30,23 +30,37 @@ static uint32_t best_of_lane(struct sched *sched, const struct offer *offer,
     return best;
 }
 
-/* The next task for this offer, or NONE. Its lane goes behind the others of its priority. */
-static uint32_t pick(struct sched *sched, struct offer *offer)
+/* Is lane `a` to be served before `b`? Priority; then the run with the least in flight; then the
+ * one that has waited longest for its turn. */
+static bool is_lane_before(const struct sched *sched, uint32_t a, uint32_t b)
 {
-    while (offer->lanes.count > 0) {
-        struct heap_entry entry = *heap_top(&offer->lanes);
-        uint32_t task = best_of_lane(sched, offer, &sched->lanes.items[entry.item]);
-        if (task != NONE && offer->lanes.count == 1)
-            return task;
-        heap_pop(&offer->lanes);
-        if (task != NONE) {
-            entry.minor = offer->clock++;
-            heap_push(&offer->lanes, entry);
-            return task;
-        }
-        offer->has_lane[entry.item] = false;
+    const struct lane *x = &sched->lanes.items[a], *y = &sched->lanes.items[b];
+    if (x->priority != y->priority)
+        return x->priority > y->priority;
+    uint32_t x_flights = sched->runs.items[x->run].flights;
+    uint32_t y_flights = sched->runs.items[y->run].flights;
+    if (x_flights != y_flights)
+        return x_flights < y_flights;
+    return x->turn != y->turn ? x->turn < y->turn : a < b;
+}
+
+/* The next task for this offer, or NONE. */
+static uint32_t pick(struct sched *sched, const struct offer *offer)
+{
+    uint32_t best = NONE, task = NONE;
+    for (uint32_t i = 0; i < sched->busy_lanes.count; i++) {
+        uint32_t lane = sched->busy_lanes.items[i];
+        if (best != NONE && !is_lane_before(sched, lane, best))
+            continue;
+        uint32_t found = best_of_lane(sched, offer, &sched->lanes.items[lane]);
+        if (found == NONE)
+            continue;
+        best = lane;
+        task = found;
     }
-    return NONE;
+    if (best != NONE)
+        sched->lanes.items[best].turn = ++sched->turns;
+    return task;
 }
 
 static void assign(struct sched *sched, uint32_t index, uint32_t worker)

@@ -31,6 +31,7 @@ void flight_begin(struct sched *sched, uint32_t index, uint32_t worker_index, ui
     worker->flights++;
     worker->unacked++;
     sched->flight_count++;
+    run_of(sched, task)->flights++;
     task->attempt = (uint16_t)attempt;
     task->worker = worker_index;
     task->place = at;
@@ -77,11 +78,21 @@ void flight_end(struct sched *sched, uint32_t index)
     worker->unacked--;
     worker->started -= task->stage == STAGE_RUNNING;
     sched->flight_count--;
+    run_of(sched, task)->flights--;
     if (!task->started_at) /* work too small to be announced began when it was given */
         task->started_at = flight->assigned_at;
     VECTOR_PUSH(sched->free_flights, task->place);
     task->place = NONE;
     match_worker_changed(sched, flight->worker);
+}
+
+void flight_change_rule(struct sched *sched, uint32_t index, uint32_t rule)
+{
+    struct task *task = task_at(sched, index);
+    bool is_flying = task_is_in_flight(task);
+    run_of(sched, task)->flights -= is_flying;
+    task->rule = rule;
+    run_of(sched, task)->flights += is_flying;
 }
 
 static void tell(struct sched *sched, enum sched_action_type type, const struct flight *flight)

@@ -11,6 +11,8 @@ struct flight *flight_find(const struct sched *sched, uint32_t worker, uint32_t 
 void flight_start(struct sched *sched, struct flight *flight);
 /* Takes it off its worker. The caller decides at once what becomes of the task. */
 void flight_end(struct sched *sched, uint32_t task);
+/* The task's rule is another one from now on, in flight or not. */
+void flight_change_rule(struct sched *sched, uint32_t task, uint32_t rule);
 /* `kill`: tells the worker to end it; else to give it back if it has not begun. */
 void flight_stop(struct sched *sched, uint32_t task, bool kill);
 /* Its worker can't be heard: the success still counts, should it come. */

@@ -80,19 +80,6 @@ static void learn_rule(struct sched *sched, uint32_t index, uint32_t rule)
     offer->fits[rule] = match_fits(&sched->rules.items[rule].policy, offer);
 }
 
-static void add_lane(struct sched *sched, uint32_t index, uint32_t lane)
-{
-    struct offer *offer = &sched->offers.items[index];
-    GROW(offer->has_lane, offer->has_lane_capacity, lane + 1);
-    mark_dirty(sched, index);
-    if (offer->has_lane[lane])
-        return;
-    offer->has_lane[lane] = true;
-    uint64_t urgency = (uint64_t)((int64_t)INT32_MAX - sched->lanes.items[lane].priority);
-    heap_push(&offer->lanes,
-              (struct heap_entry){.major = urgency, .minor = offer->clock++, .item = lane});
-}
-
 uint32_t match_join(struct sched *sched, const struct sched_event *hello)
 {
     uint32_t at = 0, free = NONE;
@@ -121,21 +108,15 @@ uint32_t match_join(struct sched *sched, const struct sched_event *hello)
     for (uint32_t i = 0; i < ROOM_COUNT; i++)
         offer->room[i].first = offer->room[i].last = NONE;
     for (uint32_t i = 0; i < sched->rules.count; i++) {
-        const struct rule *rule = &sched->rules.items[i];
-        if (rule->run == NONE)
-            continue;
-        learn_rule(sched, free, i);
-        if (rule->queue.count && offer->fits[i])
-            add_lane(sched, free, rule->lane);
+        if (sched->rules.items[i].run != NONE)
+            learn_rule(sched, free, i);
     }
     return free;
 }
 
 void match_offer_fini(struct offer *offer)
 {
-    heap_fini(&offer->lanes);
     mem_free(offer->fits);
-    mem_free(offer->has_lane);
     arena_fini(&offer->arena);
     *offer = (struct offer){.is_dirty = offer->is_dirty};
 }
@@ -163,9 +144,13 @@ void match_rule_filled(struct sched *sched, uint32_t index)
     GROW(lane->active, lane->active_capacity, lane->active_count + 1);
     rule->active = lane->active_count;
     lane->active[lane->active_count++] = index;
+    if (lane->busy == NONE) {
+        lane->busy = sched->busy_lanes.count;
+        VECTOR_PUSH(sched->busy_lanes, rule->lane);
+    }
     for (uint32_t i = 0; i < sched->offers.count; i++)
         if (sched->offers.items[i].is_used && sched->offers.items[i].fits[index])
-            add_lane(sched, i, rule->lane);
+            mark_dirty(sched, i);
 }
 
 void match_rule_emptied(struct sched *sched, uint32_t index)
@@ -176,6 +161,12 @@ void match_rule_emptied(struct sched *sched, uint32_t index)
     lane->active[rule->active] = moved;
     sched->rules.items[moved].active = rule->active;
     rule->active = NONE;
+    if (lane->active_count > 0)
+        return;
+    uint32_t last = sched->busy_lanes.items[--sched->busy_lanes.count];
+    sched->busy_lanes.items[lane->busy] = last;
+    sched->lanes.items[last].busy = lane->busy;
+    lane->busy = NONE;
 }
 
 /* ---- workers with room ---- */

@@ -4,9 +4,11 @@
  * offer is worked out once. cpu and memory are only checked to fit the worker at all: how much runs
  * side by side is decided by the worker's agent, slot by slot.
  *
- * Order of tasks: priority; then runs in turn; within a run the longest remaining path, then age,
- * then the task's index. Each offer has a heap of the lanes (run × priority) with work that fits
- * it, keyed by (priority, turn): who was served goes behind the others of its priority.
+ * Order of tasks: priority; then, of one priority, the run with the least in flight (max-min
+ * fair), those with as much in turn; within a run the longest remaining path, then age, then the
+ * task's index. So a small run beside a large one gets every slot that comes free until it has as
+ * many, and a run of long tasks holds what it holds while short ones pass. Lanes (a run and one of
+ * its priorities) with ready tasks are few: they are looked through for each pick.
  *
  * Order of workers: those with a free slot first, in turn; then those that may hold more than they
  * have slots, in turn. How much more is learned: a worker's depth begins at twice its slots and

@@ -16,7 +16,7 @@ static uint32_t new_lane(struct sched *sched, uint32_t run, int32_t priority)
         at = sched->lanes.count;
         VECTOR_PUSH(sched->lanes, ((struct lane){0}));
     }
-    sched->lanes.items[at] = (struct lane){.run = run, .priority = priority};
+    sched->lanes.items[at] = (struct lane){.run = run, .priority = priority, .busy = NONE};
     return at;
 }
 

@@ -69,9 +69,10 @@ void sched_free(struct sched *sched)
         sched->shares.items,        sched->free_shares.items, sched->known.items,
         sched->known_outputs.items, sched->runs.items,        sched->rules.items,
         sched->lanes.items,         sched->free_rules.items,  sched->free_lanes.items,
-        sched->workers.items,       sched->offers.items,      sched->dirty.items,
-        sched->instances.items,     sched->flights.items,     sched->free_flights.items,
-        sched->commits.items,       sched->stack.items,       sched->ended.items,
+        sched->busy_lanes.items,    sched->workers.items,     sched->offers.items,
+        sched->dirty.items,         sched->instances.items,   sched->flights.items,
+        sched->free_flights.items,  sched->commits.items,     sched->stack.items,
+        sched->ended.items,
     };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         mem_free(arrays[i]);

@@ -26,8 +26,8 @@
  *     final: work is not thrown away.
  *   - Equal ids are one task, within and across runs: executed once, in flight too.
  *   - A failed task fails alone: what depends on it becomes upstream_failed, the rest goes on.
- *   - Ties are broken by priority, then longest remaining path, then age, then task index. No
- *     iteration in hash or pointer order.
+ *   - Order: priority, then the run with the least in flight, then the longest remaining path, then
+ *     age, then task index. No iteration in hash or pointer order.
  *
  * MEMORY: dense arrays and indices; ≤ 100 bytes a task beside the graph, which the run's submitter
  * keeps alive. Thread: the loop's. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/sched/share.h"
 
+#include "broker/sched/flight.h"
 #include "broker/sched/grow.h"
 #include "broker/sched/task.h"
 
@@ -56,7 +57,7 @@ static void move_home(struct sched *sched, uint32_t index, const struct share *s
     bool is_ready = task->stage == STAGE_READY;
     uint32_t ready_at = task->ready_at;
     task_unqueue(sched, index);
-    task->rule = share->rule;
+    flight_change_rule(sched, index, share->rule);
     task->spec = share->spec;
     task->spec_bytes = share->spec_bytes;
     if (!is_ready)

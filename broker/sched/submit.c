@@ -5,6 +5,7 @@
 
 #include "broker/sched/fan.h"
 #include "broker/sched/grow.h"
+#include "broker/sched/rank.h"
 #include "broker/sched/rule.h"
 #include "broker/sched/run.h"
 #include "broker/sched/share.h"
@@ -219,7 +220,7 @@ static void add_nodes(struct submission *submission)
 
 /* ---- need ---- */
 
-/* Backwards, so that whoever wants a task has been seen before it. */
+/* Backwards, so that whoever wants a task has been seen before it, and has its final rank. */
 static void mark_wanted(struct submission *submission, const uint8_t *has_dependants)
 {
     struct sched *sched = submission->sched;
@@ -228,16 +229,17 @@ static void mark_wanted(struct submission *submission, const uint8_t *has_depend
         struct task *task = task_at(sched, run_task(submission->run, i));
         if (is_target ? is_target[i] : !has_dependants[i])
             task->flags |= FLAG_LEAF | FLAG_WANTED;
-        bool is_first = (task->flags & FLAG_LISTED) && task->place == i;
-        if (!is_first || !(task->flags & FLAG_WANTED) || task->stage == STAGE_SUCCEEDED)
-            continue; /* what was there before sees to its own inputs */
+        bool is_new = task->flags & FLAG_LISTED;
+        if (task_is_final(task) || task->stage == STAGE_COMMITTING ||
+            (is_new && (task->place != i || !(task->flags & FLAG_WANTED))))
+            continue;
         uint32_t count;
         const uint32_t *inputs = task_inputs(sched, task, &count);
         for (uint32_t j = 0; j < count; j++) {
-            struct task *producer = task_at(sched, inputs[j] >> OUTPUT_BITS);
-            producer->flags |= FLAG_WANTED;
-            if (producer->stage == STAGE_WAITING && producer->rank <= task->rank)
-                producer->rank = task->rank + 1;
+            uint32_t producer = inputs[j] >> OUTPUT_BITS;
+            if (is_new) /* what was there before has seen to its inputs */
+                task_at(sched, producer)->flags |= FLAG_WANTED;
+            rank_raise(sched, producer, rank_above(task->rank));
         }
     }
 }

@@ -6,12 +6,10 @@
 #include "broker/sched/grow.h"
 #include "broker/sched/match.h"
 #include "broker/sched/note.h"
+#include "broker/sched/rank.h"
 #include "broker/sched/retry.h"
 #include "broker/sched/run.h"
 #include "broker/sched/share.h"
-
-/* The rank of work that somebody who was ready waits for again. */
-#define RANK_URGENT (UINT32_MAX - 1)
 
 uint32_t task_stamp(ms_t now)
 {
