@@ -54,10 +54,15 @@ enum {
     /* Workers of one broker, slots of one worker. */
     WORKERS_MAX = 65536,
     SLOTS_MAX = 1024,
-    /* `retry.limit`; more hides a fault instead of mending it. */
+    /* `retry.limit` and `retry.poison`; more hides a fault instead of mending it. */
     RETRY_LIMIT_MAX = 1000,
-    /* Seconds of `timeout` and `backoff`: 30 days. */
+    POISON_KILLS_MAX = 1000,
+    /* Seconds of `timeout`, `backoff` and a drain's grace: 30 days in milliseconds fit 32 bits. */
     DURATION_SECONDS_MAX = 30 * 24 * 3600,
+    /* `resources.memory` in TiB: no machine has as much. */
+    MEMORY_TEBIBYTES_MAX = 1024,
+    /* Labels that a step asks for or a worker has; they are compared one by one. */
+    LABELS_MAX = 64,
     /* Named counts that a step takes or a worker offers, and the most of one of them. */
     RESOURCES_MAX = 16,
     RESOURCE_COUNT_MAX = 1000000,
@@ -87,4 +92,16 @@ enum {
     IPC_PATH_BYTES_MAX = 107,
     /* Distinct workers or slots that one task may cost their life before it fails for good. */
     POISON_KILLS_DEFAULT = 3,
+    /* Further attempts where a step says nothing: enough for a passing fault, few enough that a
+       lasting one is seen soon. */
+    RETRY_LIMIT_DEFAULT = 2,
+    /* Before the second attempt, doubling up to the other: a store that answers 503 has a breath,
+       and a long outage costs one attempt a minute. */
+    BACKOFF_MS_DEFAULT = 1000,
+    BACKOFF_MAX_MS_DEFAULT = 60000,
+    /* What a step takes that says nothing: the core of the slot it runs in. */
+    CPU_HUNDREDTHS_DEFAULT = 100,
+    /* How long a worker's running tasks may take to finish after SIGTERM: Kubernetes kills after
+       30 s too. */
+    GRACE_MS_DEFAULT = 30000,
 };

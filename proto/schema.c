@@ -8,12 +8,11 @@
 
 #include "proto/limits.h"
 
-enum { SUGGEST_BYTES_MAX = 63, SHOWN_BYTES = 96 };
+enum { SHOWN_BYTES = 96 };
 
 /* ---- suggestions ---- */
 
-/* Levenshtein's distance with transpositions of neighbours (optimal string alignment). */
-static unsigned distance(const char *a, const char *b)
+unsigned schema_distance(const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b);
     unsigned rows[3][SUGGEST_BYTES_MAX + 1];
@@ -42,7 +41,7 @@ const char *schema_suggest(const char *word, const char *const *names)
         return NULL;
     unsigned near = (unsigned)strlen(word) / 3 + 1;
     for (; *names; names++) {
-        unsigned d = strlen(*names) > SUGGEST_BYTES_MAX ? near + 1 : distance(word, *names);
+        unsigned d = strlen(*names) > SUGGEST_BYTES_MAX ? near + 1 : schema_distance(word, *names);
         if (d <= near && d < strlen(*names)) {
             near = d ? d - 1 : 0;
             best = *names;

@@ -97,5 +97,9 @@ MUST_USE enum status schema_decode(const struct schema *schema, const struct val
 /* A parameter's default as a value; null where it has none. */
 struct value schema_default(const struct param *param);
 
+/* Levenshtein's distance of two words of at most SUGGEST_BYTES_MAX bytes, with transpositions of
+ * neighbours (optimal string alignment). */
+enum { SUGGEST_BYTES_MAX = 63 };
+unsigned schema_distance(const char *a, const char *b);
 /* The nearest of NULL-terminated `names` to `word` by edit distance, or NULL if none is near. */
 const char *schema_suggest(const char *word, const char *const *names);

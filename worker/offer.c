@@ -8,8 +8,6 @@
 #include "proto/kinds.h"
 #include "proto/limits.h"
 
-enum { LABELS_MAX = 64 };
-
 static void append(struct buf *out, void (*write)(struct mp_writer *, const char *, size_t),
                    const char *text, size_t bytes)
 {

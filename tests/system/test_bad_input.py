@@ -64,8 +64,13 @@ def test_a_file_that_is_no_document(place, text, words):
     (HEAD + 'steps:\n  a: {kind: sleep, params: {seconds: "${params.nothing}"}}\n', ["params.nothing"]),
     (HEAD + "steps:\n  a: {kind: sleep, retry: {limit: 100000}}\n", ["100000"]),
     (HEAD + "steps:\n  a: {kind: sleep, timeout: soon}\n", ["timeout", "soon"]),
+    (HEAD + "steps:\n  a: {kind: sleep, resources: {gpu: 1000001}}\n", ["p.yaml:4:", "resources.gpu", "1000001", "1000000"]),
+    (HEAD + "steps:\n  a: {kind: sleep, resources: {mem: 2}}\n", ["p.yaml:4:", "mem", 'did you mean "memory"']),
+    (HEAD + "defaults: {timeout: 31d, sleep: {retry: {limit: 1001, backoff: 0.5h}}}\nsteps:\n  a: {kind: sleep}\n",
+     ["p.yaml:3:21: timeout: 31d", "30d", "p.yaml:3:49: retry.limit: 1001", "1000"]),
 ], ids=["key", "kind", "step key", "parameter", "range", "type", "model", "no such step", "no such output", "cycle",
-        "axis not declared", "10^9 tasks", "80 KB of [", "alias bomb", "no such parameter", "retry limit", "timeout"])
+        "axis not declared", "10^9 tasks", "80 KB of [", "alias bomb", "no such parameter", "retry limit", "timeout", "a count",
+        "misspelt memory", "defaults"])
 def test_a_pipeline_that_makes_no_sense(place, text, words):
     refused(place, text, *words)
 

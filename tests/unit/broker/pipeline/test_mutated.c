@@ -76,7 +76,7 @@ static void test_mutated_pipelines_end(void **state)
         "inputs: {x: {from: sources.d, path: in/x}}\n"
         "    outputs: {o: out.txt}\n    params: {command: \"run ${inputs.x} ${matrix.i} "
         "$${HOME}\", code: [a.py, lib], stdout: log}\n"
-        "    resources: {cpu: 500m, memory: 2Gi, labels: {z: a}}\n"
+        "    resources: {cpu: 500m, memory: 2Gi, gpu: 1, labels: {z: a}}\n"
         "  b: {kind: exec, matrix: {i: [b]}, inputs: {x: a.o, l: a.log}, params: {command: [cat, "
         "\"${inputs.x}\"]}}\n",
     };

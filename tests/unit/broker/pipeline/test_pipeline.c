@@ -241,24 +241,6 @@ static void test_wrong_matrices(void **state)
                  "\"t\"; with matrix: t");
 }
 
-static void test_wrong_policies(void **state)
-{
-    (void)state;
-    expect_error(HEAD "  s: {kind: sleep, retry: 1001}",
-                 "iris.yaml:3:27: retry: 1001: expected a whole number from 0 to 1000");
-    expect_error(HEAD "  s: {kind: sleep, retry: {limit: -1}}", "retry.limit: -1");
-    expect_error(HEAD "  s: {kind: sleep, retry: {backoff: 2 s}}",
-                 "retry.backoff: 2 s: expected a duration");
-    expect_error(HEAD "  s: {kind: sleep, timeout: 31d}", "timeout: 31d: expected at most 30d");
-    expect_error(HEAD "  s: {kind: sleep, timeout: 10}", "timeout: 10: expected a duration");
-    expect_error(HEAD "  s: {kind: sleep, resources: {memory: lots}}",
-                 "resources.memory: lots: expected a size");
-    expect_error(HEAD "  s: {kind: sleep, resources: {cpu: 0}}", "resources.cpu: 0");
-    expect_error(HEAD "  s: {kind: sleep, priority: high}", "priority: high");
-    expect_error(HEAD "  s: {kind: sleep}\ndefaults: {slep: {retry: 1}}",
-                 "unknown key \"slep\" of defaults; did you mean \"sleep\"?");
-}
-
 static void test_wrong_exec_steps(void **state)
 {
     (void)state;
@@ -440,7 +422,6 @@ int main(void)
         cmocka_unit_test_teardown(test_wrong_references, teardown),
         cmocka_unit_test_teardown(test_cycles_are_shown_as_a_path, teardown),
         cmocka_unit_test_teardown(test_wrong_matrices, teardown),
-        cmocka_unit_test_teardown(test_wrong_policies, teardown),
         cmocka_unit_test_teardown(test_wrong_exec_steps, teardown),
         cmocka_unit_test_teardown(test_all_errors_are_reported_together_in_order, teardown),
         cmocka_unit_test_teardown(test_many_errors_are_counted, teardown),

@@ -20,8 +20,8 @@ static void test_what_does_not_change_an_id(void **state)
         /* policy; a default written out */
         TRAIN_HEAD "  train: {kind: train, inputs: {dataset: prepare.train}, params: {model: "
                    "logistic_regression, C: 0.5, penalty: l2}, "
-                   "retry: 5, timeout: 1h, priority: 3, resources: {cpu: 2, memory: 1Gi, labels: "
-                   "{zone: a}}}\n",
+                   "retry: 5, timeout: 1h, priority: 3, resources: {cpu: 2, memory: 1Gi, gpu: 1, "
+                   "license: 7, labels: {zone: a}}}\n",
         /* the same from an axis, and from defaults */
         TRAIN_HEAD "  train: {kind: train, matrix: {c: [{name: n, C: 0.5}]}, inputs: {dataset: "
                    "prepare.train}, "
@@ -158,35 +158,6 @@ static void test_exec_outputs_code_and_placed_inputs(void **state)
     assert_null(value_get(params, "code"));
 }
 
-static void test_policies_come_from_step_kind_and_general_defaults(void **state)
-{
-    (void)state;
-    expand("version: 1\ndefaults:\n  retry: {limit: 5, backoff: 500ms}\n  resources: {cpu: 500m, "
-           "memory: 1G}\n"
-           "  sleep: {timeout: 1h, resources: {memory: 2Gi}}\nsteps:\n"
-           "  a: {kind: sleep, retry: {limit: 1}, priority: -3}\n"
-           "  b: {kind: exec, params: {command: x}, timeout: 90s, retry: {backoff: 2m}}\n"
-           "  c: {kind: sleep, retry: 0, timeout: 0, resources: {cpu: 2.5, labels: {zone: a}}}\n");
-    const struct task_policy *a = policy_of("a"), *b = policy_of("b"), *c = policy_of("c");
-    assert_int_equal(a->retry_limit, 1);
-    assert_int_equal(a->backoff_ms, 500);
-    assert_int_equal(a->backoff_max_ms, 60000);
-    assert_int_equal(a->timeout_ms, 3600000);
-    assert_int_equal(a->cpu_hundredths, 50);
-    assert_int_equal(a->memory_bytes, 2147483648u);
-    assert_int_equal(a->priority, -3);
-    assert_int_equal(a->poison_kills, 3);
-    assert_string_equal(a->kind_version, "sleep@1");
-    assert_int_equal(b->timeout_ms, 90000);
-    assert_int_equal(b->memory_bytes, 1000000000);
-    assert_int_equal(b->backoff_max_ms, 120000);
-    assert_int_equal(c->retry_limit, 0);
-    assert_int_equal(c->timeout_ms, 0);
-    assert_int_equal(c->cpu_hundredths, 250);
-    assert_int_equal(c->label_count, 1);
-    assert_string_equal(c->labels[1], "a");
-}
-
 static void test_each_model_has_its_kind_version(void **state)
 {
     (void)state;
@@ -213,7 +184,6 @@ int main(void)
         cmocka_unit_test_teardown(test_values_in_a_command_are_quoted_for_the_shell, teardown),
         cmocka_unit_test_teardown(test_substitution_keeps_types, teardown),
         cmocka_unit_test_teardown(test_exec_outputs_code_and_placed_inputs, teardown),
-        cmocka_unit_test_teardown(test_policies_come_from_step_kind_and_general_defaults, teardown),
         cmocka_unit_test_teardown(test_each_model_has_its_kind_version, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
