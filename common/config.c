@@ -237,8 +237,9 @@ enum status config_parse_ms(const char *name, const char *text, uint32_t *out, s
             *out = (uint32_t)(amount * units[i].ms);
             return OK;
         }
-    return err_set(err, E_INVALID, "--%s \"%s\": expected a duration such as 30s or 10m", name,
-                   text);
+    return err_set(err, E_INVALID,
+                   "--%s \"%s\": expected a duration such as 30s or 10m, at most %dh", name, text,
+                   DURATION_SECONDS_MAX / 3600);
 }
 
 /* ---- help ---- */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "proto/limits.h"
 
 int command_fail(const struct err *err)
 {
@@ -74,4 +75,21 @@ enum status command_parse_bytes(const char *name, const char *text, uint64_t *ou
         return err_set(err, E_INVALID, "--%s \"%s\": too large", name, text);
     *out = (uint64_t)amount;
     return OK;
+}
+
+enum status command_parse_cores(const char *name, const char *text, uint32_t *out, struct err *err)
+{
+    const char *unit;
+    double amount;
+    if (number(text, &amount, &unit) && (!*unit || !strcmp(unit, "m"))) {
+        double hundredths = *unit ? amount / 10 : amount * 100;
+        if (hundredths >= 1 && hundredths <= CPU_HUNDREDTHS_MAX) {
+            *out = (uint32_t)hundredths;
+            return OK;
+        }
+    }
+    return err_set(err, E_INVALID,
+                   "--%s \"%s\": expected cores such as 2, 0.5 or 500m, from 0.01 "
+                   "to %d",
+                   name, text, CPU_MAX);
 }

@@ -31,3 +31,6 @@ bool command_parse(const char *usage, const struct config_option *options, size_
 /* "10G", "64MiB", "1000": bytes. Errors: E_INVALID. */
 MUST_USE enum status command_parse_bytes(const char *name, const char *text, uint64_t *out,
                                          struct err *err);
+/* "2", "0.5", "500m": hundredths of cores. Errors: E_INVALID. */
+MUST_USE enum status command_parse_cores(const char *name, const char *text, uint32_t *out,
+                                         struct err *err);

@@ -1,8 +1,11 @@
 /* `worker --broker ENDPOINT …`: joins a broker and works until told to stop. */
 // SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+
 #include "proto/limits.h"
 #include "worker/command.h"
 #include "worker/join.h"
+#include "worker/offer.h"
 
 static const char usage[] =
     "usage: worker --broker ENDPOINT [--store URL] [--slots N] …\n"
@@ -13,30 +16,75 @@ static const char usage[] =
     "Joins a broker and works until it is told to stop: SIGTERM or Ctrl-C once to finish what\n"
     "runs and hand back the rest, twice to stop at once.\n\n";
 
+/* Amounts as they were written; NULL: the default. */
+struct amounts {
+    const char *cache, *grace, *cpu, *memory;
+    int64_t slots;
+    struct config_list labels, resources;
+};
+
+static void amounts_fini(struct amounts *amounts)
+{
+    config_list_fini(&amounts->labels);
+    config_list_fini(&amounts->resources);
+}
+DEFINE_AUTO_VALUE(struct amounts, amounts_fini)
+
+static enum status read_amounts(const struct amounts *amounts, struct offer_counts *counts,
+                                struct join_options *join, struct err *err)
+{
+    if (amounts->slots < 0 || amounts->slots > SLOTS_MAX)
+        return err_set(err, E_INVALID, "--slots %lld: expected 0 to %d", (long long)amounts->slots,
+                       SLOTS_MAX);
+    TRY(command_parse_bytes("cache-size", amounts->cache, &join->cache_bytes, err));
+    TRY(config_parse_ms("grace", amounts->grace, &join->grace_ms, err));
+    if (amounts->cpu)
+        TRY(command_parse_cores("cpu", amounts->cpu, &join->cpu_hundredths, err));
+    if (amounts->memory)
+        TRY(command_parse_bytes("memory", amounts->memory, &join->memory_bytes, err));
+    if (amounts->memory &&
+        (!join->memory_bytes || join->memory_bytes >> 40 >= MEMORY_TEBIBYTES_MAX))
+        return err_set(err, E_INVALID, "--memory \"%s\": expected more than 0 and less than %d TiB",
+                       amounts->memory, MEMORY_TEBIBYTES_MAX);
+    TRY(offer_read_counts(amounts->resources.items, amounts->resources.count, counts, err));
+    join->slots = (uint32_t)amounts->slots;
+    join->labels = amounts->labels.items;
+    join->label_count = amounts->labels.count;
+    join->resources = counts->items;
+    join->resource_count = counts->count;
+    return OK;
+}
+
 int command_join(int argc, char **argv)
 {
-    struct join_options join = {
-        .broker = NULL, .store = ".penstock/store", .cache = ".penstock/cache"};
-    const char *cache_bytes = "10GiB", *grace = "30s";
-    AUTO(config_list_fini) struct config_list labels = {0};
+    char grace[16];
+    snprintf(grace, sizeof grace, "%ds", GRACE_MS_DEFAULT / 1000);
+    struct join_options join = {.store = ".penstock/store", .cache = ".penstock/cache"};
+    AUTO(amounts_fini) struct amounts amounts = {.cache = "10GiB", .grace = grace};
     AUTO(config_list_fini) struct config_list arguments = {0};
-    int64_t slots = 0;
+    struct offer_counts counts;
     const struct config_option options[] = {
         {"broker", 'b', CONFIG_TEXT, "PENSTOCK_BROKER", "ENDPOINT", &join.broker,
          "where the broker is: tcp://HOST:PORT or ipc://PATH"},
         {"store", 0, CONFIG_TEXT, "PENSTOCK_STORE", "URL", &join.store,
          "where artifacts live: a folder, or s3://BUCKET/PREFIX"},
-        {"slots", 0, CONFIG_COUNT, "PENSTOCK_SLOTS", "N", &slots,
+        {"slots", 0, CONFIG_COUNT, "PENSTOCK_SLOTS", "N", &amounts.slots,
          "tasks at once; 0: as many as there are cores"},
+        {"cpu", 0, CONFIG_TEXT, "PENSTOCK_CPU", "CORES", &amounts.cpu,
+         "what running tasks may take together; default: one core for each slot"},
+        {"memory", 0, CONFIG_TEXT, "PENSTOCK_MEMORY", "SIZE", &amounts.memory,
+         "what running tasks may reserve together; default: all that this process may use"},
+        {"resource", 0, CONFIG_LIST, "PENSTOCK_RESOURCE", "NAME=COUNT", &amounts.resources,
+         "what else `resources` of a step may take, as in gpu=1 or gpu=1,license=2"},
         {"name", 0, CONFIG_TEXT, "PENSTOCK_NAME", "NAME", &join.name,
          "what people see; default: host and process number"},
         {"cache", 0, CONFIG_TEXT, "PENSTOCK_CACHE", "FOLDER", &join.cache,
          "where artifacts and work folders are kept on this machine"},
-        {"cache-size", 0, CONFIG_TEXT, "PENSTOCK_CACHE_SIZE", "SIZE", &cache_bytes,
+        {"cache-size", 0, CONFIG_TEXT, "PENSTOCK_CACHE_SIZE", "SIZE", &amounts.cache,
          "above which the longest unused artifacts go"},
-        {"labels", 0, CONFIG_LIST, NULL, "KEY=VALUE", &labels,
+        {"labels", 0, CONFIG_LIST, NULL, "KEY=VALUE", &amounts.labels,
          "what `resources.labels` of a step may ask for; may be given many times"},
-        {"grace", 0, CONFIG_TEXT, "PENSTOCK_GRACE", "TIME", &grace,
+        {"grace", 0, CONFIG_TEXT, "PENSTOCK_GRACE", "TIME", &amounts.grace,
          "how long running tasks may take to finish after SIGTERM"},
         {"die-with-parent", 0, CONFIG_FLAG, NULL, NULL, &join.dies_with_parent,
          "end when the process that started this one ends"},
@@ -52,14 +100,7 @@ int command_join(int argc, char **argv)
     else if (!join.broker || !*join.broker)
         err_set(&err, E_INVALID,
                 "no broker: say --broker ENDPOINT or set PENSTOCK_BROKER (see worker --help)");
-    else if (slots < 0 || slots > SLOTS_MAX)
-        err_set(&err, E_INVALID, "--slots %lld: expected 0 to %d", (long long)slots, SLOTS_MAX);
-    else if (command_parse_bytes("cache-size", cache_bytes, &join.cache_bytes, &err) == OK)
-        (void)!config_parse_ms("grace", grace, &join.grace_ms, &err);
-    if (err.code != OK)
+    if (err.code != OK || read_amounts(&amounts, &counts, &join, &err) != OK)
         return command_fail(&err);
-    join.slots = (uint32_t)slots;
-    join.labels = labels.items;
-    join.label_count = labels.count;
     return join_run(&join, &err) == OK ? EXIT_DONE : command_fail(&err);
 }

@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "proto/limits.h"
 #include "worker/join_state.h"
+#include "worker/machine.h"
 #include "worker/offer.h"
 
 /* ---- the agent's actions ---- */
@@ -336,7 +337,9 @@ static enum status take_signals(struct join *join, struct err *err)
 static enum status open_parts(struct join *join, struct err *err)
 {
     const struct join_options *options = join->options;
-    join->slots = options->slots ? options->slots : offer_cores();
+    join->slots = options->slots ? options->slots : machine_cores();
+    join->cpu_hundredths = options->cpu_hundredths ? options->cpu_hundredths : 100 * join->slots;
+    join->memory_bytes = options->memory_bytes ? options->memory_bytes : machine_memory();
     join->seats = mem_alloc(join->slots * sizeof *join->seats);
     join->polls = mem_alloc((join->slots + 4) * sizeof *join->polls);
     char host[64] = "";
@@ -358,7 +361,12 @@ static enum status open_parts(struct join *join, struct err *err)
     join->results = results_new(join->signer);
     const struct works_options works = {join->mover, join->cache, join->name};
     join->works = works_new(&works);
-    const struct agent_options agent = {.slots = join->slots, .grace_ms = options->grace_ms};
+    const struct agent_options agent = {.slots = join->slots,
+                                        .grace_ms = options->grace_ms,
+                                        .cpu_hundredths = join->cpu_hundredths,
+                                        .memory_bytes = join->memory_bytes,
+                                        .resources = options->resources,
+                                        .resource_count = options->resource_count};
     join->agent = agent_new(&agent);
     return OK;
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "proto/err.h"
+#include "proto/task_node.h"
 
 struct join_options {
     const char *broker; /* endpoint */
@@ -18,7 +19,11 @@ struct join_options {
     const char *name;   /* for people; NULL: HOST-PID */
     const char *cache;  /* folder */
     uint64_t cache_bytes;
-    uint32_t slots; /* 0: one per core */
+    uint32_t slots;          /* 0: one per core */
+    uint32_t cpu_hundredths; /* offered; 0: a core for each slot */
+    uint64_t memory_bytes;   /* offered; 0: what the machine has for us */
+    const struct resource *resources;
+    uint32_t resource_count;
     uint32_t grace_ms;
     const char *const *labels; /* "key=value" */
     size_t label_count;

@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "worker/join_state.h"
+#include "worker/offer.h"
 
 enum {
     /* Frames handed to the agent in one beat, so that slots are fed meanwhile. */
@@ -24,6 +25,13 @@ static void on_tasks(struct join *join, const uint8_t *bytes, size_t count, stru
         event.task.priority = work->task.priority;
         event.task.timeout_ms = work->task.timeout_ms;
         event.task.memory_bytes = work->task.memory_bytes;
+        event.task.cpu_hundredths = work->task.cpu_hundredths;
+        struct offer_counts counts;
+        if (!work->is_light) { /* a light one asks for none */
+            offer_decode_counts(&work->task.resources, &counts);
+            event.task.resources = counts.items;
+            event.task.resource_count = counts.count;
+        }
         join_tell(join, &event);
     }
 }

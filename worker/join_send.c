@@ -4,7 +4,6 @@
 #include "common/log.h"
 #include "proto/limits.h"
 #include "worker/join_state.h"
-#include "worker/offer.h"
 
 enum {
     /* Progress that one slot may send on. */
@@ -59,19 +58,23 @@ void join_send_hello(struct join *join)
     mp_write_array(&writer, count);
     for (uint32_t i = 0; i < count; i++)
         msg_write_attempt(&writer, &items[i]);
+    uint8_t counts[RESOURCES_BYTES_MAX];
+    struct mp_writer resources = mp_writer(counts, sizeof counts);
+    mp_write_resources(&resources, join->options->resources, join->options->resource_count);
     struct hello hello = {.protocol = PROTOCOL_VERSION,
                           .name = join->name,
                           .name_bytes = (uint32_t)strlen(join->name),
                           .slots = join->slots,
-                          .cpu_hundredths = join->slots * 100,
-                          .memory_bytes = offer_memory(),
+                          .cpu_hundredths = join->cpu_hundredths,
+                          .memory_bytes = join->memory_bytes,
                           .epoch = agent_epoch(join->agent),
                           .kinds = {join->kinds.bytes, join->kinds.count},
                           .labels = {join->labels.bytes, join->labels.count},
+                          .resources = {counts, resources.need},
                           .running = {writer.out, writer.need}};
     memcpy(hello.instance, join->instance, sizeof hello.instance);
     memcpy(hello.public_key, signer_public(join->signer), sizeof hello.public_key);
-    room = writer.need + join->kinds.count + join->labels.count + 512;
+    room = writer.need + join->kinds.count + join->labels.count + resources.need + 512;
     buf_clear(&join->out);
     writer = mp_writer(buf_reserve(&join->out, room), room);
     msg_write_hello(&writer, &hello);

@@ -38,7 +38,8 @@ struct join {
     struct link *link;
     struct results *results;
     struct seat *seats;
-    uint32_t slots;
+    uint32_t slots, cpu_hundredths;
+    uint64_t memory_bytes;
     struct pollfd *polls;
     int signal_fd;
     ms_t now, wake_at;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/offer.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "proto/codec.h"
 #include "proto/kinds.h"
 #include "proto/limits.h"
+#include "proto/msg.h"
 
 static void append(struct buf *out, void (*write)(struct mp_writer *, const char *, size_t),
                    const char *text, size_t bytes)
@@ -53,14 +55,73 @@ enum status offer_encode_labels(const char *const *labels, size_t count, struct 
     return OK;
 }
 
-uint32_t offer_cores(void)
+/* ---- named counts ---- */
+
+static bool is_name(const char *text, size_t bytes)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores < 1 ? 1 : cores > SLOTS_MAX ? SLOTS_MAX : (uint32_t)cores;
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+    if (!bytes || bytes > NAME_BYTES_MAX || !strchr(letters, *text))
+        return false;
+    for (size_t i = 1; i < bytes; i++)
+        if (!text[i] || (!strchr(letters, text[i]) && !strchr("0123456789-", text[i])))
+            return false;
+    return true;
 }
 
-uint64_t offer_memory(void)
+/* One NAME=COUNT of `bytes` bytes. */
+static enum status read_count(const char *text, size_t bytes, struct offer_counts *out,
+                              struct err *err)
 {
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
+    const char *equals = memchr(text, '=', bytes);
+    size_t name_bytes = equals ? (size_t)(equals - text) : 0;
+    const char *digits = equals ? equals + 1 : text;
+    size_t digit_count = strspn(digits, "0123456789");
+    long long count = digit_count && digit_count < 10 ? strtoll(digits, NULL, 10) : -1;
+    if (!is_name(text, name_bytes) || digits + digit_count != text + bytes || count < 0 ||
+        count > RESOURCE_COUNT_MAX)
+        return err_set(err, E_INVALID,
+                       "resource \"%.*s\": expected NAME=COUNT, a whole number from 0 to %d",
+                       (int)(bytes < 80 ? bytes : 80), text, RESOURCE_COUNT_MAX);
+    if (out->count == RESOURCES_MAX)
+        return err_set(err, E_LIMIT, "resource \"%.*s\": over %d of them", (int)bytes, text,
+                       RESOURCES_MAX);
+    char *name = out->names[out->count];
+    memcpy(name, text, name_bytes);
+    name[name_bytes] = 0;
+    if (!strcmp(name, "cpu") || !strcmp(name, "memory"))
+        return err_set(err, E_INVALID, "resource \"%.*s\": say --%s instead", (int)bytes, text,
+                       name);
+    for (uint32_t i = 0; i < out->count; i++)
+        if (!strcmp(out->items[i].name, name))
+            return err_set(err, E_INVALID, "resource \"%.*s\": the name is there twice", (int)bytes,
+                           text);
+    out->items[out->count++] = (struct resource){name, (uint32_t)count};
+    return OK;
+}
+
+void offer_decode_counts(const struct mp_view *encoded, struct offer_counts *out)
+{
+    struct mp_reader reader;
+    uint32_t bytes, count = msg_resources_begin(&reader, encoded);
+    for (out->count = 0; out->count < count; out->count++) {
+        struct resource *item = &out->items[out->count];
+        msg_next_resource(&reader, item, &bytes);
+        snprintf(out->names[out->count], sizeof *out->names, "%.*s", (int)bytes, item->name);
+        item->name = out->names[out->count];
+    }
+}
+
+enum status offer_read_counts(const char *const *texts, size_t count, struct offer_counts *out,
+                              struct err *err)
+{
+    out->count = 0;
+    for (size_t i = 0; i < count; i++)
+        for (const char *at = texts[i];; at++) {
+            size_t bytes = strcspn(at, ",");
+            TRY(read_count(at, bytes, out, err));
+            at += bytes;
+            if (!*at)
+                break;
+        }
+    return OK;
 }

@@ -3,7 +3,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "common/base/buf.h"
+#include "proto/codec.h"
 #include "proto/err.h"
+#include "proto/limits.h"
+#include "proto/task_node.h"
+
+/* Named counts, and where their names are kept. */
+struct offer_counts {
+    uint32_t count;
+    struct resource items[RESOURCES_MAX];
+    char names[RESOURCES_MAX][NAME_BYTES_MAX + 1];
+};
 
 /* "train.gradient_boosting@1+xgboost-1.7.4" for each line of proto/kinds.def, as an encoded array.
  */
@@ -12,5 +22,10 @@ void offer_encode_kinds(struct buf *out);
  * there twice. */
 MUST_USE enum status offer_encode_labels(const char *const *labels, size_t count, struct buf *out,
                                          struct err *err);
-uint32_t offer_cores(void);
-uint64_t offer_memory(void);
+/* What a message's map of counts says. */
+void offer_decode_counts(const struct mp_view *encoded, struct offer_counts *out);
+/* "NAME=COUNT" texts, each of which may be several with a comma between, into `out`. Errors:
+ * E_INVALID the form, a name that is there twice, a count over RESOURCE_COUNT_MAX; E_LIMIT more
+ * than RESOURCES_MAX. */
+MUST_USE enum status offer_read_counts(const char *const *texts, size_t count,
+                                       struct offer_counts *out, struct err *err);

@@ -33,6 +33,7 @@ struct agent *agent_new(const struct agent_options *options)
     agent->slots = mem_alloc(options->slots * sizeof *agent->slots);
     agent->last_words = mem_alloc(options->slots * sizeof *agent->last_words);
     agent->light = agent->waiting = agent->ready = (struct queue){AGENT_NONE, AGENT_NONE, 0};
+    agent_share_init(agent);
     agent->lease_ms = LEASE_MS_DEFAULT;
     agent->heartbeat_at = agent->sample_at = agent->exit_at = MS_NEVER;
     return agent;
@@ -40,6 +41,7 @@ struct agent *agent_new(const struct agent_options *options)
 
 void agent_free(struct agent *agent)
 {
+    agent_share_fini(agent);
     mem_free(agent->jobs);
     mem_free(agent->slots);
     mem_free(agent->last_words);
@@ -85,7 +87,7 @@ void agent_queue_put(struct agent *agent, struct queue *queue, uint32_t job, boo
     queue->count++;
 }
 
-static void queue_remove(struct agent *agent, struct queue *queue, uint32_t job)
+void agent_queue_remove(struct agent *agent, struct queue *queue, uint32_t job)
 {
     uint32_t before = AGENT_NONE;
     for (uint32_t at = queue->head; at != job; at = agent->jobs[at].next)
@@ -147,7 +149,7 @@ void agent_hand_back(struct agent *agent, uint32_t job, struct agent_actions *ou
     struct job *given = &agent->jobs[job];
     struct queue *queue = queue_of(agent, given);
     if (queue)
-        queue_remove(agent, queue, job);
+        agent_queue_remove(agent, queue, job);
     agent_add(out, AGENT_SEND_REVOKED)->attempt = given->attempt;
     agent->held--;
     if (given->state == JOB_FETCHING)
@@ -177,7 +179,7 @@ void agent_exit(struct agent *agent, enum status code, const char *text, struct 
     action->text = text;
 }
 
-static void on_task(struct agent *agent, const struct agent_event *event)
+static void on_task(struct agent *agent, const struct agent_event *event, struct agent_actions *out)
 {
     uint32_t number = event->task.job;
     ASSERT(number < AGENT_JOBS_MAX && agent->jobs[number].state == JOB_NONE);
@@ -187,11 +189,15 @@ static void on_task(struct agent *agent, const struct agent_event *event)
                         .slot = AGENT_NONE,
                         .priority = event->task.priority,
                         .timeout_ms = event->task.timeout_ms,
+                        .cpu_hundredths = event->task.cpu_hundredths,
                         .memory_bytes = event->task.memory_bytes,
                         .deadline = MS_NEVER};
     job->state = job->is_light ? JOB_READY : JOB_WAITING;
     agent->held++;
-    agent_queue_put(agent, queue_of(agent, job), number, false);
+    if (agent_share_ask(agent, number, event))
+        agent_queue_put(agent, queue_of(agent, job), number, false);
+    else /* no broker that heard our HELLO sends that */
+        agent_finish(agent, number, E_UNSUPPORTED, agent->refusal, event->now, out);
 }
 
 /* Rare, hence a scan. AGENT_NONE: already answered. */
@@ -222,7 +228,7 @@ static void on_kill(struct agent *agent, const struct agent_event *event, struct
     struct queue *queue = queue_of(agent, job);
     job->is_cancelled = true;
     if (queue) {
-        queue_remove(agent, queue, number);
+        agent_queue_remove(agent, queue, number);
         agent_finish(agent, number, E_CANCELLED, "cancelled", event->now, out);
     } else if (job->state == JOB_RUNNING) {
         agent_kill_slot(agent, job->slot, KILL_CANCEL, out);
@@ -270,6 +276,8 @@ static uint32_t ring_take(struct agent *agent, struct slot_state *slot)
     slot->count--;
     agent->running--;
     agent->heavy_running -= agent->jobs[job].is_light ? 0 : 1;
+    if (!agent->jobs[job].is_light || agent->jobs[job].is_alone)
+        agent_share_give_back(agent, job);
     return job;
 }
 
@@ -458,7 +466,7 @@ void agent_step(struct agent *agent, const struct agent_event *event, struct age
     case AGENT_DISCONNECTED: on_connection(agent, false, out); break;
     case AGENT_WELCOME: on_welcome(agent, event, out); break;
     case AGENT_REFUSED: on_refused(agent, event, out); break;
-    case AGENT_TASK: on_task(agent, event); break;
+    case AGENT_TASK: on_task(agent, event, out); break;
     case AGENT_REVOKE: on_revoke(agent, &event->attempt, out); break;
     case AGENT_KILL: on_kill(agent, event, out); break;
     case AGENT_ACK: agent->has_unacked = event->ack.left || agent->open_results; break;

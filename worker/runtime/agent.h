@@ -21,6 +21,16 @@
  *   - Nothing starts, no frame closes and no heartbeat goes out but on TICK, which the loop
  *     sends once per beat, after it has handed in all that was waiting. So decisions see whole
  *     batches.
+ *   - A heavy job takes cpu, memory (its limit is reserved) and named counts from START until its
+ *     slot is done with it; it starts only when a slot is free and all that runs, with it, stays
+ *     within what the worker offers. The head of the queue (highest priority, longest here) is
+ *     never kept waiting by what is behind it: while it waits for resources, another job of its
+ *     priority or a lower one starts only if the head would still fit beside it, but for what it
+ *     lacks, of which the other may take nothing, and if a slot is left. So a large job can't
+ *     starve, and a worker with one gpu is not idle while two jobs want it. What comes next is
+ *     fetched meanwhile.
+ *   - Light jobs take the core of their slot and nothing else.
+ *   - A job that asks more than the worker offers fails at once: E_UNSUPPORTED.
  *   - Slots are started only when there is work for them; a slot runs one heavy job at a time,
  *     or a window of light ones. The window doubles while jobs are quick and falls back to one
  *     when one was slow: in a window of slow jobs, work would wait behind work while another
@@ -69,6 +79,11 @@ struct agent_options {
     uint32_t grace_ms;  /* of a drain */
     uint32_t sample_ms; /* between two looks at resident sizes; 0: 25 */
     uint32_t prefetch;  /* heavy jobs fetched ahead of the slots; 0: as many as slots */
+    /* What running jobs may take together. */
+    uint32_t cpu_hundredths;          /* 0: a core for each slot */
+    uint64_t memory_bytes;            /* 0: not bounded */
+    uint32_t resource_count;          /* ≤ RESOURCES_MAX */
+    const struct resource *resources; /* copied */
 };
 
 enum agent_event_type {
@@ -102,10 +117,14 @@ struct agent_event {
         struct {
             uint32_t job; /* the caller's number, < AGENT_JOBS_MAX, not in use */
             struct attempt attempt;
-            bool is_light; /* its kind touches no files; it has no timeout and no memory limit */
+            /* Its kind touches no files; it has no timeout and no memory limit, and takes no more
+             * than a core. */
+            bool is_light;
             int32_t priority;
             uint32_t timeout_ms;
             uint64_t memory_bytes;
+            uint32_t cpu_hundredths, resource_count;
+            const struct resource *resources; /* names differ */
         } task;
         struct attempt attempt; /* REVOKE KILL */
         struct {

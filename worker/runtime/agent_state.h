@@ -19,9 +19,13 @@ struct job {
     uint32_t slot, next;
     int32_t priority;
     uint32_t timeout_ms;
+    uint32_t cpu_hundredths;
     uint64_t memory_bytes;
     ms_t deadline, announce_at;
 };
+
+/* What is shared out: cpu, memory, then the named counts in the options' order. */
+enum { SHARE_CPU, SHARE_MEMORY, SHARE_COUNTS, SHARES_MAX = SHARE_COUNTS + RESOURCES_MAX };
 
 struct queue {
     uint32_t head, tail, count;
@@ -42,6 +46,11 @@ struct slot_state {
 struct agent {
     struct agent_options options;
     struct job *jobs;
+    uint32_t *counts; /* named ones, options.resource_count for each job; NULL: none */
+    uint32_t share_count;
+    uint64_t offered[SHARES_MAX], used[SHARES_MAX]; /* used: by what start_heavy started */
+    char (*resource_names)[NAME_BYTES_MAX + 1];     /* the options' copied */
+    char refusal[ERR_TEXT_BYTES]; /* of the last job that asked too much; an action points to it */
     struct slot_state *slots;
     char (*last_words)[ERR_TEXT_BYTES]; /* how each slot died; actions point to them */
     struct queue light, waiting, ready; /* ready: heavy jobs, and light ones that run alone */
@@ -67,3 +76,18 @@ void agent_kill_slot(struct agent *agent, uint32_t slot, enum kill_reason reason
                      struct agent_actions *out);
 void agent_exit(struct agent *agent, enum status code, const char *text, struct agent_actions *out);
 void agent_tick(struct agent *agent, ms_t now, struct agent_actions *out);
+void agent_queue_remove(struct agent *agent, struct queue *queue, uint32_t job);
+
+/* agent_share.c */
+void agent_share_init(struct agent *agent);
+void agent_share_fini(struct agent *agent);
+/* Takes in what the job asks for; false: more than there is, said in agent->refusal. */
+bool agent_share_ask(struct agent *agent, uint32_t job, const struct agent_event *task);
+/* Is there room for the job, and for another one (or AGENT_NONE) beside it? */
+bool agent_share_fits(const struct agent *agent, uint32_t job, uint32_t beside);
+/* Is there a core for a slot of light jobs, `is_new` or counted already, with the other one? */
+bool agent_share_fits_light(const struct agent *agent, bool is_new, uint32_t beside);
+void agent_share_take(struct agent *agent, uint32_t job);
+void agent_share_give_back(struct agent *agent, uint32_t job);
+/* Recounts what is in use. */
+MUST_USE bool agent_share_check(const struct agent *agent, struct err *err);

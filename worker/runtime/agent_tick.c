@@ -80,34 +80,71 @@ static void start_job(struct agent *agent, uint32_t number, uint32_t job, struct
     action->slot = number;
 }
 
-static void start_heavy(struct agent *agent, ms_t now, struct agent_actions *out)
+static void start_heavy_job(struct agent *agent, uint32_t slot, uint32_t number, ms_t now,
+                            struct agent_actions *out)
 {
-    for (uint32_t i = 0; i < agent->options.slots && agent->ready.count; i++) {
-        if (agent->slots[i].phase != SLOT_IDLE)
-            continue;
-        uint32_t number = agent_queue_take(agent, &agent->ready);
-        struct job *job = &agent->jobs[number];
-        agent->slots[i].phase = SLOT_HEAVY;
-        job->deadline = job->timeout_ms ? now + job->timeout_ms : MS_NEVER;
-        job->announce_at = job->is_light ? MS_NEVER : now + ANNOUNCE_MS;
-        start_job(agent, i, number, out);
-        agent->heavy_running += job->is_light ? 0 : 1;
+    struct job *job = &agent->jobs[number];
+    agent_queue_remove(agent, &agent->ready, number);
+    agent_share_take(agent, number);
+    agent->slots[slot].phase = SLOT_HEAVY;
+    job->deadline = job->timeout_ms ? now + job->timeout_ms : MS_NEVER;
+    job->announce_at = job->is_light ? MS_NEVER : now + ANNOUNCE_MS;
+    start_job(agent, slot, number, out);
+    agent->heavy_running += job->is_light ? 0 : 1;
+}
+
+/* The next idle slot from `from` on, or options.slots. */
+static uint32_t idle_slot(const struct agent *agent, uint32_t from)
+{
+    while (from < agent->options.slots && agent->slots[from].phase != SLOT_IDLE)
+        from++;
+    return from;
+}
+
+/* In order; past the first that lacks resources only what leaves it its place (agent.h). Returns
+ * that one, or AGENT_NONE. */
+static uint32_t start_heavy(struct agent *agent, ms_t now, struct agent_actions *out)
+{
+    uint32_t waiting = AGENT_NONE, none = agent->options.slots, slot = 0;
+    for (uint32_t next, job = agent->ready.head; job != AGENT_NONE; job = next) {
+        next = agent->jobs[job].next;
+        slot = idle_slot(agent, slot);
+        bool is_room = slot < none && (waiting == AGENT_NONE || idle_slot(agent, slot + 1) < none);
+        if (!is_room)
+            break;
+        if (agent_share_fits(agent, job, waiting))
+            start_heavy_job(agent, slot, job, now, out);
+        else if (waiting == AGENT_NONE)
+            waiting = job;
     }
+    return waiting;
+}
+
+/* May light jobs go into the slot? Not if a heavy one waits for a slot, or for what they take. */
+static bool is_for_light(const struct agent *agent, uint32_t slot, uint32_t waiting)
+{
+    bool is_new = agent->slots[slot].phase == SLOT_IDLE;
+    if (!is_new && agent->slots[slot].phase != SLOT_LIGHT)
+        return false;
+    if (waiting == AGENT_NONE)
+        return !is_new || agent_share_fits_light(agent, true, AGENT_NONE);
+    uint32_t idle = idle_slot(agent, 0);
+    if (idle == slot)
+        idle = idle_slot(agent, slot + 1);
+    return idle < agent->options.slots && agent_share_fits_light(agent, is_new, waiting);
 }
 
 /* Light jobs are shared out evenly, as many as the slot's window has room for, once half of it is
- * free. */
-static void start_light(struct agent *agent, struct agent_actions *out)
+ * free. `waiting`: the heavy one that lacks resources; without it any other lacks a slot. */
+static void start_light(struct agent *agent, uint32_t waiting, struct agent_actions *out)
 {
-    if (!agent->light.count || agent->ready.count)
+    if (!agent->light.count || (agent->ready.count && waiting == AGENT_NONE))
         return;
     uint32_t share = (agent->light.count + agent->options.slots - 1) / agent->options.slots;
     for (uint32_t i = 0; i < agent->options.slots && agent->light.count; i++) {
         struct slot_state *slot = &agent->slots[i];
-        if ((slot->phase != SLOT_IDLE && slot->phase != SLOT_LIGHT) || slot->count >= slot->window)
-            continue;
-        uint32_t room = slot->window - slot->count;
-        if (room < slot->window / 2)
+        uint32_t room = slot->count < slot->window ? slot->window - slot->count : 0;
+        if (!room || room < slot->window / 2 || !is_for_light(agent, i, waiting))
             continue;
         slot->phase = SLOT_LIGHT;
         for (uint32_t n = room < share ? room : share; n && agent->light.count; n--)
@@ -214,8 +251,7 @@ void agent_tick(struct agent *agent, ms_t now, struct agent_actions *out)
     enforce_deadlines(agent, now, out);
     if (!agent->is_draining && !agent->is_dismissed) {
         start_fetches(agent, out);
-        start_heavy(agent, now, out);
-        start_light(agent, out);
+        start_light(agent, start_heavy(agent, now, out), out);
         spawn_slots(agent, out);
     }
     announce(agent, now, out);
@@ -251,6 +287,8 @@ uint64_t agent_epoch(const struct agent *agent)
 bool agent_check(const struct agent *agent, struct err *err)
 {
     uint32_t states[JOB_PUBLISHING + 1] = {0}, held = 0, in_slots = 0;
+    if (!agent_share_check(agent, err))
+        return false;
     for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++) {
         states[agent->jobs[i].state]++;
         held += agent->jobs[i].state != JOB_NONE && !agent->jobs[i].is_given_up;

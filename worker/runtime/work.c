@@ -61,13 +61,16 @@ static uint32_t count_task_refs(const struct task_spec *spec)
     return count;
 }
 
-/* Does its kind touch no files, and has it no limits to be watched? A malformed spec, or inputs
- * that are not those of the spec, are found out when it is fetched for. */
+/* Does its kind touch no files, has it no limits to be watched, and takes it no more than its
+ * slot's core? A malformed spec, or inputs that are not those of the spec, are found out when it is
+ * fetched for. */
 static void look_at(struct work *work)
 {
     struct task_spec spec;
+    struct mp_reader counts;
     const struct task_msg *task = &work->task;
-    if (task->timeout_ms || task->memory_bytes ||
+    if (task->timeout_ms || task->memory_bytes || task->cpu_hundredths > CPU_HUNDREDTHS_DEFAULT ||
+        msg_resources_begin(&counts, &task->resources) ||
         task_spec_parse(task->spec, task->spec_bytes, &spec, NULL) != OK ||
         count_task_refs(&spec) != task->input_count)
         return;

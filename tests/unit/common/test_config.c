@@ -252,7 +252,8 @@ static void durations(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(config_parse_ms("grace", bad[i], &ms, &err), E_INVALID);
     assert_int_equal(config_parse_ms("grace", "soon", &ms, &err), E_INVALID);
-    assert_string_equal(err.text, "--grace \"soon\": expected a duration such as 30s or 10m");
+    assert_string_equal(err.text,
+                        "--grace \"soon\": expected a duration such as 30s or 10m, at most 720h");
 }
 
 int main(void)

@@ -73,9 +73,8 @@ static void test_wrong_resources(void **state)
         expect_error(text, rows[i].said);
     }
     expand(HEAD "  s: {kind: sleep, resources: {gpu: 1, tpu: 2, cap: 3, models: 4, "
-                     "license-a: 1000000}}");
+                "license-a: 1000000}}");
 }
-
 
 static void test_policies_come_from_step_kind_and_general_defaults(void **state)
 {

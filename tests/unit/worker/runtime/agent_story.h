@@ -91,6 +91,7 @@ struct given {
     uint32_t timeout_ms;
     uint64_t memory_bytes;
     int32_t priority;
+    uint32_t cpu_hundredths, gpu;
 };
 
 static inline void give(struct story *story, uint32_t job, struct given given)
@@ -102,6 +103,9 @@ static inline void give(struct story *story, uint32_t job, struct given given)
     event.task.timeout_ms = given.timeout_ms;
     event.task.memory_bytes = given.memory_bytes;
     event.task.priority = given.priority;
+    event.task.cpu_hundredths = given.cpu_hundredths;
+    event.task.resources = &(const struct resource){"gpu", given.gpu};
+    event.task.resource_count = given.gpu > 0;
     happen(story, event);
 }
 
@@ -160,11 +164,10 @@ static inline void about(struct story *story, enum agent_event_type type, uint32
     happen(story, (struct agent_event){.type = type, .attempt = attempt_of(job)});
 }
 
-/* A worker of two slots that a broker has welcomed, its first slot started. */
-static inline struct story begin(void)
+/* A worker that a broker has welcomed, its first slot started. */
+static inline struct story begin_with(const struct agent_options *options)
 {
-    const struct agent_options options = {.slots = 2, .grace_ms = 1000};
-    struct story story = {.agent = agent_new(&options), .now = 1000};
+    struct story story = {.agent = agent_new(options), .now = 1000};
     story.trace = buf_init(0);
     happen(&story, (struct agent_event){.type = AGENT_CONNECTED});
     expect(&story, "hello");
@@ -173,6 +176,12 @@ static inline struct story begin(void)
     tick(&story, "spawn s0");
     slot_ready(&story, 0);
     return story;
+}
+
+/* One of two slots. */
+static inline struct story begin(void)
+{
+    return begin_with(&(const struct agent_options){.slots = 2, .grace_ms = 1000});
 }
 
 static inline void end(struct story *story)
