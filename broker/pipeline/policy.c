@@ -176,7 +176,7 @@ static void read_memory(struct pipeline *p, const struct value *value, struct ta
 }
 
 /* Is `key` a slip of the pen for `word`: cut short, one letter off, or in capitals? Any other key
- * is a count's name, so this is narrower than a suggestion: gpu, tpu and npu are no misspelt cpu. */
+ * is a count's name, so this is narrower than a suggestion: gpu, tpu, npu are no misspelt cpu. */
 static bool is_slip(const char *key, const char *word)
 {
     char lower[16];
