@@ -266,6 +266,9 @@ void sched_forget(struct sched *sched, uint32_t run);
 /* One sentence that a person can act on: why does this task not run ("waits for prepare, which
  * failed", "needs kind train.mlp@1, which none of 3 connected workers offers")? */
 void sched_explain(const struct sched *sched, uint32_t task, struct buf *out);
+/* Of each step of the run that has ready tasks which no connected worker could take, busy or not,
+ * one such task; UINT32_MAX: no more. Begins with a cursor of 0. */
+uint32_t sched_next_stuck(const struct sched *sched, uint32_t run, uint32_t *cursor);
 /* One line for an event or an action, as stories and logs show it; `name` gives tasks a readable
  * name (may be NULL). */
 typedef const char *sched_name_fn(void *context, const struct id *task);
