@@ -83,6 +83,9 @@ void app_step_progress(const struct app *app, uint32_t step, struct app_step_pro
 /* What has been finished since the last call, for plain lines: the next task's one-line story
  * appended to `out`, false when there is no more. */
 bool app_next_line(struct app *app, struct buf *out);
+/* What the person should do something about: work that no worker can be given ("train[model=mlp]:
+ * needs …"), once per step and reason. Likewise. */
+bool app_next_notice(struct app *app, struct buf *out);
 
 /* The document of design §11 for the submitted run; `full`: every task also in large runs. */
 MUST_USE enum status app_result(struct app *app, bool full, struct arena *arena, struct value *out,
@@ -123,6 +126,10 @@ MUST_USE enum status app_export(struct app *app, const char *ref, const char *pa
 /* What a task (as for app_get) wrote to stdout and stderr, also of one that failed; empty if
  * nothing. */
 MUST_USE enum status app_logs(struct app *app, const char *task, struct buf *out, struct err *err);
+/* Of the run that is going on here, also in another process: {"is_running", "tasks": {"ready",
+ * "running", "waiting"}, "workers", "slots", "slots_wanted"}; zeros where nothing runs. */
+MUST_USE enum status app_load(struct app *app, struct arena *arena, struct value *out,
+                              struct err *err);
 /* [{"check", "ok", "found", "mend"}] */
 MUST_USE enum status app_doctor(struct app *app, struct arena *arena, struct value *out,
                                 struct err *err);

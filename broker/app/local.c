@@ -37,6 +37,7 @@ enum status app_open(const struct app_options *options, struct app **out, struct
     app->is_serving = options->listen || !app->slots;
     app->lease_ms = options->lease_ms;
     app->wake_fd = options->wake_fd;
+    app->publication.lock_fd = -1;
     app->diagnostics.text = buf_init(0);
     *out = app;
     return OK;
@@ -44,6 +45,7 @@ enum status app_open(const struct app_options *options, struct app **out, struct
 
 void app_close(struct app *app)
 {
+    load_retract(app);
     if (app->router)
         router_dismiss(app->router);
     if (app->worker)
@@ -314,8 +316,10 @@ enum status app_turn(struct app *app, ms_t max_ms, struct err *err)
     if (app->worker)
         TRY(check_worker(app, err));
     TRY(loop_turn(app->loop, app->is_over ? 0 : max_ms, err));
+    load_publish(app);
     if (!app->is_over)
         return OK;
+    load_retract(app);
     if (!app->is_told)
         TRY(finish(app, err));
     app->is_told = true;

@@ -18,6 +18,17 @@ struct step_counts {
     ms_t first_started_at, last_finished_at;
 };
 
+/* See load.c. */
+struct load_numbers {
+    uint32_t ready, running, waiting, workers, slots, slots_wanted;
+};
+struct publication {
+    int lock_fd; /* of HOME; −1: not open */
+    bool is_live, is_failing, has_told;
+    struct load_numbers told;
+    ms_t due_at;
+};
+
 struct app {
     struct arena arena; /* paths */
     const char *home, *store_url, *state_url, *source_cache, *worker_cache;
@@ -52,6 +63,8 @@ struct app {
     uint32_t scheduler_tasks;
     uint32_t *lines; /* nodes that became final and were not shown yet; NULL in large runs */
     uint32_t line_count, line_shown;
+    struct stuck *stuck; /* NULL: nothing is submitted */
+    struct publication publication;
 };
 
 /* local.c */
@@ -69,6 +82,14 @@ void listen_put_command(const struct app *app, struct buf *out);
 void progress_begin(struct app *app);
 void progress_published(void *app, uint32_t run, uint32_t task);
 void progress_fini(struct app *app);
+
+/* stuck.c */
+struct stuck *stuck_new(uint32_t step_count);
+void stuck_free(struct stuck *stuck);
+
+/* load.c: called often; writes the numbers when it is time. */
+void load_publish(struct app *app);
+void load_retract(struct app *app);
 
 /* report.c: the run's result, also kept in its document. */
 MUST_USE enum status report_result(struct app *app, bool full, struct arena *arena,

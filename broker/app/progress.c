@@ -54,6 +54,7 @@ void progress_begin(struct app *app)
         app->steps[i].by_state[TASK_WAITING] = graph->steps[i].task_count;
         app->steps[i].first_started_at = app->steps[i].last_finished_at = MS_NEVER;
     }
+    app->stuck = stuck_new(graph->step_count);
     app->seen = mem_alloc(count);
     for (uint32_t node = 0; node < count; node++) {
         uint32_t task = sched_task_index(sched, RUN, node);
@@ -84,6 +85,8 @@ void progress_fini(struct app *app)
     mem_free(app->node_of_task);
     mem_free(app->same_as_next);
     mem_free(app->lines);
+    if (app->stuck)
+        stuck_free(app->stuck);
 }
 
 uint32_t app_step_count(const struct app *app)

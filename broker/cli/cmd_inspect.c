@@ -1,4 +1,4 @@
-/* What is there: list, get, lineage, export, doctor. */
+/* What is there: list, get, lineage, export, logs, load, doctor. */
 // SPDX-License-Identifier: Apache-2.0
 #include <stdio.h>
 #include <string.h>
@@ -175,6 +175,44 @@ const struct command command_logs = {.name = "logs",
                                      .help = "Show what a task wrote, also one that failed.",
                                      .details = TASK_HELP,
                                      .run = logs};
+
+/* ---- load ---- */
+
+static long long number(const struct value *map, const char *key)
+{
+    return (long long)value_get(map, key)->integer;
+}
+
+static void print_load(const struct value *load)
+{
+    if (!value_get(load, "is_running")->boolean) {
+        fputs("broker: nothing runs here now\n", stderr);
+        return;
+    }
+    const struct value *tasks = value_get(load, "tasks");
+    printf("tasks    %lld ready, %lld running, %lld waiting\n", number(tasks, "ready"),
+           number(tasks, "running"), number(tasks, "waiting"));
+    printf("workers  %lld\nslots    %lld; there is work for %lld\n", number(load, "workers"),
+           number(load, "slots"), number(load, "slots_wanted"));
+}
+
+static int load(const struct command *command, int argc, char **argv)
+{
+    struct question q = {0};
+    int exit_code;
+    struct value answer = {0};
+    if (!question_begin(&q, command, argc, argv, ABOUT_STORED, 0, &exit_code))
+        return exit_code;
+    return question_end(&q, app_load(q.app, &q.arena, &answer, &q.err), &answer, print_load);
+}
+
+const struct command command_load = {
+    .name = "load",
+    .arguments = "",
+    .help = "Show what the run that is going on would have work for.",
+    .details = "The same numbers, for programs: HOME/metrics.prom, in Prometheus' text format, "
+               "while a run works.",
+    .run = load};
 
 /* ---- doctor ---- */
 

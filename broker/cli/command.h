@@ -25,7 +25,8 @@ struct command {
 };
 
 extern const struct command command_run, command_plan, command_explain, command_graph, command_lint,
-    command_list, command_get, command_lineage, command_export, command_logs, command_doctor;
+    command_list, command_get, command_lineage, command_export, command_logs, command_load,
+    command_doctor;
 
 /* NULL-terminated, in the order of `broker help`. */
 extern const struct command *const commands[];

@@ -12,9 +12,11 @@
 #include "common/text/json.h"
 #include "proto/schema.h"
 
-const struct command *const commands[] = {
-    &command_run, &command_plan,    &command_explain, &command_lint, &command_graph,  &command_list,
-    &command_get, &command_lineage, &command_export,  &command_logs, &command_doctor, NULL};
+const struct command *const commands[] = {&command_run,  &command_plan,    &command_explain,
+                                          &command_lint, &command_graph,   &command_list,
+                                          &command_get,  &command_lineage, &command_export,
+                                          &command_logs, &command_load,    &command_doctor,
+                                          NULL};
 
 /* ---- options ---- */
 

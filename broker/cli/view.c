@@ -197,6 +197,9 @@ static void put_totals(struct app *app)
 void view_update(struct view *view, struct app *app)
 {
     ms_t now = clock_ms();
+    AUTO(buf_fini) struct buf notice = buf_init(0);
+    for (; app_next_notice(app, &notice); buf_clear(&notice))
+        view_note(view, buf_text(&notice));
     if (view->is_quiet)
         return;
     if (!view->is_live)

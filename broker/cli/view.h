@@ -17,7 +17,7 @@ struct view {
 };
 
 struct view view_init(bool is_quiet);
-/* Called often; paints at most 10 times a second. */
+/* Called often; paints at most 10 times a second. What needs the person is said also when quiet. */
 void view_update(struct view *view, struct app *app);
 /* A sentence for the person, above the bars; also when quiet. */
 void view_note(struct view *view, const char *text);
