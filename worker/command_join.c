@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <stdio.h>
 
+#include <stdlib.h>
+
+#include "common/log.h"
 #include "proto/limits.h"
 #include "worker/command.h"
 #include "worker/join.h"
@@ -102,5 +105,7 @@ int command_join(int argc, char **argv)
                 "no broker: say --broker ENDPOINT or set PENSTOCK_BROKER (see worker --help)");
     if (err.code != OK || read_amounts(&amounts, &counts, &join, &err) != OK)
         return command_fail(&err);
+    if (!join.dies_with_parent && !getenv("PENSTOCK_LOG"))
+        log_set_level(LOG_INFO); /* whoever started it by hand wants to see that it joined */
     return join_run(&join, &err) == OK ? EXIT_DONE : command_fail(&err);
 }

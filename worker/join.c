@@ -19,6 +19,9 @@
 #include "worker/machine.h"
 #include "worker/offer.h"
 
+/* A broker that starts, or starts again, is there by then. */
+enum { ALONE_MS = 3000 };
+
 /* ---- the agent's actions ---- */
 
 static void step(struct join *join, struct agent_event *event)
@@ -240,6 +243,16 @@ static nfds_t fill_polls(struct join *join)
     return count;
 }
 
+/* Whoever mistyped the endpoint, or whose broker ended, hears of it once. */
+static void tell_if_alone(struct join *join)
+{
+    if (join->is_welcome || join->is_alone_told || join->now - join->alone_since < ALONE_MS)
+        return;
+    join->is_alone_told = true;
+    log_event(LOG_WARN, "broker.awaited", "broker=%s since_ms=%lld", join->options->broker,
+              (long long)(join->now - join->alone_since));
+}
+
 static void wait_for_more(struct join *join, bool is_ready)
 {
     nfds_t count = fill_polls(join);
@@ -248,7 +261,8 @@ static void wait_for_more(struct join *join, bool is_ready)
     ms_t left = until == MS_NEVER ? 60000 : until - clock_ms();
     if (is_ready || left < 0 || link_is_ready(join->link))
         left = 0;
-    left = left > 60000 ? 60000 : left;
+    ms_t most = join->is_welcome || join->is_alone_told ? 60000 : ALONE_MS;
+    left = left > most ? most : left;
     struct timespec timeout = {left / 1000, left % 1000 * 1000000};
     if (ppoll(join->polls, count, &timeout, NULL) <= 0)
         for (nfds_t i = 0; i < count; i++)
@@ -280,6 +294,7 @@ static void turn(struct join *join)
     flush_slots(join);
     bool is_ready = receive_moves(join);
     join_send_queued(join);
+    tell_if_alone(join);
     if (!join->is_over)
         wait_for_more(join, is_ready);
 }
@@ -379,6 +394,7 @@ enum status join_run(const struct join_options *options, struct err *err)
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         *buffers[i] = buf_init(0);
     TRY(open_parts(&join, err));
+    join.alone_since = clock_ms();
     while (!join.is_over)
         turn(&join);
     if (join.code != OK && err)

@@ -74,6 +74,7 @@ static void on_welcome(struct join *join, const uint8_t *bytes, size_t count, st
     event.welcome.credit = welcome.credit;
     join->is_welcome = welcome.epoch >= agent_epoch(join->agent);
     join_tell(join, &event);
+    join->is_alone_told = false;
     if (join->is_welcome)
         log_event(LOG_INFO, "broker.welcome", "epoch=%llu lease_ms=%u",
                   (unsigned long long)welcome.epoch, welcome.lease_ms);
@@ -110,7 +111,10 @@ static void on_frame(struct join *join, const uint8_t *bytes, size_t count)
     case MSG_ACK:
     case MSG_REVOKE:
     case MSG_KILL: on_batch(join, type, bytes, count, &err); break;
-    case MSG_GOODBYE: join_tell(join, &dismiss); break;
+    case MSG_GOODBYE:
+        log_event(LOG_INFO, "broker.goodbye", "broker=%s", join->options->broker);
+        join_tell(join, &dismiss);
+        break;
     case MSG_HEARTBEAT: break;
     default: err_set(&err, E_PROTOCOL, "a frame of type %d from the broker", (int)type); break;
     }
@@ -133,6 +137,8 @@ void join_receive(struct join *join)
         }
         if (event.type == LINK_DISCONNECTED)
             log_event(LOG_INFO, "broker.lost", "broker=%s", join->options->broker);
+        if (join->is_welcome)
+            join->alone_since = join->now;
         join->is_welcome = false;
         join_tell(join, &told);
     }

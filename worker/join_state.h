@@ -46,6 +46,8 @@ struct join {
     struct buf kinds, labels, out, jobs, started, revoked;
     const struct slot_message *answer; /* that the step under way is about */
     bool is_welcome, is_over;
+    ms_t alone_since; /* not welcome: since when */
+    bool is_alone_told;
     enum status code; /* why it is over */
     struct err err;
 };

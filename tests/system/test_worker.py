@@ -81,6 +81,20 @@ def test_a_worker_says_hello_again_to_a_broker_that_forgot_it(place):
     assert process.returncode != 0 and "only protocol 99 here" in err
 
 
+def test_a_worker_says_that_it_waits_and_that_it_joined(place):
+    endpoint = f"ipc://{place.path}/sock"
+    process = subprocess.Popen([WORKER, "--broker", endpoint, "--store", place.path / "store"], cwd=place.path,
+                               stderr=subprocess.PIPE, text=True, env=place.environment())
+    assert f"broker.awaited broker={endpoint}" in process.stderr.readline()
+    place.write("p.yaml", "version: 1\nname: late\nsteps: {a: {kind: sleep}}\n")
+    place.run("p.yaml", "-j", 0, "--listen", endpoint)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert [event for event in ["broker.welcome", "broker.goodbye"] if event in err] == ["broker.welcome",
+                                                                                        "broker.goodbye"]
+    assert "broker.awaited" not in err  # said once
+
+
 def test_bad_usage_is_said(place):
     assert "run-task" in worker(place, "--help").stdout
     assert "--slots" in worker(place, "--slots", "many", code=2).stderr
