@@ -1,6 +1,7 @@
 """Where workers join: the endpoint, the line that says how, and runs without a local worker."""
 import re
 import shlex
+import signal
 import socket
 import subprocess
 
@@ -113,3 +114,9 @@ def test_what_is_known_needs_no_worker(cluster):
     cluster.place.run()
     cluster.start()
     assert cluster.finish()["tasks"]["hit"] == 1
+
+
+def test_ctrl_c_while_nobody_has_joined(cluster):
+    cluster.start()
+    cluster.broker.send_signal(signal.SIGINT)
+    assert cluster.finish(code=130)["state"] == "cancelled"

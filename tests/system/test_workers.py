@@ -140,3 +140,18 @@ def test_after_kill_9_of_the_broker_nothing_finished_is_repeated(cluster):
     marks = [cluster.marks(f"begun-{i}") for i in range(12)]
     assert marks[:4] == [1, 1, 1, 1]
     assert max(marks) <= 2  # one fault
+
+
+def test_a_worker_drops_what_the_next_broker_does_not_want(cluster):
+    where = ["--listen", f"ipc://{cluster.place.path}/sock"]
+    pipeline(cluster, step("old", f"{cluster.mark('old')}; sleep 600", 3))
+    cluster.start(*where)
+    cluster.join("w1", "--slots", 1)
+    cluster.wait_marks("old")
+    cluster.broker.kill()
+    cluster.broker.wait()
+    pipeline(cluster, step("new", cluster.mark("new")))
+    cluster.start(*where)
+    [entry] = cluster.finish()["steps"]
+    assert entry["state"] == "succeeded" and entry["worker"] == "w1"
+    assert cluster.marks("old") == 1 and cluster.marks("new") == 1
