@@ -228,12 +228,6 @@ void cache_close(struct cache *cache)
     mem_free(cache);
 }
 
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
-           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
 bool cache_pin(struct cache *cache, const struct id *id)
 {
     char path[CACHE_PATH_BYTES];
@@ -247,7 +241,7 @@ bool cache_pin(struct cache *cache, const struct id *id)
         return false;
     }
     cache_path(cache, id, path);
-    if (lstat(path, &now) || !is_same(&now, &entry->seen)) {
+    if (lstat(path, &now) || !seal_is_same(&now, &entry->seen)) {
         if (!entry->pins) /* whoever uses it has the changed file; the next one gets a fresh copy */
             drop(cache, index);
         return false;
@@ -266,7 +260,7 @@ void cache_unpin(struct cache *cache, const struct id *id)
     make_room(cache);
 }
 
-void cache_add(struct cache *cache, const struct artifact *artifact)
+static void add(struct cache *cache, const struct artifact *artifact, uint32_t pins)
 {
     char path[CACHE_PATH_BYTES];
     uint32_t index = id_map_get(&cache->map, &artifact->id);
@@ -277,9 +271,30 @@ void cache_add(struct cache *cache, const struct artifact *artifact)
     cache->bytes -= entry->bytes;
     entry->is_verified = lstat(path, &entry->seen) == 0;
     entry->bytes = artifact->is_tree ? artifact->bytes : (uint64_t)entry->seen.st_size;
-    entry->pins++;
+    entry->pins += pins;
     cache->bytes += entry->bytes;
     make_room(cache);
+}
+
+void cache_add(struct cache *cache, const struct artifact *artifact)
+{
+    add(cache, artifact, 1);
+}
+
+/* Another process's leftover may lie there, not verified yet: the rename replaces it. */
+void cache_adopt(struct cache *cache, const struct artifact *artifact, const char *from,
+                 const struct seal *seal)
+{
+    char path[CACHE_PATH_BYTES];
+    struct stat now;
+    uint32_t index = id_map_get(&cache->map, &artifact->id);
+    bool is_known = index != ID_MAP_NONE && cache->entries[index].is_verified;
+    if (is_known || !seal->is_sealed || artifact->bytes > cache->max_bytes)
+        return;
+    cache_path(cache, &artifact->id, path);
+    if (lstat(from, &now) || !seal_is_same(&now, &seal->seen) || rename(from, path))
+        return;
+    add(cache, artifact, 0);
 }
 
 const char *cache_work_folder(const struct cache *cache)

@@ -7,14 +7,17 @@
  *   FOLDER/blobs/<64 hex>  a file (0444), or a folder for a tree
  *   FOLDER/work/           work folders of jobs; emptied at start
  *
- * What this process put there it has verified while copying, and trusts while size, inode and
- * change time stay the same; what an earlier process left is verified once more before its first
- * use. An entry that a job uses is pinned and stays. The cache knows no store: mover.c fills it.
+ * What this process put there it has verified while copying, or while it was stored (what its own
+ * jobs made), and trusts while size, inode and change time stay the same; what an earlier process
+ * left is verified once more before its first use. An entry that a job uses is pinned and stays.
+ * The cache knows no store, and shares no file with one: mover.c fills it with copies,
+ * cache_adopt() with what is nobody else's.
  * Thread: the loop's. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "proto/err.h"
 #include "proto/task_spec.h"
+#include "worker/runtime/seal.h"
 
 struct cache;
 
@@ -32,6 +35,11 @@ void cache_unpin(struct cache *cache, const struct id *id);
 void cache_path(const struct cache *cache, const struct id *id, char out[CACHE_PATH_BYTES]);
 /* It lies there now, verified: pinned once. Makes room by removing what is unpinned. */
 void cache_add(struct cache *cache, const struct artifact *artifact);
+/* An artifact that a job left at `from`, in a work folder, and that was hashed since it was sealed:
+ * it is moved here, not pinned, if it fits. Where that fails nothing is lost: it is fetched when it
+ * is needed. Nobody may be fetching it. */
+void cache_adopt(struct cache *cache, const struct artifact *artifact, const char *from,
+                 const struct seal *seal);
 /* The folder for work folders, absolute. */
 const char *cache_work_folder(const struct cache *cache);
 uint64_t cache_bytes(const struct cache *cache);

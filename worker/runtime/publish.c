@@ -59,6 +59,7 @@ static enum status put_output(struct store *store, struct publication *publicati
         return errno == ENOENT || errno == ENOTDIR
                    ? err_set(err, E_INVALID, "output %s was not made", name)
                    : fs_error(err, errno, path, "lstat");
+    publication->seals[publication->output_count] = seal_output(path);
     if (S_ISDIR(found.st_mode)) {
         if (tree_put(store, path, &output->artifact, err) != OK)
             return err_prefix(err, "output %s", name);
@@ -107,6 +108,7 @@ enum status publish_run(struct store *store, struct publication *publication, st
 {
     size_t room = publication->name_count + 1;
     publication->outputs = arena_alloc(&publication->arena, room * sizeof *publication->outputs);
+    publication->seals = arena_alloc(&publication->arena, room * sizeof *publication->seals);
     struct value values = {.type = VALUE_MAP};
     values.items = arena_alloc(&publication->arena, 2 * room * sizeof *values.items);
     TRY(put_log(store, publication, err));

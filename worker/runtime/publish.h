@@ -9,6 +9,7 @@
 #include "common/base/arena.h"
 #include "common/store/store.h"
 #include "proto/record.h"
+#include "worker/runtime/seal.h"
 
 struct publication {
     struct arena arena;
@@ -19,6 +20,7 @@ struct publication {
     /* What came of it, in `arena`. */
     struct record_output *outputs;
     uint32_t output_count;
+    struct seal *seals;    /* of each output */
     const uint8_t *values; /* encoded map, NULL: none */
     size_t values_bytes;
     bool has_log;

@@ -1,7 +1,8 @@
 /* What the worker's parent knows of each job: the TASKS entry (a view into its frame, which lives
  * as long as one of its jobs), and, for heavy ones, inputs, folders and outputs. The agent decides;
  * this does: fetch, describe to a slot, publish, write the record. Artifacts wanted by several jobs
- * are fetched once.
+ * are fetched once; outputs move into the cache when they are stored, so that the next task here
+ * reads them without a fetch.
  *
  *   WORK/<job>/work/     the handler's own folder
  *   WORK/<job>/outputs/  NAME → output NAME

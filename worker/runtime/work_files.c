@@ -2,6 +2,7 @@
  * published. */
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -248,6 +249,19 @@ void works_publish(struct works *works, uint32_t job, enum status code, const ch
     mover_submit(works->options.mover, &heavy->move, bytes);
 }
 
+/* What the next task here reads is on this machine already. */
+static void keep_outputs(struct works *works, const struct publication *publication)
+{
+    for (uint32_t i = 0; i < publication->output_count; i++) {
+        char path[CACHE_PATH_BYTES];
+        const struct record_output *output = &publication->outputs[i];
+        int bytes = snprintf(path, sizeof path, "%s/%s", publication->output_dir, output->name);
+        if (bytes > 0 && (size_t)bytes < sizeof path &&
+            id_map_get(&works->arrival_map, &output->artifact.id) == ID_MAP_NONE)
+            cache_adopt(works->options.cache, &output->artifact, path, &publication->seals[i]);
+    }
+}
+
 /* The failure that a job already had stays its failure, whatever became of its log. */
 static void published(struct works *works, const struct move *move)
 {
@@ -256,6 +270,8 @@ static void published(struct works *works, const struct move *move)
         heavy->code = move->status;
         heavy->err = move->err;
     }
+    if (move->status == OK)
+        keep_outputs(works, &move->publication);
     ended(works, move->job, true);
 }
 

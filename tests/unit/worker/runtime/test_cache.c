@@ -14,6 +14,8 @@
 #include <cmocka.h>
 
 #include "common/base/mem.h"
+#include "common/crypto/hash.h"
+#include "common/store/tree.h"
 #include "tests/unit/worker/runtime/support.h"
 #include "worker/runtime/mover.h"
 
@@ -159,6 +161,97 @@ static void further_workers_get_private_folders_that_do_not_pile_up(void **state
     }
 }
 
+/* What a job left: a file of `bytes` times `letter` in a work folder, sealed, with its id. */
+static const char *left_behind(struct world *world, char letter, size_t bytes,
+                               struct artifact *artifact, struct seal *seal)
+{
+    char content[256];
+    const char *path =
+        arena_format(&world->arena, "%s/%c", cache_work_folder(world->cache), letter);
+    memset(content, letter, bytes);
+    assert_int_equal(fs_write(path, content, bytes, NULL), OK);
+    *seal = seal_output(path);
+    *artifact = (struct artifact){.bytes = bytes};
+    hash_bytes(NULL, content, bytes, &artifact->id);
+    return path;
+}
+
+static void what_a_job_left_moves_in_within_the_bound(void **state)
+{
+    struct world *world = *state;
+    char path[CACHE_PATH_BYTES];
+    struct stat found;
+    struct artifact a, b, c;
+    struct seal seal;
+    const char *from = left_behind(world, 'a', 60, &a, &seal);
+    cache_adopt(world->cache, &a, from, &seal);
+    assert_false(fs_exists(from)); /* moved: the store's copy is its own */
+    assert_int_equal(cache_bytes(world->cache), 60);
+    cache_path(world->cache, &a.id, path);
+    assert_int_equal(lstat(path, &found), 0);
+    assert_int_equal(found.st_mode & 07777, 0444);
+    assert_true(cache_pin(world->cache, &a.id));
+    from = left_behind(world, 'b', 40, &b, &seal);
+    cache_adopt(world->cache, &b, from, &seal);
+    from = left_behind(world, 'c', 30, &c, &seal); /* b goes: it is the oldest that nobody uses */
+    cache_adopt(world->cache, &c, from, &seal);
+    assert_int_equal(cache_bytes(world->cache), 90);
+    assert_false(cache_pin(world->cache, &b.id));
+    from = left_behind(world, 'd', 101, &b, &seal); /* more than all: nothing goes for it */
+    cache_adopt(world->cache, &b, from, &seal);
+    assert_true(fs_exists(from));
+    assert_int_equal(cache_bytes(world->cache), 90);
+    from = left_behind(world, 'a', 60, &b, &seal); /* there already */
+    cache_adopt(world->cache, &b, from, &seal);
+    assert_int_equal(cache_bytes(world->cache), 90);
+}
+
+static void what_may_change_is_not_taken_in(void **state)
+{
+    struct world *world = *state;
+    struct artifact a, b;
+    struct seal seal;
+    const char *from = left_behind(world, 'a', 40, &a, &seal);
+    assert_int_equal(chmod(from, 0644), 0);
+    assert_int_equal(truncate(from, 39), 0); /* after it was sealed */
+    cache_adopt(world->cache, &a, from, &seal);
+    from = left_behind(world, 'b', 40, &b, &seal);
+    const char *other = arena_format(&world->arena, "%s/other", world->folder);
+    assert_int_equal(link(from, other), 0);
+    seal = seal_output(from); /* somebody else has a name for it */
+    assert_false(seal.is_sealed);
+    cache_adopt(world->cache, &b, from, &seal);
+    assert_int_equal(cache_bytes(world->cache), 0);
+    assert_false(cache_pin(world->cache, &a.id) || cache_pin(world->cache, &b.id));
+}
+
+/* A tree in the cache is as if it had been fetched: read-only, no empty folders. */
+static void a_folder_that_a_job_left_moves_in_as_a_tree(void **state)
+{
+    struct world *world = *state;
+    char path[CACHE_PATH_BYTES];
+    struct stat found;
+    struct artifact tree;
+    const char *from = arena_format(&world->arena, "%s/t", cache_work_folder(world->cache));
+    const char *sub = arena_format(&world->arena, "%s/sub", from);
+    const char *tool = arena_format(&world->arena, "%s/tool", sub);
+    assert_int_equal(fs_make_dirs(sub, NULL), OK);
+    assert_false(seal_output(from).is_sealed); /* an empty folder in it */
+    assert_int_equal(fs_write(tool, "#!", 2, NULL), OK);
+    assert_int_equal(chmod(tool, 0700), 0);
+    assert_int_equal(chmod(from, 0500), 0);
+    struct seal seal = seal_output(from);
+    assert_true(seal.is_sealed);
+    assert_int_equal(tree_put(mover_store(world->mover), from, &tree, NULL), OK);
+    cache_adopt(world->cache, &tree, from, &seal);
+    assert_false(fs_exists(from));
+    assert_int_equal(cache_bytes(world->cache), 2);
+    assert_true(cache_pin(world->cache, &tree.id));
+    cache_path(world->cache, &tree.id, path);
+    assert_int_equal(lstat(arena_format(&world->arena, "%s/sub/tool", path), &found), 0);
+    assert_int_equal(found.st_mode & 07777, 0555);
+}
+
 static void a_large_move_is_done_by_the_thread(void **state)
 {
     struct world *world = *state;
@@ -189,6 +282,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(missing_and_corrupt_inputs_are_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(further_workers_get_private_folders_that_do_not_pile_up,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_job_left_moves_in_within_the_bound, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_may_change_is_not_taken_in, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_folder_that_a_job_left_moves_in_as_a_tree, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_large_move_is_done_by_the_thread, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
