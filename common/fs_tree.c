@@ -45,11 +45,20 @@ static int open_folder(int parent, const char *name)
 
 struct removal {
     int root;
+    const char *const *keep; /* names in the root that stay, NULL-terminated; NULL: none */
     uint64_t moved_count;
     const char *path; /* of the root, for messages */
 };
 
 static enum status remove_content(struct removal *removal, int fd, int depth, struct err *err);
+
+static bool is_kept(const struct removal *removal, const char *name)
+{
+    for (const char *const *keep = removal->keep; keep && *keep; keep++)
+        if (!strcmp(*keep, name))
+            return true;
+    return false;
+}
 
 static enum status remove_entry(struct removal *removal, int parent, const char *name, int depth,
                                 struct err *err)
@@ -84,17 +93,17 @@ static enum status remove_content(struct removal *removal, int fd, int depth, st
     (void)fchmod(
         fd,
         0700); /* so that entries of a read-only folder can go; where it fails, unlinkat says why */
-    for (bool found = true; found;) {
+    int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO(close_folder) DIR *folder = again < 0 ? NULL : fdopendir(again);
+    if (!folder) {
+        int error = errno;
+        fs_close_fd_auto(&again);
+        return fs_error(err, error, removal->path, "cannot list");
+    }
+    for (bool found = true; found; rewinddir(folder)) {
         found = false;
-        int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        AUTO(close_folder) DIR *folder = again < 0 ? NULL : fdopendir(again);
-        if (!folder) {
-            int error = errno;
-            fs_close_fd_auto(&again);
-            return fs_error(err, error, removal->path, "cannot list");
-        }
         for (const struct dirent *entry; (entry = readdir(folder));) {
-            if (is_dot(entry->d_name))
+            if (is_dot(entry->d_name) || (!depth && is_kept(removal, entry->d_name)))
                 continue;
             found = true;
             TRY(remove_entry(removal, fd, entry->d_name, depth, err));
@@ -120,6 +129,19 @@ enum status fs_remove_tree(const char *path, struct err *err)
     if (rmdir(path) != 0 && errno != ENOENT)
         return fs_error(err, errno, path, "cannot remove");
     return OK;
+}
+
+enum status fs_clear(const char *path, const char *const *keep, struct err *err)
+{
+    struct removal removal = {.path = path, .keep = keep};
+    AUTO(fs_close_fd) int fd = open_folder(AT_FDCWD, path);
+    if (fd < 0)
+        return fs_error(err, errno, path, "cannot clear");
+    removal.root = fd;
+    enum status status = remove_content(&removal, fd, 0, err);
+    if (status != OK)
+        err_prefix(err, "%s", path);
+    return status;
 }
 
 /* ---- walking ---- */

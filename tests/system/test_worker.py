@@ -61,6 +61,33 @@ def test_debug_leaves_the_inputs_in_a_folder_and_publishes_nothing(iris):
     assert sorted((iris.path / ".penstock/store").rglob("*")) == blobs
 
 
+def test_nothing_of_a_job_is_left_for_the_next(place):
+    """One slot, twenty jobs: each looks at what it finds, then leaves a mess behind."""
+    mess = ("{ pwd; ls -A . .. $TMPDIR; cat ../log; ls ../outputs; ulimit -c; umask; ls /proc/self/fd; "
+            "cat /proc/$PPID/task/*/children | wc -w; } > found 2>&1; "
+            "cp found ../outputs/stolen; cp found ../junk; mkdir -p deep/er locked; touch deep/er/file $TMPDIR/left .hidden; "
+            "chmod 0 locked; sleep 300 & setsid sleep 300 & echo loud; cd /; umask 0; : ")
+    place.write("mess.yaml", f"""
+version: 1
+name: mess
+steps:
+  job:
+    kind: exec
+    matrix: {{i: {{range: [0, 20, 1]}}}}
+    outputs: {{found: found}}
+    params: {{command: "{mess}${{matrix.i}}"}}
+""")
+    run = place.broker("run", "mess.yaml", "--json=full", "-j1").json
+    assert run["tasks"]["executed"] == 20
+    found = {step["outputs"]["found"]["id"] for step in run["steps"]}
+    texts = {(place.path / ".penstock/store/blobs" / id[:2] / id[2:]).read_text() for id in found}
+    for text in texts:
+        folder, *lines = text.splitlines()
+        assert folder.endswith("/work")
+        assert lines[:11] == [".:", ".tmp", "found", "", "..:", "log", "outputs", "work", "", f"{folder}/.tmp:", "0"], text
+    assert len({text.split("\n", 1)[1].replace(text.split("\n", 1)[0], "") for text in texts}) == 1
+
+
 def test_a_worker_says_hello_again_to_a_broker_that_forgot_it(place):
     """The test is the broker: it refuses twice, the second time for good."""
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:

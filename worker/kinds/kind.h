@@ -11,6 +11,9 @@
 #include "proto/task_spec.h"
 #include "proto/value.h"
 
+/* In every work folder: a folder for temporary files. */
+#define KIND_TEMP_FOLDER ".tmp"
+
 struct kind_input {
     const char *name;
     const char *
@@ -28,7 +31,7 @@ struct kind_call {
     uint32_t input_count;
     const char *const *outputs; /* names, sorted */
     uint32_t output_count;
-    const char *work_dir;   /* absolute, empty, the handler's own */
+    const char *work_dir;   /* absolute, empty but for KIND_TEMP_FOLDER, the handler's own */
     const char *output_dir; /* absolute; output NAME goes to output_dir/NAME (a file or a folder) */
     uint32_t attempt;
     uint32_t timeout_ms;   /* 0: none; the parent enforces it, exec passes it on */

@@ -29,6 +29,7 @@ struct works *works_new(const struct works_options *options)
     works->ended = buf_init(0);
     works->scratch = buf_init(0);
     works->resolved = buf_init(0);
+    works->folders = folders_new(cache_work_folder(options->cache));
     return works;
 }
 
@@ -46,6 +47,7 @@ void works_free(struct works *works)
     buf_fini(&works->ended);
     buf_fini(&works->scratch);
     buf_fini(&works->resolved);
+    folders_free(works->folders);
     mem_free(works->items);
     mem_free(works);
 }

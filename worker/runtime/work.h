@@ -4,10 +4,6 @@
  * are fetched once; outputs move into the cache when they are stored, so that the next task here
  * reads them without a fetch.
  *
- *   WORK/<job>/work/     the handler's own folder
- *   WORK/<job>/outputs/  NAME → output NAME
- *   WORK/<job>/log       stdout and stderr
- *
  * Light jobs allocate nothing of their own. What they are asked to make is the empty blob, which is
  * in the store before the first result that names it.
  * Thread: the loop's. */

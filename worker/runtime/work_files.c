@@ -1,14 +1,11 @@
 /* Inputs and outputs of heavy jobs: what is fetched into the cache, the folders of a job, what is
  * published. */
 // SPDX-License-Identifier: Apache-2.0
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/base/assert.h"
 #include "common/base/mem.h"
-#include "common/fs.h"
 #include "worker/runtime/work_state.h"
 
 enum {
@@ -94,21 +91,6 @@ static void fill_paths(struct works *works, struct work_heavy *heavy)
     }
 }
 
-static enum status make_folders(struct works *works, uint32_t job, struct err *err)
-{
-    struct work_heavy *heavy = works_get(works, job)->heavy;
-    struct arena *arena = &heavy->arena;
-    heavy->folder = arena_format(arena, "%s/%u", cache_work_folder(works->options.cache), job);
-    heavy->work_dir = arena_format(arena, "%s/work", heavy->folder);
-    heavy->output_dir = arena_format(arena, "%s/outputs", heavy->folder);
-    heavy->log_path = arena_format(arena, "%s/log", heavy->folder);
-    const char *const folders[] = {heavy->folder, heavy->work_dir, heavy->output_dir};
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
-        if (mkdir(folders[i], 0700))
-            return fs_error(err, errno, folders[i], "mkdir");
-    return OK;
-}
-
 static struct arrival *arrival_of(struct works *works, const struct artifact *artifact)
 {
     uint32_t index = id_map_get(&works->arrival_map, &artifact->id);
@@ -134,7 +116,7 @@ static void fetched(struct works *works, uint32_t job)
     struct work_heavy *heavy = works_get(works, job)->heavy;
     if (heavy->code == OK) {
         fill_paths(works, heavy);
-        heavy->code = make_folders(works, job, &heavy->err);
+        heavy->code = folders_take(works->folders, &heavy->folder, &heavy->err);
     }
     ended(works, job, false);
 }
@@ -208,7 +190,7 @@ static void arrived(struct works *works, struct move *move)
 void works_slot_job(struct works *works, uint32_t job, struct slot_job *out)
 {
     const struct work *work = works_get(works, job);
-    const struct work_heavy *heavy = work->heavy;
+    struct work_heavy *heavy = work->heavy;
     *out = (struct slot_job){.is_light = !heavy,
                              .attempt = work->task.attempt.number,
                              .spec = work->task.spec,
@@ -217,9 +199,10 @@ void works_slot_job(struct works *works, uint32_t job, struct slot_job *out)
         return;
     out->timeout_ms = work->task.timeout_ms;
     out->memory_bytes = work->task.memory_bytes;
-    out->work_dir = heavy->work_dir;
-    out->output_dir = heavy->output_dir;
-    out->log_path = heavy->log_path;
+    heavy->is_begun = true;
+    out->work_dir = heavy->folder->work_dir;
+    out->output_dir = heavy->folder->output_dir;
+    out->log_path = heavy->folder->log_path;
     out->inputs = heavy->inputs;
     out->input_count = heavy->input_count;
 }
@@ -231,10 +214,11 @@ void works_publish(struct works *works, uint32_t job, enum status code, const ch
     struct work_heavy *heavy = works_get(works, job)->heavy;
     struct publication *publication = &heavy->move.publication;
     heavy->code = code;
+    heavy->is_quiet = code == OK; /* of others, who knows what a killed slot left */
     if (code != OK)
         err_set(&heavy->err, code, "%s", text);
-    publication->output_dir = heavy->output_dir;
-    publication->log_path = heavy->log_path;
+    publication->output_dir = heavy->folder->output_dir;
+    publication->log_path = heavy->folder->log_path;
     if (code == OK && heavy->spec.output_count) {
         const char **names = arena_alloc(&heavy->arena, heavy->spec.output_count * sizeof *names);
         const char *name;
@@ -282,7 +266,7 @@ void works_forget_heavy(struct works *works, struct work *work)
         if (heavy->is_pinned[i])
             cache_unpin(works->options.cache, &heavy->artifacts[i].id);
     if (heavy->folder)
-        (void)!fs_remove_tree(heavy->folder, NULL);
+        folders_give_back(works->folders, heavy->folder, !heavy->is_begun || heavy->is_quiet);
     buf_fini(&heavy->lost);
     arena_fini(&heavy->move.publication.arena);
     arena_fini(&heavy->arena);

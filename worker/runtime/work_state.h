@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "common/base/id_map.h"
+#include "worker/runtime/folders.h"
 #include "worker/runtime/work.h"
 
 struct work_heavy {
@@ -17,8 +18,9 @@ struct work_heavy {
     uint32_t resolved_count;
     uint32_t awaited; /* artifacts still on their way */
     struct buf lost;  /* struct id each */
-    char *folder, *work_dir, *output_dir, *log_path;
-    enum status code; /* of fetching, then of running, then of publishing */
+    struct folder *folder;
+    bool is_begun, is_quiet; /* given to a slot; ended there by itself */
+    enum status code;        /* of fetching, then of running, then of publishing */
     struct err err;
     struct move move; /* the publication */
 };
@@ -46,6 +48,7 @@ struct works {
     struct buf resolved; /* struct artifact each: of a light job's task refs */
     bool has_empty;      /* the empty blob is in the store */
     struct artifact empty;
+    struct folders *folders;
 };
 
 /* Takes in what the mover has done. */

@@ -163,6 +163,26 @@ static void removes_trees_and_no_more(void **state)
     assert_int_equal(fs_remove_tree(temp_at(temp, "absent"), &err), OK);
 }
 
+static void clears_a_folder_but_for_what_is_to_stay(void **state)
+{
+    struct temp *temp = *state;
+    static const char *const keep[] = {"a", "file", NULL};
+    struct err err = {0};
+    assert_int_equal(fs_make_dirs(temp_at(temp, "t/a/b"), &err), OK);
+    assert_int_equal(fs_make_dirs(temp_at(temp, "t/c/a"), &err), OK);
+    temp_write_text(temp_at(temp, "t/file"), "x");
+    temp_write_text(temp_at(temp, "t/other"), "x");
+    chmod(temp_at(temp, "t"), 0500);
+    assert_int_equal(fs_clear(temp_at(temp, "t"), keep, &err), OK);
+    assert_int_equal(temp_count(temp_at(temp, "t")), 2);
+    assert_true(fs_exists(temp_at(temp, "t/a/b")));
+    assert_true(fs_exists(temp_at(temp, "t/file")));
+    assert_int_equal(symlink("a", temp_at(temp, "t/link")), 0);
+    assert_int_not_equal(fs_clear(temp_at(temp, "t/link"), keep + 2, &err), OK);
+    assert_true(fs_exists(temp_at(temp, "t/a/b")));
+    assert_int_equal(fs_clear(temp_at(temp, "absent"), keep, &err), E_NOTFOUND);
+}
+
 /* Deeper than a path can be written, or descriptors be had. */
 static void removes_what_is_nested_very_deep(void **state)
 {
@@ -275,6 +295,7 @@ int main(void)
         TEST(copies_content_and_executable_bit),
         TEST(renames_only_to_a_free_name),
         TEST(removes_trees_and_no_more),
+        TEST(clears_a_folder_but_for_what_is_to_stay),
         TEST(removes_what_is_nested_very_deep),
         TEST(walks_in_order_of_bytes),
         TEST(walking_refuses_what_is_no_file),
