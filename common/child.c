@@ -14,12 +14,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/base/mem.h"
 #include "common/clock.h"
 #include "common/fs.h"
 
 enum {
-    STACK_BYTES = 64 << 10, /* of the child until it has become another program */
+    STACK_BYTES = 16 << 10, /* of the child until it has become another program */
     TARGET_FD_MAX = 255,
     STANDARD_FDS = 3,
 };
@@ -43,10 +42,10 @@ static int fail(struct start *start, const char *at)
 
 /* A handler of the parent must never run here, in its memory; ignored signals would stay ignored
  * after exec. */
-static void reset_signals(void)
+static void reset_signals(bool has_usual)
 {
     const struct sigaction usual = {.sa_handler = SIG_DFL};
-    for (int signal = 1; signal < NSIG; signal++)
+    for (int signal = 1; !has_usual && signal < NSIG; signal++)
         sigaction(signal, &usual, NULL);
     sigset_t none;
     sigemptyset(&none);
@@ -65,13 +64,25 @@ static int close_on_exec(void)
     return 0;
 }
 
-/* Sources are moved out of the way first, since one's number may be another's target. */
+/* Has any source the number of a target? */
+static bool do_cross(const struct child_options *options)
+{
+    for (size_t i = 0; i < options->fd_count; i++)
+        for (size_t j = 0; j < options->fd_count; j++)
+            if (options->fds[i].from == options->fds[j].to)
+                return true;
+    return false;
+}
+
+/* Sources are moved out of the way first where one's number is another's target. */
 static int place_fds(const struct child_options *options)
 {
     int high[CHILD_FDS_MAX];
-    bool is_given[STANDARD_FDS] = {false};
+    bool is_given[STANDARD_FDS] = {false}, must_move = do_cross(options);
     for (size_t i = 0; i < options->fd_count; i++) {
-        high[i] = fcntl(options->fds[i].from, F_DUPFD_CLOEXEC, TARGET_FD_MAX + 1);
+        high[i] = options->fds[i].from;
+        if (must_move)
+            high[i] = fcntl(high[i], F_DUPFD_CLOEXEC, TARGET_FD_MAX + 1);
         if (high[i] < 0)
             return -1;
     }
@@ -102,7 +113,7 @@ static int become(void *context)
 {
     struct start *start = context;
     const struct child_options *options = start->options;
-    reset_signals();
+    reset_signals(options->keeps_signals);
     if (options->dies_with_parent) {
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
             return fail(start, "PR_SET_PDEATHSIG");
@@ -142,7 +153,7 @@ enum status child_start(const struct child_options *options, struct child *out, 
         .environment = options->environment ? options->environment : nothing,
         .parent = getpid(),
     };
-    AUTO(mem_free) char *stack = mem_alloc(STACK_BYTES);
+    _Alignas(16) char stack[STACK_BYTES];
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -181,7 +192,7 @@ static bool has_ended(const struct child *child, int timeout_ms)
 
 bool child_wait(struct child *child, int timeout_ms, struct child_end *end)
 {
-    if (!child->pid || !has_ended(child, timeout_ms))
+    if (!child->pid || (timeout_ms >= 0 && !has_ended(child, timeout_ms)))
         return false;
     siginfo_t info = {0};
     int result;

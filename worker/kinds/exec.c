@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -26,7 +27,10 @@ enum {
 
 /* The two pipes a program talks into, and where that goes. */
 struct pump {
-    int pipes[2]; /* our ends of stdout and stderr; −1 at their end */
+    int pipes[2]; /* our ends of stdout and stderr */
+    /* The program's: kept open here while it runs, so that we are woken by its end alone and not
+     * by that of each pipe, too. */
+    int ends[2];
     int sinks[2]; /* the log, or the output that stdout is */
     uint64_t left[2];
     char tail[TAIL_BYTES];
@@ -36,9 +40,10 @@ struct pump {
 
 static void pump_fini(struct pump *pump)
 {
-    for (int i = 0; i < 2; i++)
-        if (pump->pipes[i] >= 0)
-            close(pump->pipes[i]);
+    for (int i = 0; i < 2; i++) {
+        fs_close_fd_auto(&pump->pipes[i]);
+        fs_close_fd_auto(&pump->ends[i]);
+    }
     if (pump->sinks[0] > 2)
         close(pump->sinks[0]);
 }
@@ -58,17 +63,12 @@ static void keep_tail(struct pump *pump, const char *text, size_t bytes)
 
 /* Passes on what is there; past the limit it is read and dropped, so that the program never blocks.
  */
-static bool pump_some(struct pump *pump, int which)
+static size_t pump_some(struct pump *pump, int which)
 {
     static char chunk[CHUNK_BYTES];
     ssize_t n = read(pump->pipes[which], chunk, sizeof chunk);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return false;
-    if (n <= 0) {
-        close(pump->pipes[which]);
-        pump->pipes[which] = -1;
-        return false;
-    }
+    if (n <= 0)
+        return 0;
     if (which == 1)
         keep_tail(pump, chunk, (size_t)n);
     size_t bytes = (uint64_t)n < pump->left[which] ? (size_t)n : (size_t)pump->left[which];
@@ -76,7 +76,21 @@ static bool pump_some(struct pump *pump, int which)
     if (pump->err.code == OK)
         (void)!fs_write_all(pump->sinks[which], chunk, bytes, which ? "stderr" : "stdout",
                             &pump->err);
-    return true;
+    return (size_t)n;
+}
+
+/* What was written and not read so far. No more: a process that got away might write for ever. */
+static void pump_rest(struct pump *pump, int which)
+{
+    int waiting = 0;
+    if (ioctl(pump->pipes[which], FIONREAD, &waiting))
+        return;
+    while (waiting > 0) {
+        size_t bytes = pump_some(pump, which);
+        if (!bytes)
+            return;
+        waiting -= (int)bytes;
+    }
 }
 
 /* The kernel ends a slot whose parent died, and the slot's child with it, but not what that child
@@ -115,17 +129,16 @@ static void guard_end(struct guard *guard)
 static void watch(struct pump *pump, struct guard *guard, struct child *child,
                   struct child_end *end)
 {
-    struct pollfd polls[4];
+    struct pollfd polls[4] = {{pump->pipes[0], POLLIN, 0},
+                              {pump->pipes[1], POLLIN, 0},
+                              {child->pidfd, POLLIN, 0},
+                              {guard->fd, POLLIN, 0}};
     do {
-        for (int i = 0; i < 2; i++)
-            polls[i] = (struct pollfd){pump->pipes[i], POLLIN, 0};
-        polls[2] = (struct pollfd){child->pidfd, POLLIN, 0};
-        polls[3] = (struct pollfd){guard->fd, POLLIN, 0};
         if (poll(polls, 4, -1) < 0)
             continue;
         for (int i = 0; i < 2; i++)
             if (polls[i].revents)
-                pump_some(pump, i);
+                (void)pump_some(pump, i);
         if (polls[3].revents) {
             (void)!procs_end_own();
             guard_end(guard); /* ends here */
@@ -134,9 +147,9 @@ static void watch(struct pump *pump, struct guard *guard, struct child *child,
     } while (!(polls[2].revents & POLLIN));
     child_signal(child, SIGKILL, true);
     (void)!child_wait(child, -1, end);
+    (void)!procs_end_own();
     for (int i = 0; i < 2; i++)
-        while (pump->pipes[i] >= 0 && pump_some(pump, i))
-            ;
+        pump_rest(pump, i);
 }
 
 static enum status open_sinks(struct exec *exec, struct pump *pump, struct err *err)
@@ -160,21 +173,14 @@ static enum status start(struct exec *exec, struct pump *pump, struct child *chi
     const char **arguments, **environment, *program;
     TRY(exec_arguments(exec, &arguments, &program, err));
     TRY(exec_environment(exec, &environment, err));
-    AUTO(fs_close_fd) int out = -1;
-    AUTO(fs_close_fd) int error = -1;
-    int pair[2];
-    if (pipe2(pair, O_CLOEXEC))
-        return err_set(err, E_IO, "pipe: %s", strerror(errno));
-    pump->pipes[0] = pair[0];
-    out = pair[1];
-    if (pipe2(pair, O_CLOEXEC))
-        return err_set(err, E_IO, "pipe: %s", strerror(errno));
-    pump->pipes[1] = pair[0];
-    error = pair[1];
-    for (int i = 0; i < 2; i++)
-        if (fcntl(pump->pipes[i], F_SETFL, O_NONBLOCK))
+    for (int i = 0; i < 2; i++) {
+        int pair[2];
+        if (pipe2(pair, O_CLOEXEC))
             return err_set(err, E_IO, "pipe: %s", strerror(errno));
-    const struct child_fd fds[] = {{out, 1}, {error, 2}};
+        pump->pipes[i] = pair[0];
+        pump->ends[i] = pair[1];
+    }
+    const struct child_fd fds[] = {{pump->ends[0], 1}, {pump->ends[1], 2}};
     const struct child_options options = {.path = program,
                                           .argv = arguments,
                                           .environment = environment,
@@ -182,7 +188,8 @@ static enum status start(struct exec *exec, struct pump *pump, struct child *chi
                                           .fds = fds,
                                           .fd_count = sizeof fds / sizeof *fds,
                                           .dies_with_parent = true,
-                                          .own_group = true};
+                                          .own_group = true,
+                                          .keeps_signals = true};
     if (child_start(&options, child, err) != OK)
         return err_prefix(err, "command");
     return OK;
@@ -222,7 +229,7 @@ static enum status judge(struct pump *pump, const struct child_end *end, struct 
 
 static enum status run_in(struct exec *exec, struct err *err)
 {
-    AUTO(pump_fini) struct pump pump = {.pipes = {-1, -1}, .sinks = {-1, -1}};
+    AUTO(pump_fini) struct pump pump = {.pipes = {-1, -1}, .ends = {-1, -1}, .sinks = {-1, -1}};
     struct guard guard;
     struct child child;
     struct child_end end;
@@ -230,8 +237,8 @@ static enum status run_in(struct exec *exec, struct err *err)
     TRY(exec_place_inputs(exec, err));
     TRY(exec_plan_outputs(exec, err));
     TRY(open_sinks(exec, &pump, err));
-    if (mkdir(".tmp", 0700) && errno != EEXIST)
-        return fs_error(err, errno, ".tmp", "mkdir");
+    if (mkdir(KIND_TEMP_FOLDER, 0700) && errno != EEXIST)
+        return fs_error(err, errno, KIND_TEMP_FOLDER, "mkdir");
     TRY(guard_begin(&guard, err));
     enum status status = start(exec, &pump, &child, err);
     if (status == OK)

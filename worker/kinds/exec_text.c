@@ -184,7 +184,8 @@ enum status exec_environment(struct exec *exec, const char ***out, struct err *e
     TRY(add_declared(exec, variables, &count, err));
     add(exec, variables, &count, "PATH", path ? path : "/usr/local/bin:/usr/bin:/bin");
     add(exec, variables, &count, "HOME", call->work_dir);
-    add(exec, variables, &count, "TMPDIR", arena_format(arena, "%s/.tmp", call->work_dir));
+    add(exec, variables, &count, "TMPDIR",
+        arena_format(arena, "%s/" KIND_TEMP_FOLDER, call->work_dir));
     add(exec, variables, &count, "LANG", "C.UTF-8");
     for (uint32_t i = 0; i < call->input_count; i++) {
         const char *name = call->inputs[i].name;

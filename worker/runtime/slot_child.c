@@ -30,7 +30,9 @@ enum {
     FLUSH_US = 1000,
     PROGRESS_US = 100000,
     SCRATCH_BYTES = 16384,
-    OUT_BYTES = 1 << 16
+    OUT_BYTES = 1 << 16,
+    /* What a slot may keep of the memory that a job took. */
+    HEAP_BYTES = 1 << 20
 };
 
 struct server {
@@ -162,7 +164,9 @@ static void leave(const struct server *server, const int saved[2])
     if (chdir("/") || !procs_end_own())
         _exit(1);
     close_range(SOCKET + 1, ~0U, 0);
-    malloc_trim(0);
+    /* Going over a small heap, and growing it again, costs more than it holds. */
+    if (mallinfo2().arena > HEAP_BYTES)
+        malloc_trim(0);
 }
 
 static enum status run_kind(struct server *server, const struct slot_job *job, struct arena *arena,

@@ -163,6 +163,30 @@ static void only_the_given_descriptors_are_open(void **state)
     assert_null(strstr(buf_text(&out), buf_text(&number)));
 }
 
+/* Without a detour over other numbers, where none is in another's way. */
+static void descriptors_land_where_they_should(void **state)
+{
+    (void)state;
+    int in[2], result[2];
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(result, O_CLOEXEC), 0);
+    assert_int_equal(write(in[1], "line\n", 5), 5);
+    const struct child_fd fds[] = {{in[0], 9}, {result[1], 1}};
+    char script[200];
+    snprintf(script, sizeof script,
+             "read a <&9; echo $a; for f in %d %d; do test -e /proc/$$/fd/$f && echo $f; done",
+             in[0], result[1]);
+    struct child child = start_shell(script, (struct child_options){.fds = fds, .fd_count = 2});
+    close(result[1]);
+    close(in[1]);
+    AUTO(buf_fini) struct buf out = buf_init(0);
+    assert_int_equal(fs_read_fd(result[0], "pipe", &out, &err), OK);
+    assert_string_equal(buf_text(&out), "line\n");
+    assert_true(child_wait(&child, 10000, NULL));
+    close(in[0]);
+    close(result[0]);
+}
+
 /* Each is the other's target: moved one after the other, one would be lost. */
 static void descriptors_may_change_places(void **state)
 {
@@ -211,6 +235,17 @@ static void folder_and_signals(void **state)
     assert_int_equal(sscanf(buf_text(&mask), "SigBlk: %llx SigIgn: %llx", &blocked, &ignored), 2);
     assert_true(blocked == 0);
     assert_true((ignored & ~UINT64_C(0x180000000)) == 0);
+    /* Unless it is asked to be. */
+    buf_clear(&mask);
+    old = signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    capture("exec /bin/grep -E '^Sig(Blk|Ign)' /proc/self/status",
+            (struct child_options){.keeps_signals = true}, &mask);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    signal(SIGPIPE, old);
+    assert_int_equal(sscanf(buf_text(&mask), "SigBlk: %llx SigIgn: %llx", &blocked, &ignored), 2);
+    assert_true(blocked == 0);
+    assert_true(ignored & (1u << (SIGPIPE - 1)));
 }
 
 static void a_group_dies_together(void **state)
@@ -273,6 +308,7 @@ int main(void)
         cmocka_unit_test(failures_to_start_are_reported),
         cmocka_unit_test(the_environment_is_what_is_given),
         cmocka_unit_test(only_the_given_descriptors_are_open),
+        cmocka_unit_test(descriptors_land_where_they_should),
         cmocka_unit_test(descriptors_may_change_places),
         cmocka_unit_test(folder_and_signals),
         cmocka_unit_test(a_group_dies_together),

@@ -187,6 +187,18 @@ static void what_is_left_running_is_ended(void **state)
     assert_string_equal(content(world, world->job.log_path), "done\n");
 }
 
+/* A process that left the group and writes without end: it neither keeps the job, nor its log. */
+static void what_writes_on_afterwards_is_not_waited_for(void **state)
+{
+    struct world *world = *state;
+    ms_t begun = clock_ms();
+    assert_int_equal(run(world, "[]",
+                         "{\"command\":\"setsid yes & while ! test -s log; do "
+                         "echo on > log; done\"}"),
+                     OK);
+    assert_true(clock_ms() - begun < 100000);
+}
+
 static void paths_that_leave_the_work_folder_are_refused(void **state)
 {
     struct world *world = *state;
@@ -224,10 +236,10 @@ static void wrong_names_are_told(void **state)
     struct world *world = *state;
     assert_int_equal(run(world, "[]", "{\"command\":\"cat ${inputs.nope}\"}"), E_INVALID);
     assert_non_null(strstr(world->err.text, "${inputs.nope}"));
-    assert_int_equal(fs_remove_tree(".tmp", NULL), OK);
+    assert_int_equal(fs_remove_tree(KIND_TEMP_FOLDER, NULL), OK);
     assert_int_equal(run(world, "[]", "{\"command\":[\"no-such-program-here\"]}"), E_NOTFOUND);
     assert_non_null(strstr(world->err.text, "no-such-program-here"));
-    assert_int_equal(fs_remove_tree(".tmp", NULL), OK);
+    assert_int_equal(fs_remove_tree(KIND_TEMP_FOLDER, NULL), OK);
     give(world, "LD_PRELOAD", NULL, false);
     assert_int_equal(run(world, "[]", "{\"command\":\"true\"}"), E_INVALID);
     assert_non_null(strstr(world->err.text, "LD_PRELOAD"));
@@ -256,6 +268,7 @@ int main(void)
         EXEC_TEST(failures_say_how_and_end_with_the_last_words),
         EXEC_TEST(a_signal_is_a_crash),
         EXEC_TEST(what_is_left_running_is_ended),
+        EXEC_TEST(what_writes_on_afterwards_is_not_waited_for),
         EXEC_TEST(paths_that_leave_the_work_folder_are_refused),
         EXEC_TEST(an_output_behind_a_linked_folder_is_refused),
         EXEC_TEST(an_output_that_was_not_left_is_named),
