@@ -1,8 +1,11 @@
 /* Every invariant, recounted from scratch. Each check names what it found, so that a failing
  * simulation says where to look. */
 // SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
 #include "broker/sched/match.h"
 #include "broker/sched/note.h"
+#include "broker/sched/room.h"
 #include "broker/sched/run.h"
 #include "broker/sched/share.h"
 #include "broker/sched/task.h"
@@ -157,6 +160,43 @@ static bool check_lanes(const struct sched *sched, struct err *err)
     return true;
 }
 
+/* What the flights of a worker take, and what others hold for it. */
+static bool check_use(const struct sched *sched, uint32_t index, struct err *err)
+{
+    const struct worker *worker = &sched->workers.items[index];
+    const struct offer *offer = &sched->offers.items[worker->offer];
+    uint64_t cpu = 0, memory = 0, used[RESOURCES_MAX] = {0};
+    uint32_t heavy = 0, expected = 0;
+    for (uint32_t at = worker->first; at != NONE; at = sched->flights.items[at].next) {
+        const struct rule *rule = rule_of(sched, task_at(sched, sched->flights.items[at].task));
+        cpu += rule->policy.cpu_hundredths;
+        memory += rule->policy.memory_bytes;
+        heavy += !rule->is_plain;
+        for (uint32_t i = 0; i < rule->policy.resource_count; i++)
+            for (uint32_t j = 0; j < offer->resource_count; j++)
+                if (strcmp(offer->resources[j].name, rule->policy.resources[i].name) == 0)
+                    used[j] += rule->policy.resources[i].count;
+    }
+    for (uint32_t i = 0; i < sched->tasks.count; i++) {
+        const struct task *task = task_at(sched, i);
+        const struct flight *flight =
+            task_is_in_flight(task) ? &sched->flights.items[task->place] : NULL;
+        expected += flight && flight->thief == index && flight->thief_joined == worker->joined;
+    }
+    EXPECT(cpu == worker->cpu_used && memory == worker->memory_used && heavy == worker->heavy,
+           "worker %u: %llu of cpu and %llu of memory are taken by %u, counted %llu, %llu, %u",
+           index, (unsigned long long)cpu, (unsigned long long)memory, heavy,
+           (unsigned long long)worker->cpu_used, (unsigned long long)worker->memory_used,
+           worker->heavy);
+    for (uint32_t i = 0; i < offer->resource_count; i++)
+        EXPECT(used[i] == worker->used[i], "worker %u: %llu of %s are taken, counted %llu", index,
+               (unsigned long long)used[i], offer->resources[i].name,
+               (unsigned long long)worker->used[i]);
+    EXPECT(expected == worker->expected, "worker %u: %u are asked back for it, counted %u", index,
+           expected, worker->expected);
+    return true;
+}
+
 static bool check_worker(const struct sched *sched, uint32_t index, struct err *err)
 {
     const struct worker *worker = &sched->workers.items[index];
@@ -180,23 +220,64 @@ static bool check_worker(const struct sched *sched, uint32_t index, struct err *
     EXPECT(flights + unacked == worker->unacked, "worker %u: %u unacknowledged, counted %u", index,
            flights + unacked, worker->unacked);
     EXPECT(!worker->is_silent || flights == 0, "worker %u: silent, with flights", index);
-    EXPECT(worker->room == ROOM_NONE || worker->unacked < worker->credit,
-           "worker %u: has room past its credit", index);
+    EXPECT(worker->room == room_now(sched, worker), "worker %u: its room is %u, listed under %u",
+           index, room_now(sched, worker), worker->room);
+    bool is_crowded = worker->flights > worker->slots || worker->is_over;
+    EXPECT(is_crowded == (worker->crowd != NONE), "worker %u: crowded, but not listed", index);
+    EXPECT(!is_crowded || sched->crowd.items[worker->crowd] == index,
+           "worker %u: not where it should be in the crowd", index);
+    return check_use(sched, index, err);
+}
+
+static bool check_totals(const struct sched *sched, struct err *err)
+{
+    uint32_t workers = 0, slots = 0, crowd = 0, heavy = 0;
+    uint64_t slots_taken = 0;
+    for (uint32_t i = 0; i < sched->workers.count; i++) {
+        const struct worker *worker = &sched->workers.items[i];
+        workers += worker->is_used;
+        slots += worker->is_used ? worker->slots : 0;
+        crowd += worker->is_used && worker->crowd != NONE;
+        for (uint32_t at = worker->is_used ? worker->first : NONE; at != NONE;
+             at = sched->flights.items[at].next)
+            slots_taken += rule_of(sched, task_at(sched, sched->flights.items[at].task))->slots;
+    }
+    for (uint32_t i = 0; i < sched->rules.count; i++)
+        heavy += sched->rules.items[i].run != NONE && sched->rules.items[i].queue.count &&
+                 !sched->rules.items[i].is_plain;
+    EXPECT(workers == sched->worker_count && slots == sched->slots,
+           "%u workers of %u slots, counted %u and %u", workers, slots, sched->worker_count,
+           sched->slots);
+    EXPECT(crowd == sched->crowd.count, "%u workers are crowded, listed %u", crowd,
+           sched->crowd.count);
+    EXPECT(slots_taken == sched->slots_taken, "flights take %llu slots, counted %llu",
+           (unsigned long long)slots_taken, (unsigned long long)sched->slots_taken);
+    EXPECT(heavy == sched->heavy_ready, "%u rules are ready and not plain, counted %u", heavy,
+           sched->heavy_ready);
     return true;
 }
 
-/* Nobody is idle while there is work that fits. */
+/* Nobody is idle while there is work that fits what is free there; and what may wait at a worker
+ * doesn't wait here. */
 static bool check_dispatch(const struct sched *sched, struct err *err)
 {
+    if (!sched->has_quorum)
+        return true;
     EXPECT(sched->dirty.count == 0, "%u offers were not looked at", sched->dirty.count);
+    EXPECT(sched->gained.count == 0, "%u workers were not looked at", sched->gained.count);
     for (uint32_t i = 0; i < sched->workers.count; i++) {
         const struct worker *worker = &sched->workers.items[i];
         if (!worker->is_used || worker->room == ROOM_NONE)
             continue;
         for (uint32_t j = 0; j < sched->rules.count; j++) {
             const struct rule *rule = &sched->rules.items[j];
-            EXPECT(rule->run == NONE || !rule->queue.count ||
-                       !match_fits(&rule->policy, &sched->offers.items[worker->offer]),
+            if (rule->run == NONE || !rule->queue.count ||
+                !match_fits(&rule->policy, &sched->offers.items[worker->offer]))
+                continue;
+            EXPECT(worker->room != ROOM_FREE || !room_may_take(sched, worker, j, ROOM_FREE),
+                   "worker %u could start one of %u ready tasks of rule %u", i, rule->queue.count,
+                   j);
+            EXPECT(!room_may_take(sched, worker, j, ROOM_DEEP),
                    "worker %u has room while %u tasks of rule %u are ready", i, rule->queue.count,
                    j);
         }
@@ -214,7 +295,7 @@ bool sched_check(const struct sched *sched, struct err *err)
     for (uint32_t i = 0; i < sched->workers.count; i++)
         if (sched->workers.items[i].is_used && !check_worker(sched, i, err))
             return false;
-    if (!check_lanes(sched, err))
+    if (!check_lanes(sched, err) || !check_totals(sched, err))
         return false;
     EXPECT(sched->stack.count == 0, "%u tasks were left on the stack", sched->stack.count);
     return check_dispatch(sched, err);

@@ -32,6 +32,7 @@ enum {
     TASK_INDEX_MAX = (1 << (32 - OUTPUT_BITS)) - 1,
     ATTEMPT_MAX = 60000, /* 16 bits; retries, losses and kills are bounded far below */
     TEXT_BYTES_MAX = 4096,
+    PLACE_WORKERS = 4, /* that are remembered of one artifact: see place.h */
     LOSSES_MAX = 3, /* times that a task's outputs, or inputs, may vanish at no cost in retries */
 };
 #define NONE     UINT32_MAX
@@ -122,6 +123,8 @@ struct share {
 
 struct rule {
     struct task_policy policy; /* strings live in the run's arena */
+    bool is_plain;             /* a free slot is all that it needs: see room.h */
+    uint32_t slots;            /* that one of its tasks is worth: its cores, rounded up */
     uint32_t run, lane;
     uint32_t active; /* place in the lane's active rules, NONE: its queue is empty */
     struct ready_queue queue;
@@ -153,6 +156,7 @@ struct flight {
     uint32_t assigned_at;
     uint64_t step, total;
     bool is_revoking, is_killed;
+    uint32_t thief, thief_joined; /* is_revoking: for whom; NONE: for nobody */
 };
 
 enum room { ROOM_NONE, ROOM_FREE, ROOM_DEEP, ROOM_COUNT };
@@ -164,18 +168,25 @@ struct worker {
     uint32_t flights, started, unacked; /* unacked: flights and results that are being committed */
     uint32_t first, last;               /* flights */
     uint32_t depth, turn;               /* turn: results since turn_at */
+    uint32_t expected;                  /* flights of others that are asked back for it */
+    uint32_t crowd;                     /* place in `crowd`, NONE: what it holds, it can run */
     uint32_t watch;                     /* its entry in `leases` carries this */
     ms_t turn_at, lease_at;
     enum room room;
+    bool is_over, has_gained; /* over: see room.h; gained: is in `gained` */
     uint32_t room_previous, room_next;
+    uint32_t heavy, wide; /* flights that aren't plain; of more than one core */
+    uint64_t cpu_used, memory_used;
+    uint64_t used[RESOURCES_MAX]; /* of the offer's resources */
 };
 
 struct offer {
-    bool is_used, is_dirty;
+    bool is_used, is_dirty, has_new_heavy; /* new_heavy: no worker of it was asked yet */
     uint32_t worker_count;
-    uint32_t cpu_hundredths, kind_count, label_count;
+    uint32_t cpu_hundredths, kind_count, label_count, resource_count;
     uint64_t memory_bytes;
     const char **kinds, **labels;
+    struct resource *resources;
     struct arena arena;
     uint8_t *fits; /* per rule */
     uint32_t fits_capacity;
@@ -189,6 +200,13 @@ struct commit {
     enum commit_type type;
     uint32_t task, worker, joined, attempt, index;
     uint64_t frame;
+};
+
+/* Who has been given a large artifact lately: see place.h. */
+struct place {
+    uint64_t key;
+    uint32_t workers[PLACE_WORKERS], joined[PLACE_WORKERS];
+    uint32_t count, turn;
 };
 
 struct known {
@@ -235,16 +253,23 @@ struct sched {
     VECTOR(uint32_t) free_lanes;
     VECTOR(uint32_t) busy_lanes; /* with ready tasks; their order means nothing */
     uint64_t turns;
+    uint32_t heavy_ready; /* rules with ready tasks that aren't plain */
     struct ready_pool ready;
 
     VECTOR(struct worker) workers;
     VECTOR(struct offer) offers;
-    VECTOR(uint32_t) dirty; /* offers that may have both work and room */
+    VECTOR(uint32_t) dirty;  /* offers that may have both work and room */
+    VECTOR(uint32_t) gained; /* workers that may have more room, while heavy tasks wait */
+    VECTOR(uint32_t) crowd;  /* workers of which some flights must wait */
+    uint32_t crowd_turn, worker_count, slots; /* slots: of all workers */
+    bool has_quorum;      /* as many as options.workers_min were connected, at least once */
+    struct place *places; /* NULL: nothing large was seen */
     VECTOR(struct id) instances;
     struct id_map instance_ids;
     VECTOR(struct flight) flights;
     VECTOR(uint32_t) free_flights;
     uint32_t flight_count;
+    uint64_t slots_taken; /* by flights: of their rules */
 
     VECTOR(struct commit) commits;
     uint32_t watches, hellos;

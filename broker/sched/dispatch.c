@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/sched/flight.h"
 #include "broker/sched/match.h"
+#include "broker/sched/place.h"
 #include "broker/sched/retry.h"
+#include "broker/sched/room.h"
 #include "broker/sched/task.h"
+
+/* ---- which task ---- */
 
 /* Is `a` to be served before `b`? Both have ready tasks, of one run and priority. */
 static bool is_before(const struct sched *sched, uint32_t a, uint32_t b)
@@ -15,13 +19,13 @@ static bool is_before(const struct sched *sched, uint32_t a, uint32_t b)
     return a < b;
 }
 
-static uint32_t best_of_lane(struct sched *sched, const struct offer *offer,
-                             const struct lane *lane)
+static uint32_t best_of_lane(struct sched *sched, const struct lane *lane,
+                             const struct worker *worker, enum room room)
 {
     uint32_t best = NONE;
     for (uint32_t i = 0; i < lane->active_count; i++) {
         uint32_t rule = lane->active[i];
-        if (!offer->fits[rule])
+        if (!room_may_take(sched, worker, rule, room))
             continue;
         uint32_t task = ready_first(&sched->ready, &sched->rules.items[rule].queue);
         if (best == NONE || is_before(sched, task, best))
@@ -44,15 +48,16 @@ static bool is_lane_before(const struct sched *sched, uint32_t a, uint32_t b)
     return x->turn != y->turn ? x->turn < y->turn : a < b;
 }
 
-/* The next task for this offer, or NONE. */
-static uint32_t pick(struct sched *sched, const struct offer *offer)
+/* The next task for this worker, or NONE. */
+static uint32_t pick(struct sched *sched, uint32_t index, enum room room)
 {
+    const struct worker *worker = &sched->workers.items[index];
     uint32_t best = NONE, task = NONE;
     for (uint32_t i = 0; i < sched->busy_lanes.count; i++) {
         uint32_t lane = sched->busy_lanes.items[i];
         if (best != NONE && !is_lane_before(sched, lane, best))
             continue;
-        uint32_t found = best_of_lane(sched, offer, &sched->lanes.items[lane]);
+        uint32_t found = best_of_lane(sched, &sched->lanes.items[lane], worker, room);
         if (found == NONE)
             continue;
         best = lane;
@@ -63,7 +68,9 @@ static uint32_t pick(struct sched *sched, const struct offer *offer)
     return task;
 }
 
-static void assign(struct sched *sched, uint32_t index, uint32_t worker)
+/* ---- to whom ---- */
+
+static void assign(struct sched *sched, uint32_t index, uint32_t worker, enum room room)
 {
     struct task *task = task_at(sched, index);
     struct artifact *inputs;
@@ -77,6 +84,9 @@ static void assign(struct sched *sched, uint32_t index, uint32_t worker)
         retry_fail(sched, index, E_CORRUPT, "the record of an input names too few outputs");
         return;
     }
+    if (input_count)
+        worker = place_choose(sched, index, inputs, input_count, worker, room);
+    room_rotate(sched, worker);
     flight_begin(sched, index, worker, task->attempt + 1u);
     struct sched_action *action = sched_act(sched, SCHED_ASSIGN);
     action->task = index;
@@ -87,76 +97,79 @@ static void assign(struct sched *sched, uint32_t index, uint32_t worker)
     action->input_count = input_count;
 }
 
-/* Gives tasks to workers of this offer that have this much room, one each in turn. */
-static void fill(struct sched *sched, struct offer *offer, enum room room)
+/* Gives the worker, which has room, one task. False: there is none for it. */
+static bool feed(struct sched *sched, uint32_t worker, enum room room)
 {
-    while (offer->room[room].first != NONE) {
-        uint32_t task = pick(sched, offer);
-        if (task == NONE)
+    uint32_t task = pick(sched, worker, room);
+    if (task == NONE)
+        return false;
+    assign(sched, task, worker, room);
+    return true;
+}
+
+/* Workers of this offer that have this much room, one task each in turn. When the first finds
+ * nothing, no plain task is left for any. */
+static void fill(struct sched *sched, uint32_t offer, enum room room)
+{
+    for (uint32_t worker; (worker = sched->offers.items[offer].room[room].first) != NONE;)
+        if (!feed(sched, worker, room))
             return;
-        uint32_t worker = offer->room[room].first;
-        match_rotate(sched, worker);
-        assign(sched, task, worker);
-    }
 }
 
-/* ---- taking from those that have too much ---- */
-
-static uint32_t waiting_at(const struct worker *worker)
+/* Each of a list: alike in what they offer, they differ in what is free. */
+static void fill_each(struct sched *sched, uint32_t offer, enum room list, enum room room)
 {
-    return worker->is_used && worker->flights > worker->slots ? worker->flights - worker->slots : 0;
-}
-
-static uint32_t find_victim(const struct sched *sched, uint32_t thief)
-{
-    uint32_t best = NONE, most = 0;
-    for (uint32_t i = 0; i < sched->workers.count; i++) {
-        uint32_t waiting = waiting_at(&sched->workers.items[i]);
-        if (i != thief && waiting > most) {
-            best = i;
-            most = waiting;
-        }
-    }
-    return best;
-}
-
-/* The youngest half of what waits at the victim, but no more than the thief can begin at once. */
-static void revoke_some(struct sched *sched, const struct worker *victim,
-                        const struct worker *thief)
-{
-    uint32_t wanted = (waiting_at(victim) + 1) / 2;
-    if (wanted > thief->slots)
-        wanted = thief->slots;
-    const struct offer *offer = &sched->offers.items[thief->offer];
-    uint32_t at = victim->last;
-    for (uint32_t looked = 0; at != NONE && wanted > 0 && looked < 4 * thief->slots; looked++) {
-        const struct flight *flight = &sched->flights.items[at];
-        const struct task *task = task_at(sched, flight->task);
-        at = flight->previous;
-        if (task->stage != STAGE_ASSIGNED || !offer->fits[task->rule])
+    uint32_t next;
+    for (uint32_t at = sched->offers.items[offer].room[list].first; at != NONE; at = next) {
+        next = sched->workers.items[at].room_next;
+        while (sched->workers.items[at].room == list && feed(sched, at, room))
             continue;
-        wanted--; /* also those that are asked for already */
-        flight_stop(sched, flight->task, false);
     }
 }
 
-void match_steal(struct sched *sched, uint32_t index)
+/* Tasks that are not plain: those that are new are shown to every worker with room, those that
+ * found none only to workers that have gained since. So a task that waits for a large worker costs
+ * nothing while small ones come and go elsewhere. */
+static void fill_heavy(struct sched *sched, enum room room)
 {
-    const struct worker *thief = &sched->workers.items[index];
-    if (!thief->is_used || thief->is_silent || thief->flights > 0 || sched->flight_count == 0)
-        return;
-    uint32_t victim = find_victim(sched, index);
-    if (victim != NONE)
-        revoke_some(sched, &sched->workers.items[victim], thief);
+    for (uint32_t i = 0; i < sched->dirty.count; i++) {
+        uint32_t offer = sched->dirty.items[i];
+        if (!sched->offers.items[offer].is_used || !sched->offers.items[offer].has_new_heavy)
+            continue;
+        fill_each(sched, offer, ROOM_FREE, room);
+        if (room == ROOM_DEEP)
+            fill_each(sched, offer, ROOM_DEEP, room);
+    }
+    for (uint32_t i = 0; i < sched->gained.count; i++) {
+        uint32_t at = sched->gained.items[i];
+        const struct worker *worker = &sched->workers.items[at];
+        while (worker->room != ROOM_NONE && (room == ROOM_DEEP || worker->room == ROOM_FREE) &&
+               feed(sched, at, room))
+            continue;
+    }
+}
+
+static void fill_all(struct sched *sched, enum room room)
+{
+    for (uint32_t i = 0; i < sched->dirty.count; i++)
+        if (sched->offers.items[sched->dirty.items[i]].is_used)
+            fill(sched, sched->dirty.items[i], room);
+    if (sched->heavy_ready)
+        fill_heavy(sched, room);
 }
 
 void match_dispatch(struct sched *sched)
 {
-    for (enum room room = ROOM_FREE; room < ROOM_COUNT; room++)
-        for (uint32_t i = 0; i < sched->dirty.count; i++)
-            if (sched->offers.items[sched->dirty.items[i]].is_used)
-                fill(sched, &sched->offers.items[sched->dirty.items[i]], room);
-    for (uint32_t i = 0; i < sched->dirty.count; i++)
-        sched->offers.items[sched->dirty.items[i]].is_dirty = false;
-    sched->dirty.count = 0;
+    sched->has_quorum |= sched->worker_count >= sched->options.workers_min;
+    if (!sched->has_quorum)
+        return;
+    fill_all(sched, ROOM_FREE);
+    fill_all(sched, ROOM_DEEP);
+    for (uint32_t i = 0; i < sched->dirty.count; i++) {
+        struct offer *offer = &sched->offers.items[sched->dirty.items[i]];
+        offer->is_dirty = offer->has_new_heavy = false;
+    }
+    for (uint32_t i = 0; i < sched->gained.count; i++)
+        sched->workers.items[sched->gained.items[i]].has_gained = false;
+    sched->dirty.count = sched->gained.count = 0;
 }

@@ -2,8 +2,8 @@
 #include "broker/sched/flight.h"
 
 #include "broker/sched/grow.h"
-#include "broker/sched/match.h"
 #include "broker/sched/note.h"
+#include "broker/sched/room.h"
 #include "broker/sched/task.h"
 
 void flight_begin(struct sched *sched, uint32_t index, uint32_t worker_index, uint32_t attempt)
@@ -22,6 +22,7 @@ void flight_begin(struct sched *sched, uint32_t index, uint32_t worker_index, ui
                                                .attempt = attempt,
                                                .previous = worker->last,
                                                .next = NONE,
+                                               .thief = NONE,
                                                .assigned_at = task_stamp(sched->now)};
     if (worker->last == NONE)
         worker->first = at;
@@ -32,12 +33,14 @@ void flight_begin(struct sched *sched, uint32_t index, uint32_t worker_index, ui
     worker->unacked++;
     sched->flight_count++;
     run_of(sched, task)->flights++;
+    sched->slots_taken += rule_of(sched, task)->slots;
+    room_take(sched, worker_index, task->rule);
     task->attempt = (uint16_t)attempt;
     task->worker = worker_index;
     task->place = at;
     task->started_at = task->finished_at = 0;
     task_set_stage(sched, index, STAGE_ASSIGNED);
-    match_worker_changed(sched, worker_index);
+    room_changed(sched, worker_index);
 }
 
 struct flight *flight_find(const struct sched *sched, uint32_t worker, uint32_t index,
@@ -50,11 +53,23 @@ struct flight *flight_find(const struct sched *sched, uint32_t worker, uint32_t 
     return flight->worker == worker && flight->attempt == attempt ? flight : NULL;
 }
 
+/* It has begun, or is gone: nobody need wait for its coming any more. */
+static void stop_expecting(struct sched *sched, struct flight *flight)
+{
+    if (flight->thief == NONE)
+        return;
+    struct worker *thief = &sched->workers.items[flight->thief];
+    if (thief->is_used && thief->joined == flight->thief_joined)
+        thief->expected--;
+    flight->thief = NONE;
+}
+
 void flight_start(struct sched *sched, struct flight *flight)
 {
     struct task *task = task_at(sched, flight->task);
     if (task->stage != STAGE_ASSIGNED)
         return;
+    stop_expecting(sched, flight);
     task->started_at = task_stamp(sched->now);
     sched->workers.items[flight->worker].started++;
     task_set_stage(sched, flight->task, STAGE_RUNNING);
@@ -79,20 +94,32 @@ void flight_end(struct sched *sched, uint32_t index)
     worker->started -= task->stage == STAGE_RUNNING;
     sched->flight_count--;
     run_of(sched, task)->flights--;
+    sched->slots_taken -= rule_of(sched, task)->slots;
+    stop_expecting(sched, flight);
+    room_give_back(sched, flight->worker, task->rule);
     if (!task->started_at) /* work too small to be announced began when it was given */
         task->started_at = flight->assigned_at;
     VECTOR_PUSH(sched->free_flights, task->place);
     task->place = NONE;
-    match_worker_changed(sched, flight->worker);
+    room_gained(sched, flight->worker);
 }
 
 void flight_change_rule(struct sched *sched, uint32_t index, uint32_t rule)
 {
     struct task *task = task_at(sched, index);
-    bool is_flying = task_is_in_flight(task);
-    run_of(sched, task)->flights -= is_flying;
+    if (!task_is_in_flight(task)) {
+        task->rule = rule;
+        return;
+    }
+    uint32_t worker = sched->flights.items[task->place].worker;
+    run_of(sched, task)->flights--;
+    sched->slots_taken -= rule_of(sched, task)->slots;
+    room_give_back(sched, worker, task->rule);
     task->rule = rule;
-    run_of(sched, task)->flights += is_flying;
+    run_of(sched, task)->flights++;
+    sched->slots_taken += rule_of(sched, task)->slots;
+    room_take(sched, worker, rule);
+    room_gained(sched, worker);
 }
 
 static void tell(struct sched *sched, enum sched_action_type type, const struct flight *flight)
@@ -115,6 +142,15 @@ void flight_stop(struct sched *sched, uint32_t index, bool kill)
         flight->is_revoking = true;
         tell(sched, SCHED_REVOKE, flight);
     }
+}
+
+void flight_ask_back(struct sched *sched, uint32_t index, uint32_t thief)
+{
+    struct flight *flight = &sched->flights.items[task_at(sched, index)->place];
+    flight_stop(sched, index, false);
+    flight->thief = thief;
+    flight->thief_joined = sched->workers.items[thief].joined;
+    sched->workers.items[thief].expected++;
 }
 
 void flight_lose(struct sched *sched, uint32_t index, bool is_kill)

@@ -15,5 +15,7 @@ void flight_end(struct sched *sched, uint32_t task);
 void flight_change_rule(struct sched *sched, uint32_t task, uint32_t rule);
 /* `kill`: tells the worker to end it; else to give it back if it has not begun. */
 void flight_stop(struct sched *sched, uint32_t task, bool kill);
+/* Asks the worker to give it back, for this other worker to have room for it. */
+void flight_ask_back(struct sched *sched, uint32_t task, uint32_t thief);
 /* Its worker can't be heard: the success still counts, should it come. */
 void flight_lose(struct sched *sched, uint32_t task, bool is_kill);

@@ -86,17 +86,20 @@ void sched_run_info(const struct sched *sched, uint32_t index, struct sched_run_
 
 void sched_load(const struct sched *sched, struct sched_load *out)
 {
-    *out = (struct sched_load){0};
-    for (uint32_t i = 0; i < sched->rules.count; i++)
-        if (sched->rules.items[i].run != NONE)
-            out->ready += sched->rules.items[i].queue.count;
-    for (uint32_t i = 0; i < sched->workers.count; i++) {
-        const struct worker *worker = &sched->workers.items[i];
-        if (!worker->is_used)
+    uint64_t wanted = sched->slots_taken;
+    *out = (struct sched_load){.running = sched->flight_count, .workers = sched->worker_count};
+    for (uint32_t i = 0; i < sched->rules.count; i++) {
+        const struct rule *rule = &sched->rules.items[i];
+        if (rule->run == NONE)
             continue;
-        out->workers++;
-        out->slots += worker->slots;
-        out->running += worker->flights;
+        out->ready += rule->queue.count;
+        wanted += (uint64_t)rule->queue.count * rule->slots;
     }
-    out->slots_wanted = out->ready + out->running;
+    for (uint32_t i = 0; i < sched->runs.count; i++) {
+        const struct run *run = &sched->runs.items[i];
+        if (run->is_used && !run->is_over)
+            out->waiting += run->counts[TASK_WAITING];
+    }
+    out->slots = sched->slots;
+    out->slots_wanted = wanted < UINT32_MAX ? (uint32_t)wanted : UINT32_MAX;
 }

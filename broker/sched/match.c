@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "broker/sched/grow.h"
+#include "broker/sched/room.h"
 #include "common/base/mem.h"
 
 /* ---- offers ---- */
@@ -16,16 +17,26 @@ static bool is_same_texts(const char *const *a, const char *const *b, uint32_t c
     return true;
 }
 
+static bool is_same_resources(const struct resource *a, const struct resource *b, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (a[i].count != b[i].count || strcmp(a[i].name, b[i].name) != 0)
+            return false;
+    return true;
+}
+
 static bool is_same_offer(const struct offer *offer, const struct sched_event *hello)
 {
     return offer->is_used && offer->cpu_hundredths == hello->hello.cpu_hundredths &&
            offer->memory_bytes == hello->hello.memory_bytes &&
            offer->kind_count == hello->hello.kind_count &&
            offer->label_count == hello->hello.label_count &&
+           offer->resource_count == hello->hello.resource_count &&
            is_same_texts((const char *const *)offer->kinds, hello->hello.kinds,
                          offer->kind_count) &&
            is_same_texts((const char *const *)offer->labels, hello->hello.labels,
-                         2 * offer->label_count);
+                         2 * offer->label_count) &&
+           is_same_resources(offer->resources, hello->hello.resources, offer->resource_count);
 }
 
 static const char **copy_texts(struct arena *arena, const char *const *texts, uint32_t count)
@@ -33,6 +44,16 @@ static const char **copy_texts(struct arena *arena, const char *const *texts, ui
     const char **out = count ? arena_alloc(arena, count * sizeof *out) : NULL;
     for (uint32_t i = 0; i < count; i++)
         out[i] = arena_text(arena, texts[i], strlen(texts[i]));
+    return out;
+}
+
+static struct resource *copy_resources(struct arena *arena, const struct resource *resources,
+                                       uint32_t count)
+{
+    struct resource *out = count ? arena_alloc(arena, count * sizeof *out) : NULL;
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = (struct resource){arena_text(arena, resources[i].name, strlen(resources[i].name)),
+                                   resources[i].count};
     return out;
 }
 
@@ -60,12 +81,15 @@ bool match_fits(const struct task_policy *policy, const struct offer *offer)
     for (uint32_t i = 0; i < policy->label_count; i++)
         if (!has_label(offer, policy->labels[2 * i], policy->labels[2 * i + 1]))
             return false;
+    for (uint32_t i = 0; i < policy->resource_count; i++)
+        if (policy->resources[i].count > room_total(offer, policy->resources[i].name))
+            return false;
     if (offer->cpu_hundredths && policy->cpu_hundredths > offer->cpu_hundredths)
         return false;
     return !offer->memory_bytes || policy->memory_bytes <= offer->memory_bytes;
 }
 
-static void mark_dirty(struct sched *sched, uint32_t index)
+void match_look_at(struct sched *sched, uint32_t index)
 {
     if (sched->offers.items[index].is_dirty)
         return;
@@ -102,9 +126,13 @@ uint32_t match_join(struct sched *sched, const struct sched_event *hello)
                             .cpu_hundredths = hello->hello.cpu_hundredths,
                             .memory_bytes = hello->hello.memory_bytes,
                             .kind_count = hello->hello.kind_count,
-                            .label_count = hello->hello.label_count};
+                            .label_count = hello->hello.label_count,
+                            .resource_count = hello->hello.resource_count};
+    ASSERT(offer->resource_count <= RESOURCES_MAX);
     offer->kinds = copy_texts(&offer->arena, hello->hello.kinds, hello->hello.kind_count);
     offer->labels = copy_texts(&offer->arena, hello->hello.labels, 2 * hello->hello.label_count);
+    offer->resources =
+        copy_resources(&offer->arena, hello->hello.resources, hello->hello.resource_count);
     for (uint32_t i = 0; i < ROOM_COUNT; i++)
         offer->room[i].first = offer->room[i].last = NONE;
     for (uint32_t i = 0; i < sched->rules.count; i++) {
@@ -148,9 +176,13 @@ void match_rule_filled(struct sched *sched, uint32_t index)
         lane->busy = sched->busy_lanes.count;
         VECTOR_PUSH(sched->busy_lanes, rule->lane);
     }
-    for (uint32_t i = 0; i < sched->offers.count; i++)
-        if (sched->offers.items[i].is_used && sched->offers.items[i].fits[index])
-            mark_dirty(sched, i);
+    sched->heavy_ready += !rule->is_plain;
+    for (uint32_t i = 0; i < sched->offers.count; i++) {
+        if (!sched->offers.items[i].is_used || !sched->offers.items[i].fits[index])
+            continue;
+        sched->offers.items[i].has_new_heavy |= !rule->is_plain;
+        match_look_at(sched, i);
+    }
 }
 
 void match_rule_emptied(struct sched *sched, uint32_t index)
@@ -158,6 +190,7 @@ void match_rule_emptied(struct sched *sched, uint32_t index)
     struct rule *rule = &sched->rules.items[index];
     struct lane *lane = &sched->lanes.items[rule->lane];
     uint32_t moved = lane->active[--lane->active_count];
+    sched->heavy_ready -= !rule->is_plain;
     lane->active[rule->active] = moved;
     sched->rules.items[moved].active = rule->active;
     rule->active = NONE;
@@ -167,84 +200,4 @@ void match_rule_emptied(struct sched *sched, uint32_t index)
     sched->busy_lanes.items[lane->busy] = last;
     sched->lanes.items[last].busy = lane->busy;
     lane->busy = NONE;
-}
-
-/* ---- workers with room ---- */
-
-static void leave_room(struct sched *sched, struct worker *worker)
-{
-    if (worker->room == ROOM_NONE)
-        return;
-    struct offer *offer = &sched->offers.items[worker->offer];
-    if (worker->room_previous == NONE)
-        offer->room[worker->room].first = worker->room_next;
-    else
-        sched->workers.items[worker->room_previous].room_next = worker->room_next;
-    if (worker->room_next == NONE)
-        offer->room[worker->room].last = worker->room_previous;
-    else
-        sched->workers.items[worker->room_next].room_previous = worker->room_previous;
-    worker->room = ROOM_NONE;
-}
-
-static void enter_room(struct sched *sched, uint32_t index, enum room room)
-{
-    struct worker *worker = &sched->workers.items[index];
-    struct offer *offer = &sched->offers.items[worker->offer];
-    worker->room = room;
-    if (room == ROOM_NONE)
-        return;
-    worker->room_next = NONE;
-    worker->room_previous = offer->room[room].last;
-    if (worker->room_previous == NONE)
-        offer->room[room].first = index;
-    else
-        sched->workers.items[worker->room_previous].room_next = index;
-    offer->room[room].last = index;
-    mark_dirty(sched, worker->offer);
-}
-
-void match_worker_changed(struct sched *sched, uint32_t index)
-{
-    struct worker *worker = &sched->workers.items[index];
-    enum room room = ROOM_NONE;
-    if (worker->is_used && !worker->is_silent && worker->unacked < worker->credit) {
-        if (worker->flights < worker->slots)
-            room = ROOM_FREE;
-        else if (worker->flights < worker->depth)
-            room = ROOM_DEEP;
-    }
-    if (room == worker->room)
-        return;
-    leave_room(sched, worker);
-    enter_room(sched, index, room);
-}
-
-void match_rotate(struct sched *sched, uint32_t index)
-{
-    struct worker *worker = &sched->workers.items[index];
-    enum room room = worker->room;
-    if (worker->room_next == NONE)
-        return;
-    leave_room(sched, worker);
-    enter_room(sched, index, room);
-}
-
-void match_count_result(struct sched *sched, uint32_t index)
-{
-    struct worker *worker = &sched->workers.items[index];
-    if (++worker->turn < worker->depth)
-        return;
-    ms_t took = sched->now - worker->turn_at;
-    if (took <= DEPTH_MS)
-        worker->depth *= 2;
-    else if (took > DEPTH_SLOW_MS)
-        worker->depth /= 2;
-    if (worker->depth > worker->credit)
-        worker->depth = worker->credit;
-    if (worker->depth < 2 * worker->slots)
-        worker->depth = 2 * worker->slots;
-    worker->turn = 0;
-    worker->turn_at = sched->now;
-    match_worker_changed(sched, index);
 }

@@ -9,6 +9,7 @@
 #include "broker/sched/match.h"
 #include "broker/sched/note.h"
 #include "broker/sched/retry.h"
+#include "broker/sched/room.h"
 #include "broker/sched/share.h"
 #include "broker/sched/task.h"
 
@@ -52,7 +53,7 @@ bool peers_hear(struct sched *sched, uint32_t index)
     if (worker->is_silent) {
         worker->is_silent = false;
         watch_lease(sched, index);
-        match_worker_changed(sched, index);
+        room_gained(sched, index);
     }
     return true;
 }
@@ -78,7 +79,9 @@ static void remove_worker(struct sched *sched, uint32_t index)
     struct worker *worker = &sched->workers.items[index];
     ASSERT(worker->flights == 0);
     worker->is_used = false;
-    match_worker_changed(sched, index);
+    sched->worker_count--;
+    sched->slots -= worker->slots;
+    room_changed(sched, index);
     match_leave(sched, worker->offer);
 }
 
@@ -152,6 +155,7 @@ void peers_hello(struct sched *sched, const struct sched_event *event)
     uint32_t credit = event->hello.credit ? event->hello.credit : WORKER_CREDIT_MAX;
     struct worker *worker = &sched->workers.items[index];
     *worker = (struct worker){.is_used = true,
+                              .has_gained = worker->has_gained, /* still listed */
                               .offer = match_join(sched, event),
                               .instance = instance,
                               .joined = sched->hellos++,
@@ -159,11 +163,14 @@ void peers_hello(struct sched *sched, const struct sched_event *event)
                               .credit = credit,
                               .first = NONE,
                               .last = NONE,
+                              .crowd = NONE,
                               .depth = 2 * slots < credit ? 2 * slots : credit,
                               .turn_at = sched->now};
     renew_lease(sched, worker);
     watch_lease(sched, index);
-    match_worker_changed(sched, index);
+    sched->worker_count++;
+    sched->slots += slots;
+    room_gained(sched, index);
     for (uint32_t i = 0; i < event->hello.running_count; i++)
         adopt(sched, index, &event->hello.running[i]);
 }
@@ -226,7 +233,7 @@ void peers_tick(struct sched *sched)
         snprintf(reason, sizeof reason, "its worker was silent for %u ms while it ran",
                  sched->options.lease_ms ? sched->options.lease_ms : LEASE_MS_DEFAULT);
         worker->is_silent = true;
-        match_worker_changed(sched, entry.item);
+        room_changed(sched, entry.item);
         lose_flights(sched, entry.item, true, true, reason);
     }
 }

@@ -3,10 +3,10 @@
 
 #include "broker/sched/flight.h"
 #include "broker/sched/grow.h"
-#include "broker/sched/match.h"
 #include "broker/sched/note.h"
 #include "broker/sched/peers.h"
 #include "broker/sched/retry.h"
+#include "broker/sched/room.h"
 #include "broker/sched/task.h"
 
 /* One per result, whatever it was: the loop counts them and then forgets the frame. */
@@ -54,7 +54,7 @@ static void begin_commit(struct sched *sched, uint32_t index, struct commit comm
     struct worker *worker = &sched->workers.items[commit.worker];
     commit.joined = worker->joined;
     worker->unacked++;
-    match_worker_changed(sched, commit.worker);
+    room_changed(sched, commit.worker);
     VECTOR_PUSH(sched->commits, commit);
     struct task *task = task_at(sched, index);
     task_set_stage(sched, index, STAGE_COMMITTING);
@@ -75,7 +75,7 @@ static bool accept_done(struct sched *sched, uint32_t index, uint32_t worker, ui
     struct task *task = task_at(sched, index);
     if (flight_find(sched, worker, index, attempt)) {
         flight_end(sched, index);
-        match_count_result(sched, worker);
+        room_count_result(sched, worker);
         return true;
     }
     if (task_is_final(task) || task->stage == STAGE_COMMITTING ||
@@ -134,7 +134,7 @@ void result_failed(struct sched *sched, const struct sched_event *event)
                                   .lost_count = event->failed.lost_count,
                                   .was_killed = flight->is_killed};
         flight_end(sched, index);
-        match_count_result(sched, worker);
+        room_count_result(sched, worker);
         retry_attempt_failed(sched, index, &failure);
     }
     acknowledge(sched, index, worker, event->failed.frame, 0);
@@ -166,7 +166,7 @@ static void count_acknowledged(struct sched *sched, const struct commit *commit)
     if (!worker->is_used || worker->joined != commit->joined)
         return; /* it went away meanwhile */
     worker->unacked--;
-    match_worker_changed(sched, commit->worker);
+    room_gained(sched, commit->worker);
 }
 
 void result_committed(struct sched *sched)

@@ -5,6 +5,7 @@
 
 #include "broker/sched/grow.h"
 #include "broker/sched/match.h"
+#include "broker/sched/room.h"
 #include "common/base/mem.h"
 
 static uint32_t new_lane(struct sched *sched, uint32_t run, int32_t priority)
@@ -33,6 +34,15 @@ static void copy_policy(struct arena *arena, struct task_policy *policy)
     if (policy->kind_version)
         policy->kind_version =
             arena_text(arena, policy->kind_version, strlen(policy->kind_version));
+    struct resource *resources = NULL;
+    if (policy->resource_count)
+        resources = arena_alloc(arena, policy->resource_count * sizeof *resources);
+    for (uint32_t i = 0; i < policy->resource_count; i++) {
+        const struct resource *from = &policy->resources[i];
+        resources[i] =
+            (struct resource){arena_text(arena, from->name, strlen(from->name)), from->count};
+    }
+    policy->resources = resources;
     if (!policy->label_count)
         return;
     const char **labels = arena_alloc(arena, 2 * policy->label_count * sizeof *labels);
@@ -63,6 +73,8 @@ void rule_add_run(struct sched *sched, uint32_t index, const struct sched_event 
         struct rule *rule = &sched->rules.items[at];
         *rule = (struct rule){.policy = event->submit.policies[i], .run = index, .active = NONE};
         copy_policy(&run->arena, &rule->policy);
+        rule->is_plain = room_is_plain(&rule->policy);
+        rule->slots = room_slots(&rule->policy);
         rule->lane = lane_for(sched, &lane_of, index, rule->policy.priority);
         match_add_rule(sched, at);
     }

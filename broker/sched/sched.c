@@ -9,6 +9,7 @@
 #include "broker/sched/result.h"
 #include "broker/sched/retry.h"
 #include "broker/sched/run.h"
+#include "broker/sched/steal.h"
 #include "broker/sched/submit.h"
 #include "common/base/mem.h"
 
@@ -63,15 +64,21 @@ void sched_free(struct sched *sched)
         return;
     free_parts(sched);
     void *arrays[] = {
-        sched->tasks.items,         sched->inputs.items,      sched->fans.items,
-        sched->artifacts.items,     sched->free_tasks.items,  sched->notes.items,
-        sched->free_notes.items,    sched->pasts.items,       sched->free_pasts.items,
-        sched->shares.items,        sched->free_shares.items, sched->known.items,
-        sched->known_outputs.items, sched->runs.items,        sched->rules.items,
-        sched->lanes.items,         sched->free_rules.items,  sched->free_lanes.items,
-        sched->busy_lanes.items,    sched->workers.items,     sched->offers.items,
-        sched->dirty.items,         sched->instances.items,   sched->flights.items,
-        sched->free_flights.items,  sched->commits.items,     sched->stack.items,
+        sched->tasks.items,         sched->inputs.items,
+        sched->fans.items,          sched->artifacts.items,
+        sched->free_tasks.items,    sched->notes.items,
+        sched->free_notes.items,    sched->pasts.items,
+        sched->free_pasts.items,    sched->shares.items,
+        sched->free_shares.items,   sched->known.items,
+        sched->known_outputs.items, sched->runs.items,
+        sched->rules.items,         sched->lanes.items,
+        sched->free_rules.items,    sched->free_lanes.items,
+        sched->busy_lanes.items,    sched->gained.items,
+        sched->crowd.items,         sched->places,
+        sched->workers.items,       sched->offers.items,
+        sched->dirty.items,         sched->instances.items,
+        sched->flights.items,       sched->free_flights.items,
+        sched->commits.items,       sched->stack.items,
         sched->ended.items,
     };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
@@ -168,11 +175,11 @@ void sched_step(struct sched *sched, const struct sched_event *event, struct sch
     if (sched->scratch.used_bytes)
         arena_clear(&sched->scratch);
     apply(sched, event);
-    if (sched->dirty.count)
+    if (sched->dirty.count || sched->gained.count)
         match_dispatch(sched);
     uint32_t worker = worker_of(event);
     if (worker < sched->workers.count)
-        match_steal(sched, worker);
+        steal_for(sched, worker);
     if (sched->ended.count)
         run_end_some(sched);
     ask_to_be_woken(sched);

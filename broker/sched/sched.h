@@ -197,8 +197,9 @@ struct sched_actions {
 };
 
 struct sched_options {
-    uint64_t seed;     /* of the backoff's jitter */
-    uint32_t lease_ms; /* 0: LEASE_MS_DEFAULT */
+    uint64_t seed;        /* of the backoff's jitter */
+    uint32_t lease_ms;    /* 0: LEASE_MS_DEFAULT */
+    uint32_t workers_min; /* nothing is assigned before so many were connected at once */
 };
 
 struct sched *sched_new(const struct sched_options *options);
@@ -255,9 +256,14 @@ struct sched_run_info {
     bool is_over, is_cancelled;
 };
 void sched_run_info(const struct sched *sched, uint32_t run, struct sched_run_info *out);
-/* Numbers a scaler needs. */
+/* Numbers a scaler needs; cheap, to be asked for often. */
 struct sched_load {
-    uint32_t ready, running, workers, slots, slots_wanted;
+    uint32_t ready;   /* tasks that would start if there were room */
+    uint32_t running; /* tasks that are at workers, begun or next */
+    uint32_t waiting; /* tasks that wait for others; of several runs, once in each */
+    uint32_t workers, slots;
+    uint32_t slots_wanted; /* for all that is ready or running to run at once: at least `running`.
+                              A task of several cores is worth as many slots */
 };
 void sched_load(const struct sched *sched, struct sched_load *out);
 /* Forgets a finished run; tasks that no other run wants go with it. */

@@ -1,6 +1,6 @@
 /* What the scheduler itself costs: one run of a million tasks, submitted, assigned, done and
  * committed with no wire, store or state around it. Three shapes: independent tasks, layers of
- * fans, one long chain; and all hits. */
+ * fans, one long chain; for one worker and for a thousand; and all hits. */
 // SPDX-License-Identifier: Apache-2.0
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,14 @@
 #include "common/base/mem.h"
 #include "common/base/rng.h"
 
-enum { TASKS = 1000000, CHAIN_TASKS = 100000, FAN = 10, BATCH = 500, CREDIT = 8000 };
+enum {
+    TASKS = 1000000,
+    CHAIN_TASKS = 100000,
+    FAN = 10,
+    BATCH = 500,
+    CREDIT = 8000,
+    WORKERS = 1000
+};
 
 struct load {
     uint32_t count;
@@ -104,10 +111,12 @@ static void finish_some(struct sched *sched, struct beat *beat, const struct art
         beat->count--;
         struct sched_task_info info;
         sched_task_info(sched, task, &info);
-        struct sched_event event = {
-            .type = SCHED_DONE,
-            .now = 1,
-            .done = {.attempt = {info.id, 1}, .outputs = output, .output_count = 1}};
+        struct sched_event event = {.type = SCHED_DONE,
+                                    .now = 1,
+                                    .done = {.worker = info.worker,
+                                             .attempt = {info.id, info.attempts},
+                                             .outputs = output,
+                                             .output_count = 1}};
         sched_step(sched, &event, &beat->actions);
         sort_out(beat);
     }
@@ -123,14 +132,24 @@ static void finish_some(struct sched *sched, struct beat *beat, const struct art
     beat->resolve_count = 0;
 }
 
-static void run(const char *name, uint32_t count, uint32_t fan)
+static void join(struct sched *sched, struct beat *beat, uint32_t workers)
+{
+    for (uint32_t i = 0; i < workers; i++) {
+        struct sched_event hello = {.type = SCHED_HELLO,
+                                    .now = 1,
+                                    .hello = {.worker = i, .slots = 2, .credit = CREDIT / workers}};
+        memcpy(hello.hello.instance, &i, sizeof i);
+        sched_step(sched, &hello, &beat->actions);
+        sort_out(beat);
+    }
+}
+
+static void run(const char *name, uint32_t count, uint32_t fan, uint32_t workers)
 {
     struct load load = make_load(count, fan);
     struct sched *sched = sched_new(&(struct sched_options){.seed = 1});
     struct beat beat = {.assigned = mem_alloc(16384 * 4), .mask = 16383};
     beat.resolves = mem_alloc(count * 4);
-    struct sched_event hello = {
-        .type = SCHED_HELLO, .now = 1, .hello = {.slots = 2, .credit = CREDIT}};
     struct sched_event submit = submit_event(&load);
     struct artifact output = {.bytes = 1};
     size_t before = resident_bytes();
@@ -139,14 +158,14 @@ static void run(const char *name, uint32_t count, uint32_t fan)
     double submitted = seconds();
     size_t bytes = resident_bytes() - before;
     sort_out(&beat);
-    sched_step(sched, &hello, &beat.actions);
-    sort_out(&beat);
+    join(sched, &beat, workers);
     while (beat.count)
         finish_some(sched, &beat, &output);
     double end = seconds();
-    printf(
-        "%-12s %8u tasks: submit %6.3f s, %5.3f us from ready to committed, %5.1f bytes a task\n",
-        name, count, submitted - begin, (end - submitted) * 1e6 / count, (double)bytes / count);
+    printf("%-12s %8u tasks, %4u workers: submit %6.3f s, %5.3f us from ready to committed, "
+           "%5.1f bytes a task\n",
+           name, count, workers, submitted - begin, (end - submitted) * 1e6 / count,
+           (double)bytes / count);
     struct sched_run_info info;
     sched_run_info(sched, 0, &info);
     if (info.executed != count)
@@ -183,9 +202,12 @@ static void run_hits(uint32_t count)
 
 int main(void)
 {
-    run("independent", TASKS, 0);
-    run("fans", TASKS, FAN);
-    run("chain", CHAIN_TASKS, 1);
+    run("independent", TASKS, 0, 1);
+    run("fans", TASKS, FAN, 1);
+    run("chain", CHAIN_TASKS, 1, 1);
+    run("independent", TASKS, 0, WORKERS);
+    run("fans", TASKS, FAN, WORKERS);
+    run("chain", CHAIN_TASKS, 1, WORKERS); /* all but one worker starve */
     run_hits(TASKS);
     return 0;
 }

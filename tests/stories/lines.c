@@ -1,5 +1,6 @@
 /* The lines of a story: each verb is one function, found in one table. */
 // SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +76,21 @@ static void add_label(struct play *play, struct play_task *task, const char *tex
     task->policy.labels = task->labels;
 }
 
+/* "gpu:2" */
+static struct resource resource_of(struct play *play, const char *text)
+{
+    size_t bytes = strcspn(text, ":");
+    struct resource resource = {.name = arena_text(&play->arena, text, bytes)};
+    play_number(text + bytes + 1, &resource.count);
+    return resource;
+}
+
+static void add_resource(struct play *play, struct play_task *task, const char *text)
+{
+    task->resources[task->policy.resource_count++] = resource_of(play, text);
+    task->policy.resources = task->resources;
+}
+
 static bool set_policy(struct play *play, struct play_task *task, const char *text)
 {
     const char *pieces[PLAY_LIST], *key, *value;
@@ -87,6 +103,8 @@ static bool set_policy(struct play *play, struct play_task *task, const char *te
             task->policy.kind_version = value;
         else if (strcmp(key, "label") == 0)
             add_label(play, task, value);
+        else if (strcmp(key, "takes") == 0)
+            add_resource(play, task, value);
         else if (!is_number)
             return false;
         else if (strcmp(key, "retry") == 0)
@@ -118,6 +136,8 @@ static bool play_given(struct play *play, const char *text)
         play->shows_wakes = true;
     } else if (play_after(text, "leases of ")) {
         return true; /* read before the first line is played */
+    } else if (play_after(text, "no work before ")) {
+        return true; /* likewise */
     } else if (rest) {
         const char *names[PLAY_LIST];
         uint32_t count = play_split(play, rest, ",", names);
@@ -132,6 +152,8 @@ static bool play_given(struct play *play, const char *text)
             task->is_known = true;
         else if (strcmp(rest, " is forced") == 0)
             task->is_forced = true;
+        else if (play_after(rest, " makes "))
+            task->output_bytes = strtoull(play_after(rest, " makes "), NULL, 10);
         else
             return play_after(rest, " has ") && set_policy(play, task, play_after(rest, " has "));
     }
@@ -259,6 +281,15 @@ static void set_hello(struct play *play, struct sched_event *event, const char *
     } else if (strcmp(key, "labels") == 0) {
         event->hello.label_count = split_texts(play, value, &texts, true);
         event->hello.labels = texts;
+    } else if (strcmp(key, "name") == 0) {
+        event->hello.name = value;
+    } else if (strcmp(key, "has") == 0) {
+        uint32_t count = play_split(play, value, ",", pieces);
+        struct resource *resources = arena_alloc(&play->arena, PLAY_LIST * sizeof *resources);
+        for (uint32_t i = 0; i < count; i++)
+            resources[i] = resource_of(play, pieces[i]);
+        event->hello.resources = resources;
+        event->hello.resource_count = count;
     } else if (strcmp(key, "running") == 0) {
         uint32_t count = play_split(play, value, ",", pieces);
         struct attempt *running = arena_alloc(&play->arena, PLAY_LIST * sizeof *running);
@@ -275,6 +306,9 @@ static bool worker_joins(struct play *play, uint32_t worker, const char *text)
     const char *pieces[PLAY_LIST], *key, *value, *options = strstr(text, ": ");
     struct sched_event event = {.type = SCHED_HELLO,
                                 .hello = {.worker = worker, .slots = 1, .credit = 100}};
+    char name[16];
+    snprintf(name, sizeof name, "w%u", worker);
+    event.hello.name = name;
     uint32_t count = play_split(play, options ? options + 2 : "", " ", pieces);
     for (uint32_t i = 0; i < count; i++)
         if (take_pair(play, pieces[i], &key, &value))
@@ -401,53 +435,6 @@ static bool play_worker(struct play *play, const char *text)
     return play_after(verb, " says goodbye") && worker_goes(play, worker, true);
 }
 
-/* ---- questions ---- */
-
-/* Explanations name tasks by the first digits of their ids; a story has names. */
-static void put_with_names(struct play *play, const char *text)
-{
-    while (*text) {
-        uint32_t found = PLAY_TASKS;
-        char hex[ID_HEX_BYTES];
-        for (uint32_t i = 0; i < play->task_count && found == PLAY_TASKS; i++)
-            if (strncmp(text, id_hex(&play->tasks[i].id, hex), 12) == 0)
-                found = i;
-        if (found == PLAY_TASKS) {
-            buf_put_char(&play->script, *text++);
-        } else {
-            buf_put_text(&play->script, play->tasks[found].name);
-            text += 12;
-        }
-    }
-}
-
-static bool play_why(struct play *play, const char *text)
-{
-    uint32_t task = task_named(play, text, strcspn(text, "?"));
-    AUTO(buf_fini) struct buf words = buf_init(0);
-    sched_explain(play->sched, sched_task_find(play->sched, &play->tasks[task].id), &words);
-    buf_put_text(&play->script, "> ");
-    put_with_names(play, buf_text(&words));
-    buf_put_char(&play->script, '\n');
-    return true;
-}
-
-static bool play_count(struct play *play, const char *text)
-{
-    uint32_t run;
-    struct sched_run_info info;
-    if (!play_number(text, &run))
-        return false;
-    sched_run_info(play->sched, run, &info);
-    buf_format(&play->script, "> %u executed, %u hit", info.executed, info.hit);
-    for (uint32_t i = 0; i < TASK_STATE_COUNT; i++)
-        if (info.counts[i] && i != TASK_SUCCEEDED)
-            buf_format(&play->script, ", %u %s", info.counts[i],
-                       task_state_name((enum task_state)i));
-    buf_put_char(&play->script, '\n');
-    return true;
-}
-
 bool play_line(struct play *play, const char *line)
 {
     static const struct {
@@ -463,10 +450,10 @@ bool play_line(struct play *play, const char *line)
         {"look-up of ", play_look_up},
         {"check of run ", play_check},
         {"time is ", play_time},
-        {"why ", play_why},
-        {"count run ", play_count},
         {"w", play_worker},
     };
+    if (play_question(play, line))
+        return true;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         const char *rest = play_after(line, verbs[i].words);
         if (rest)

@@ -11,7 +11,8 @@ enum {
     PLAY_WORKERS = 8,
     PLAY_LIST = 32,
     PLAY_RUNS = 8,
-    PLAY_LABELS = 4
+    PLAY_LABELS = 4,
+    PLAY_RESOURCES = 4
 };
 
 struct play_task {
@@ -19,6 +20,8 @@ struct play_task {
     struct id id;
     struct task_policy policy;
     const char *labels[2 * PLAY_LABELS];
+    struct resource resources[PLAY_RESOURCES];
+    uint64_t output_bytes;
     bool is_known, is_forced, is_target;
 };
 
@@ -44,6 +47,8 @@ struct artifact play_output(const struct play *play, uint32_t task, bool is_diff
 void play_send(struct play *play, struct sched_event *event);
 /* Plays one line; false: it isn't understood. */
 bool play_line(struct play *play, const char *line);
+/* Likewise, one that asks for something. */
+bool play_question(struct play *play, const char *line);
 /* "run 1: a -> b": the rest of a submit line. */
 bool play_submit(struct play *play, uint32_t run, const char *graph);
 /* Splits at `separator`, trims blanks; returns how many, at most PLAY_LIST. Pieces live in the

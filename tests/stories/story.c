@@ -37,6 +37,7 @@ uint32_t play_task(struct play *play, const char *name)
     struct play_task *task = &play->tasks[play->task_count];
     task->name = arena_text(&play->arena, name, strlen(name));
     task->id = id_of(name, 0);
+    task->output_bytes = 100;
     task->policy = (struct task_policy){.cpu_hundredths = 100, .backoff_max_ms = 60000};
     return play->task_count++;
 }
@@ -44,7 +45,7 @@ uint32_t play_task(struct play *play, const char *name)
 struct artifact play_output(const struct play *play, uint32_t task, bool is_different)
 {
     return (struct artifact){.id = id_of(play->tasks[task].name, is_different ? 2 : 1),
-                             .bytes = 100};
+                             .bytes = play->tasks[task].output_bytes};
 }
 
 static const char *name_of(void *context, const struct id *id)
@@ -151,6 +152,9 @@ void story_play(const char *text)
     const char *lease = strstr(text, "given leases of ");
     if (lease)
         play_number(lease + strlen("given leases of "), &options.lease_ms);
+    const char *quorum = strstr(text, "given no work before ");
+    if (quorum)
+        play_number(quorum + strlen("given no work before "), &options.workers_min);
     play->script = buf_init(0);
     play->sched = sched_new(&options);
     play_all(play, text);

@@ -13,13 +13,16 @@
  * SETTINGS   given the state answers at once        commits, look-ups (nothing found) and checks
  *                                                   (all there) come unseen
  *            given changes are shown | given wakes are shown | given leases of 1000 ms
+ *            given no work before 3 workers
  *            given prepare is known                 it has a record, from an earlier run
+ *            given prepare makes 5000000            bytes of output; else 100
  *            given train is forced | given targets are a, b
  *            given train has retry=1 backoff=100 priority=5 kind=gpu@1 label=zone:a cpu=400
- *                            memory=9 poison=2      in one line
+ *                            memory=9 poison=2 takes=gpu:2      in one line
  * RUNS       submit run 1: a + b -> c -> d, a -> e  c needs a and b; d needs c; e needs a
  *            cancel run 1 | kill run 1 | forget run 1
- * WORKERS    w1 joins: slots=2 kinds=gpu@1 labels=zone:a cpu=400 memory=9 credit=8 running=a#1,b#2
+ * WORKERS    w1 joins: slots=2 kinds=gpu@1 labels=zone:a cpu=400 memory=9 has=gpu:2,licence:1
+ *                      credit=8 running=a#1,b#2 name=big      in one line
  *            w1 joins again: …                      the same program, a new connection
  *            w2 joins as w1: …                      likewise, before w1 was seen to go
  *            w1 starts a#1 | w1 finishes a#1 | w1 finishes a#1 differently | w1 fails a#1: exit
@@ -29,7 +32,8 @@
  *            check of run 1: all there | check of run 1: a is missing
  * TIME       time is 5000                           milliseconds; a TICK
  * QUESTIONS  why a?                                 sched_explain()
- *            count run 1                            sched_run_info() */
+ *            count run 1                            sched_run_info()
+ *            load                                   sched_load() */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

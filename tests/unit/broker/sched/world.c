@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 
 static const char *const KIND = "work@1";
+static const struct resource GPU = {"gpu", 1};
 
 /* ---- what happens ---- */
 
@@ -52,7 +53,10 @@ static void submit(struct world *world)
         policies[i] = (struct task_policy){.retry_limit = 3,
                                            .backoff_ms = 20,
                                            .backoff_max_ms = 100,
-                                           .cpu_hundredths = 100,
+                                           .cpu_hundredths = i == 1 ? 200 : 100,
+                                           .memory_bytes = i == 2 ? 4 : 0,
+                                           .resource_count = i == 2,
+                                           .resources = &GPU,
                                            .poison_kills = 3,
                                            .priority = i % 2,
                                            .kind_version = KIND};
@@ -86,8 +90,12 @@ static void connect_worker(struct world *world, struct world_worker *worker, boo
     worker->is_hung = false;
     struct sched_event event = {.type = SCHED_HELLO,
                                 .hello = {.worker = worker->number,
-                                          .slots = 2,
+                                          .slots = 3,
+                                          .cpu_hundredths = 300,
+                                          .memory_bytes = 10,
                                           .credit = 16,
+                                          .resource_count = 1,
+                                          .resources = &GPU,
                                           .kind_count = 1,
                                           .kinds = &KIND,
                                           .running = running,

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/sched/steal.h"
+
+#include "broker/sched/flight.h"
+#include "broker/sched/room.h"
+#include "broker/sched/task.h"
+
+/* Victims looked at each time: of a few drawn in turn, the most loaded is nearly as good as the
+ * most loaded of all (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001);
+ * and flights looked at, for each slot of the thief. */
+enum { STEAL_LOOKS = 8, FLIGHT_LOOKS = 4 };
+
+static uint32_t waiting_at(const struct worker *worker)
+{
+    if (worker->flights > worker->slots)
+        return worker->flights - worker->slots;
+    return worker->is_over;
+}
+
+/* May this flight wait where it is, and could it start at once at the thief? That it must wait is
+ * no more true there: nothing is passed to and fro. */
+static bool is_movable(const struct sched *sched, const struct flight *flight,
+                       const struct worker *thief)
+{
+    const struct task *task = task_at(sched, flight->task);
+    const struct worker *victim = &sched->workers.items[flight->worker];
+    return task->stage == STAGE_ASSIGNED && !flight->is_killed &&
+           (victim->flights > victim->slots ||
+            room_is_short(sched, victim, rule_of(sched, task))) &&
+           room_may_take(sched, thief, task->rule, ROOM_FREE);
+}
+
+/* The youngest half of what waits at the victim, but no more than the thief can begin at once.
+ * Returns how many are on their way, those that were asked for before included. */
+static uint32_t revoke_some(struct sched *sched, const struct worker *victim, uint32_t thief_index)
+{
+    const struct worker *thief = &sched->workers.items[thief_index];
+    uint32_t wanted = (waiting_at(victim) + 1) / 2, found = 0;
+    if (wanted > thief->slots - thief->flights - thief->expected)
+        wanted = thief->slots - thief->flights - thief->expected;
+    uint32_t at = victim->last;
+    for (uint32_t looked = 0; at != NONE && found < wanted && looked < FLIGHT_LOOKS * thief->slots;
+         looked++) {
+        const struct flight *flight = &sched->flights.items[at];
+        at = flight->previous;
+        if (!is_movable(sched, flight, thief))
+            continue;
+        found++;
+        if (flight->is_revoking)
+            continue;
+        bool is_plain = rule_of(sched, task_at(sched, flight->task))->is_plain;
+        flight_ask_back(sched, flight->task, thief_index);
+        if (!is_plain) /* what else fits beside it is seen when it is there */
+            break;
+    }
+    return found;
+}
+
+/* The most loaded first, of the few that are looked at. */
+static uint32_t take_most_loaded(const struct sched *sched, uint32_t *victims, uint32_t *count)
+{
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < *count; i++)
+        if (waiting_at(&sched->workers.items[victims[i]]) >
+            waiting_at(&sched->workers.items[victims[best]]))
+            best = i;
+    uint32_t victim = victims[best];
+    victims[best] = victims[--*count];
+    return victim;
+}
+
+void steal_for(struct sched *sched, uint32_t index)
+{
+    const struct worker *thief = &sched->workers.items[index];
+    if (!sched->crowd.count || thief->room != ROOM_FREE || !sched->has_quorum ||
+        thief->flights + thief->expected >= thief->slots)
+        return;
+    uint32_t victims[STEAL_LOOKS], count = 0;
+    for (uint32_t i = 0; i < STEAL_LOOKS && i < sched->crowd.count; i++) {
+        uint32_t victim = sched->crowd.items[sched->crowd_turn++ % sched->crowd.count];
+        if (victim != index)
+            victims[count++] = victim;
+    }
+    while (count > 0) {
+        uint32_t victim = take_most_loaded(sched, victims, &count);
+        if (revoke_some(sched, &sched->workers.items[victim], index) > 0)
+            return;
+    }
+}
