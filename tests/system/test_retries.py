@@ -1,83 +1,100 @@
-"""What is tried again, how often, and what is not."""
+"""What is tried again and what is not: for each kind its typical failures, and how many attempts they get with
+`retry: {limit: 2}`. Trying again mends a machine, a store or a moment, never a table, a parameter or a program's output."""
 import pytest
 
 from conftest import by_name
-from workers import Cluster
 
-
-@pytest.fixture
-def marks(place):
-    """For its marks alone; nothing listens."""
-    return Cluster(place)
-
-
-def test_a_task_that_kills_its_slot_fails_alone_with_its_history(place):
-    place.write("p.yaml", """
-version: 1
-name: poison
+HEAD = "version: 1\nname: retries\ndefaults: {retry: {limit: 2, backoff: 10ms}}\n"
+ROWS = "a,b,y\n" + "".join(f"{i}.5,{i % 3},{'uv'[i % 2]}\n" for i in range(20))
+PREPARE = """
+sources: {t: t.csv}
 steps:
-  bad: {kind: sleep, params: {fault: segfault}, retry: {limit: 9, poison: 2, backoff: 10ms}}
-  behind: {kind: exec, inputs: {x: good.o}, outputs: {o: o}, params: {command: "cp ${inputs.x} o"}}
-  good: {kind: exec, outputs: {o: o}, params: {command: "sleep 0.3; echo fine > o"}}
-""")
-    result = place.broker("run", "p.yaml", "--json", "-j", 2)
-    assert result.code == 1
-    entries = by_name(result.json)
-    assert entries["bad"]["state"] == "failed" and entries["bad"]["attempts"] == 2
-    error = entries["bad"]["error"]
-    assert error["code"] == "poison" and "2 " in error["text"] and "SIGSEGV" in error["text"]
-    assert f"failed: bad: {error['text']}" in result.err
-    assert entries["good"]["state"] == entries["behind"]["state"] == "succeeded"
+  prepare: {kind: preprocess, inputs: {table: sources.t}, params: {target: y, split: {test_size: 0.5, method: shuffle}}}
+"""
+TRAIN = PREPARE + "  train: {kind: train, inputs: {dataset: prepare.train}, params: {model: decision_tree}}\n"
+PREDICT = TRAIN + "  predict: {kind: predict, inputs: {model: train.model, dataset: prepare.test}}\n"
+NONSENSE = "  file: {kind: exec, outputs: {o: o}, params: {command: \"echo nonsense > o\"}}\n"
+FOLDER = "  folder: {kind: exec, outputs: {o: o}, params: {command: \"mkdir o; echo '{}' > o/config.json; echo x > o/data\"}}\n"
 
 
-def test_a_flaky_program_is_tried_again_until_it_succeeds(place, marks):
-    place.write("p.yaml", f"""
-version: 1
-name: flaky
-steps:
-  flaky: {{kind: exec, outputs: {{o: o}}, retry: {{limit: 5, backoff: 20ms}},
-          params: {{command: "{marks.mark('try')}; [ $(ls {marks.folder} | grep -c try) -ge 3 ] && echo at last > o"}}}}
-""")
-    [entry] = place.run()["steps"]
-    assert entry["state"] == "succeeded" and entry["attempts"] == 3 and marks.marks("try") == 3
+def exec_step(command, more=""):
+    return f"steps:\n  bad: {{kind: exec, outputs: {{o: o}}, params: {{command: {command}}}{more}}}\n"
 
 
-def test_retries_end_with_the_last_reason(place, marks):
-    place.write("p.yaml", f"""
-version: 1
-name: broken
-steps:
-  broken: {{kind: exec, outputs: {{o: o}}, retry: {{limit: 2, backoff: 10ms}},
-           params: {{command: "{marks.mark('try')}; echo try $(ls {marks.folder} | grep -c try) >&2; exit 3"}}}}
-""")
-    [entry] = place.run(code=1)["steps"]
-    assert entry["attempts"] == 3 and marks.marks("try") == 3
-    assert "status 3" in entry["error"]["text"] and "try 3" in entry["error"]["text"]
+# The step that fails, the attempts it gets, the code of the failure; the pipeline, and the table if it has one.
+FOR_GOOD = {
+    "no such column": ("prepare", "invalid", PREPARE, ROWS.replace(",y\n", ",z\n")),
+    "a ragged row": ("prepare", "invalid", PREPARE, ROWS.replace("3.5,0,v", "3.5,0,v,9")),
+    "an empty table": ("prepare", "invalid", PREPARE, ""),
+    "a table that is binary": ("prepare", "invalid", PREPARE, b"\0\1\2" * 100),
+    "a table that is a folder": ("bad", "invalid", "steps:\n" + FOLDER +
+                                 "  bad: {kind: preprocess, inputs: {table: folder.o}, params: {target: y}}\n", None),
+    "a column to scale that is missing": ("prepare", "invalid", PREPARE.replace(
+        "target: y", "target: y, operations: [{scale: {columns: [c]}}]"), ROWS),
+    "a value that is missing": ("prepare", "invalid", PREPARE, ROWS.replace("3.5,0", ",0")),
+    "one class alone": ("train", "invalid", TRAIN, ROWS.replace(",v\n", ",u\n")),
+    "a dataset that is none": ("bad", "corrupt", "steps:\n" + NONSENSE +
+                               "  bad: {kind: train, inputs: {dataset: file.o}, params: {model: decision_tree}}\n", None),
+    "a dataset that is a folder": ("bad", "invalid", "steps:\n" + FOLDER +
+                                   "  bad: {kind: train, inputs: {dataset: folder.o}, params: {model: decision_tree}}\n", None),
+    "a model that is none": ("bad", "invalid", PREPARE + FOLDER +
+                             "  bad: {kind: predict, inputs: {model: folder.o, dataset: prepare.test}}\n", ROWS),
+    "a model that is a file": ("bad", "invalid", PREPARE + NONSENSE +
+                               "  bad: {kind: predict, inputs: {model: file.o, dataset: prepare.test}}\n", ROWS),
+    "features that the model does not know": ("bad", "invalid", TRAIN.replace("target: y", "target: y, operations: [{drop: {columns: [b]}}]") +
+                                              "  other: {kind: preprocess, inputs: {table: sources.t}, params: {target: y}}\n"
+                                              "  bad: {kind: predict, inputs: {model: train.model, dataset: other.dataset}}\n", ROWS),
+    "predictions that are none": ("bad", "corrupt", "steps:\n" + NONSENSE +
+                                  "  bad: {kind: metrics, inputs: {predictions: file.o}}\n", None),
+    "no such metric": ("bad", "invalid", PREDICT + "  m: {kind: metrics, inputs: {predictions: predict.predictions}}\n"
+                       "  bad: {kind: metrics, params: {select: {metric: rmse}}, inputs: {reports: m.metrics}}\n", ROWS),
+    "an output that was not made": ("bad", "invalid", exec_step('"true"'), None),
+    "an output that is a link": ("bad", "invalid", exec_step('"ln -s /etc/passwd o"'), None),
+    "no such program": ("bad", "not_found", exec_step("[no-such-program]"), None),
+}
+TRIED_AGAIN = {
+    "an exit status": ("bad", "exit", exec_step('"exit 3"'), None),
+    "a crash": ("bad", "crashed", exec_step('"kill -SEGV $$"'), None),
+    "a timeout": ("bad", "timeout", exec_step('"sleep 60"', ", timeout: 100ms"), None),
+    "too much memory": ("bad", "memory_limit", "steps:\n  bad: {kind: sleep, params: {fault: memory}, "
+                        "resources: {memory: 64Mi}}\n", None),
+    "a slot that crashes": ("bad", "crashed", "steps:\n  bad: {kind: sleep, params: {fault: segfault}}\n", None),
+    "a slot that ends": ("bad", "exit", "steps:\n  bad: {kind: sleep, params: {fault: exit}}\n", None),
+    "a slot that hangs": ("bad", "timeout", "steps:\n  bad: {kind: sleep, params: {fault: hang}, timeout: 100ms}\n", None),
+}
 
 
-def test_what_trying_again_cannot_mend_is_tried_once(place):
-    place.write("table.csv", "a,b,species\n1,2,x\n3,4,y\n")
-    place.write("p.yaml", """
-version: 1
-name: column
-sources: {table: table.csv}
-steps:
-  prepare:
-    kind: preprocess
-    inputs: {table: sources.table}
-    params: {target: spezies, split: {method: shuffle, test_size: 0.5, seed: 1}}
-    retry: {limit: 5, backoff: 10ms}
-""")
-    [entry] = place.run(code=1)["steps"]
-    assert entry["state"] == "failed" and entry["attempts"] == 1
-    assert "spezies" in entry["error"]["text"]
+def fails(place, step, code, attempts, text, table):
+    place.write("p.yaml", HEAD + text)
+    if table is not None:
+        place.write("t.csv", table)
+    entry = by_name(place.run("p.yaml", code=1))[step]
+    assert entry["state"] == "failed"
+    assert (entry["attempts"], entry["error"]["code"]) == (attempts, code), entry
 
 
-def test_two_steps_that_are_the_same_work_are_executed_once(place, marks):
-    work = f"{{kind: exec, outputs: {{o: o}}, params: {{command: \"{marks.mark('run')}; sleep 0.2; echo x > o\"}}}}"
-    place.write("p.yaml", f"version: 1\nname: twins\nsteps:\n  one: {work}\n  two: {work}\n")
-    document = place.run("p.yaml", "-j", 2)
-    entries = by_name(document)
-    assert entries["one"]["task"] == entries["two"]["task"]
-    assert entries["one"]["outputs"] == entries["two"]["outputs"]
-    assert marks.marks("run") == 1
+@pytest.mark.parametrize("step, code, text, table", FOR_GOOD.values(), ids=FOR_GOOD)
+def test_what_trying_again_can_not_mend_is_tried_once(place, step, code, text, table):
+    fails(place, step, code, 1, text, table)
+
+
+@pytest.mark.parametrize("step, code, text, table", TRIED_AGAIN.values(), ids=TRIED_AGAIN)
+def test_what_may_pass_is_tried_to_the_limit(place, step, code, text, table):
+    fails(place, step, code, 3, text, table)
+
+
+@pytest.mark.parametrize("status", ["unreachable", "io", "disk_full", "timeout"])
+@pytest.mark.parametrize("times, attempts, state", [(2, 3, "succeeded"), (0, 3, "failed")], ids=["a while", "for ever"])
+def test_a_store_that_fails_is_tried_again(place, status, times, attempts, state):
+    place.write("p.yaml", HEAD + exec_step('"echo x > o"'))
+    store = f"fault+.penstock/store?on=put&fail=1&times={times}&status={status}"
+    entry = by_name(place.run("p.yaml", "--store", store, code=state == "failed"))["bad"]
+    assert (entry["state"], entry["attempts"]) == (state, attempts)
+
+
+@pytest.mark.parametrize("status", ["denied", "unsupported"])
+def test_a_store_that_refuses_is_not(place, status):
+    place.write("p.yaml", HEAD + exec_step('"echo x > o"'))
+    store = f"fault+.penstock/store?on=put&fail=1&times=0&status={status}"
+    entry = by_name(place.run("p.yaml", "--store", store, code=1))["bad"]
+    assert (entry["attempts"], entry["error"]["code"]) == (1, status)
