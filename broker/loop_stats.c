@@ -25,7 +25,11 @@ int64_t loop_stats_step_begin(enum sched_event_type type)
 
 void loop_stats_step_end(struct loop_stats *stats, enum sched_event_type type, int64_t begun_us)
 {
-    int64_t took_us = begun_us ? clock_us() - begun_us : 0;
+    if (!begun_us)
+        return;
+    int64_t now_us = clock_us(), took_us = now_us - begun_us;
+    if (type == SCHED_SUBMIT)
+        stats->submitted_us = now_us;
     if (took_us <= stats->worst_step_us)
         return;
     stats->worst_step_us = took_us;
@@ -44,10 +48,10 @@ void loop_stats_log(const struct loop_stats *stats)
 {
     log_event(LOG_INFO, "loop.stats",
               "beats=%llu commits=%llu results=%llu step_us=%lld commit_us=%lld worst_beat_us=%lld "
-              "worst_step_us=%lld worst_step=%s cpu_us=%lld",
+              "worst_step_us=%lld worst_step=%s run_us=%lld cpu_us=%lld",
               (unsigned long long)stats->beats, (unsigned long long)stats->commits,
               (unsigned long long)stats->results, (long long)stats->step_us,
               (long long)stats->commit_us, (long long)stats->worst_beat_us,
               (long long)stats->worst_step_us, name_of(stats->worst_step),
-              (long long)clock_thread_cpu_us());
+              (long long)(clock_us() - stats->submitted_us), (long long)clock_thread_cpu_us());
 }

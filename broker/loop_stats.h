@@ -12,11 +12,12 @@ struct loop_stats {
      * them costs too much shows in its beat. */
     int64_t worst_beat_us, worst_step_us;
     enum sched_event_type worst_step; /* what it stepped */
+    int64_t submitted_us;             /* when the last SUBMIT had been stepped */
 };
 
 /* When a step begins; 0 for what is not timed. */
 int64_t loop_stats_step_begin(enum sched_event_type type);
 void loop_stats_step_end(struct loop_stats *stats, enum sched_event_type type, int64_t begun_us);
 void loop_stats_beat(struct loop_stats *stats, int64_t begun_us);
-/* One line, loop.stats, with the processor time of this thread so far. */
+/* One line, loop.stats, with the time since the last SUBMIT and this thread's processor time. */
 void loop_stats_log(const struct loop_stats *stats);

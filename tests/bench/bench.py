@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from measurements import measurements
+from scale import SCALE
 from rows import ROWS, table
 from running import Bench, Failure
 
@@ -47,7 +48,7 @@ def measure_all(bench, chosen, rounds):
 
 
 def main():
-    known = measurements(Path(os.environ["BENCH"]))
+    known = measurements(Path(os.environ["BENCH"]), SCALE)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measurements", nargs="*", metavar="MEASUREMENT", help=", ".join(known))
     parser.add_argument("--quick", action="store_true", help="one round of each instead of five")

@@ -20,7 +20,7 @@ PEER_TARGETS = 100_000  # of make and ninja; ours are a million
 MILLION = 1_000_000
 POOL_CHUNK = 500        # as many as travel in one of our frames
 CSV_HEAD_BYTES = 32_000_000
-OURS = {"bench_expand", "bench_csv", "bench_hash", "bench_spawn"}  # the others run as they are
+OURS = {"bench_expand", "bench_csv", "bench_hash", "bench_spawn", "bench_workers"}  # the others run as they are
 
 
 def keep_peers(bench, count, **commands):
@@ -67,8 +67,22 @@ def sleep_pipeline(bench, count):
         "params: {seconds: 0, index: \"${matrix.i}\"}}"])
 
 
+def keep_costs(bench, name, ran, count):
+    """What the broker says of itself at the end of a run with log="info": its processor time, with all that comes
+    before and behind the run, and the worst that its loop did."""
+    loop, process = ran.events["loop.stats"], ran.events["process.stats"]
+    bench.keep(f"{name}, from submit", count / (1e-6 * loop["run_us"]))
+    bench.keep(f"{name}, cpu", 1e-6 * (process["main_cpu_us"] + process["other_cpu_us"]) / count)
+    bench.keep(f"{name}, cpu of the loop's thread", 1e-6 * process["main_cpu_us"] / count)
+    bench.keep(f"{name}, cpu of other threads", 1e-6 * process["other_cpu_us"] / count)
+    bench.keep(f"{name}, worst beat", 1e-6 * loop["worst_beat_us"])
+    bench.keep(f"{name}, worst step", 1e-6 * loop["worst_step_us"])
+
+
 def run_sleeps(bench, count, folder):
-    ran = bench.run_pipeline(sleep_pipeline(bench, count), folder, watch=count >= MILLION, total=count, executed=count)
+    ran = bench.run_pipeline(sleep_pipeline(bench, count), folder, watch=count >= MILLION, log="info", total=count,
+                             executed=count)
+    keep_costs(bench, f"sleep {count}", ran, count)
     bench.keep(f"sleep {count}, wall", count / ran.wall_s)
     bench.keep(f"sleep {count}, run", count / ran.json["seconds"])
     return ran
@@ -194,8 +208,7 @@ def processes(bench):
 
 
 def chain(bench):
-    """Each link waits for the file that the one before printed. Of processes, since the no-op kind has no outputs that
-    another task could wait for."""
+    """Each link waits for the file that the one before printed."""
     lines = []
     for i in range(LINKS):
         inputs = f"inputs: {{before: s{i - 1}.out}}, " if i else ""
@@ -227,7 +240,7 @@ def own_program(name):
     return measure
 
 
-def measurements(programs):
-    """All by name, in the order of a round."""
+def measurements(programs, more):
+    """All by name, in the order of a round; `more` are those of other files."""
     names = sorted(path.name for path in programs.glob("bench_*") if path.is_file() and os.access(path, os.X_OK))
-    return {**MEASUREMENTS, **{name: own_program(name) for name in names if name not in OURS}}
+    return {**MEASUREMENTS, **more, **{name: own_program(name) for name in names if name not in OURS}}

@@ -1,17 +1,23 @@
 """Running programs and keeping what they took."""
 import collections
+import contextlib
 import itertools
 import json
 import os
 import re
 import shutil
+import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURE = re.compile(r"^(\S.*?)\s+(-?\d[\d.]*)(?:\s+(\S+))?$")
+LOG_LINE = re.compile(r"^\S+Z (?:debug|info|warn|error) (\w+\.\w+) (.*)$")
 WATCH_S = 0.02
+LIMIT_S = 600  # nothing here takes so long
+ENDING_S = 20  # what a program in the background may take to end
 MAKES_OWN = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}  # of the make that started us; the peer is a make of its own
 
 
@@ -19,9 +25,15 @@ class Failure(Exception):
     """A program did not do what was asked of it."""
 
 
+def find_figures(text):
+    """Lines of "name value unit", as the C programs print them; of several with one name, the first."""
+    matches = [match for match in map(FIGURE.match, map(str.rstrip, text.splitlines())) if match]
+    return {match[1]: float(match[2]) for match in reversed(matches)}
+
+
 class Ran:
-    def __init__(self, wall_s, peak_bytes, own_bytes, out):
-        self.wall_s, self.peak_bytes, self.own_bytes, self.out = wall_s, peak_bytes, own_bytes, out
+    def __init__(self, wall_s, peak_bytes, own_bytes, out, err):
+        self.wall_s, self.peak_bytes, self.own_bytes, self.out, self.err = wall_s, peak_bytes, own_bytes, out, err
 
     @property
     def json(self):
@@ -29,9 +41,14 @@ class Ran:
 
     @property
     def figures(self):
-        """Lines of "name value unit", as the C programs print them; of several with one name, the first."""
-        matches = [match for match in map(FIGURE.match, self.out.splitlines()) if match]
-        return {match[1]: float(match[2]) for match in reversed(matches)}
+        return find_figures(self.out)
+
+    @property
+    def events(self):
+        """The log's lines by their event: its numbers. Of several the last."""
+        lines = [match for match in map(LOG_LINE.match, self.err.splitlines()) if match]
+        return {match[1]: {key: int(value) for key, value in re.findall(r"(\w+)=(-?\d+)(?=\s|$)", match[2])}
+                for match in lines}
 
 
 def anonymous_bytes(pid):
@@ -85,8 +102,9 @@ class Bench:
             self.made[name] = make(self.folder / name)
         return self.made[name]
 
-    def run(self, command, folder, watch=False):
-        """Starts, waits, and takes the time of just that. What is still to be written to disk is written before."""
+    def run(self, command, folder, watch=False, log=None, limit_s=LIMIT_S):
+        """Starts, waits, and takes the time of just that. What is still to be written to disk is written before. `log`
+        is the level of what our programs log."""
         os.sync()
         out, err = self.folder / "stdout", self.folder / "stderr"
         actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)] + [
@@ -96,27 +114,54 @@ class Bench:
         words[0] = shutil.which(words[0]) or words[0]
         os.chdir(folder)
         begun = time.perf_counter()
-        pid = os.posix_spawn(words[0], words, self.environment, file_actions=actions)
+        environment = {**self.environment, "PENSTOCK_LOG": log} if log else self.environment
+        pid = os.posix_spawn(words[0], words, environment, file_actions=actions)
         watching = Watch(pid) if watch else None
         if watching:
             watching.start()
+        limit = threading.Timer(limit_s, os.kill, (pid, signal.SIGKILL))
+        limit.start()
         _, status, usage = os.wait4(pid, 0)
         wall_s = time.perf_counter() - begun
+        limit.cancel()
         own_bytes = watching.stop() if watching else 0
         os.chdir(self.folder)
         if status:
             ending = os.waitstatus_to_exitcode(status)
             raise Failure(f"{' '.join(words)}: ended with {ending}: {err.read_text()[-500:].strip()}")
-        return Ran(wall_s, usage.ru_maxrss << 10, own_bytes, out.read_text())
+        return Ran(wall_s, usage.ru_maxrss << 10, own_bytes, out.read_text(), err.read_text())
 
-    def run_pipeline(self, pipeline, folder, watch=False, **expected):
+    @contextlib.contextmanager
+    def background(self, command, folder):
+        """Runs beside what is in the `with`, and is stopped after it, however that ends. Gives the process, whose
+        `said()` is what it printed so far."""
+        name = self.folder / f"background-{next(self.numbers)}"
+        with open(name, "w+b") as out:
+            process = subprocess.Popen([str(word) for word in command], cwd=folder, env=self.environment,
+                                       stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            process.said = name.read_text
+            try:
+                yield process
+            finally:
+                process.terminate()
+                try:
+                    process.wait(ENDING_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+    def run_pipeline(self, pipeline, folder, watch=False, log=None, options=("-j2",), limit_s=LIMIT_S, **expected):
         """`broker run --json` on two slots; `expected` are counts of its `tasks`."""
-        ran = self.run([self.broker, "run", pipeline, "--json", "-q", "-j2"], folder, watch)
+        ran = self.run([self.broker, "run", pipeline, "--json", "-q", *options], folder, watch, log, limit_s)
         tasks = ran.json["tasks"]
         wrong = {name: tasks[name] for name in expected if tasks[name] != expected[name]}
         if wrong:
             raise Failure(f"{pipeline}: expected {expected}, but {wrong}")
         return ran
+
+    def has_option(self, option):
+        """Does `broker run` know it?"""
+        return option in self.once("run-help", lambda _: self.run([self.broker, "run", "--help"], self.folder).out)
 
     def run_figures(self, program, *arguments):
         """A C program of this folder: its figures become samples "program: name"."""
