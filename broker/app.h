@@ -29,7 +29,9 @@ struct app_options {
     uint32_t slots; /* of the local worker, if `has_slots`; else one per core. 0: no local worker */
     bool has_slots;
     uint32_t lease_ms; /* 0: LEASE_MS_DEFAULT */
-    int wake_fd;       /* readable when a signal came in: app_turn returns early; −1 none */
+    uint32_t
+        workers_min; /* nothing is given out before so many were connected; the local one counts */
+    int wake_fd;     /* readable when a signal came in: app_turn returns early; −1 none */
 };
 
 /* Opens nothing yet: each call opens what it needs (a question needs no writer's lock). Errors:
@@ -63,8 +65,9 @@ const char *app_diagnostics(struct app *app);
 MUST_USE enum status app_submit(struct app *app, const struct app_request *request,
                                 struct err *err);
 /* Where workers may join the submitted run: "listening at ENDPOINT; to join: COMMAND", appended to
- * `out`. False: nowhere yet. With `listen`, or without a local worker, the socket is open as soon
- * as the run is submitted; else when something has to run. */
+ * `out`. False: nowhere yet. The socket is open as soon as the run is submitted where others
+ * than the local worker are expected (`listen`, `slots`, `workers_min`); else when something has to
+ * run. */
 bool app_joining(const struct app *app, struct buf *out);
 /* Works for about `max_ms`. Errors end the run's process, not its result: a rerun continues. */
 MUST_USE enum status app_turn(struct app *app, ms_t max_ms, struct err *err);

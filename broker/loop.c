@@ -43,7 +43,8 @@ struct loop *loop_new(const struct loop_options *options)
 {
     struct loop *loop = mem_alloc(sizeof *loop);
     loop->options = *options;
-    struct sched_options sched = {.seed = options->seed, .lease_ms = options->lease_ms};
+    struct sched_options sched = {
+        .seed = options->seed, .lease_ms = options->lease_ms, .workers_min = options->workers_min};
     loop->sched = sched_new(&sched);
     loop->wake_at = MS_NEVER;
     loop_batch_init(&loop->batch);

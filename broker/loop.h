@@ -26,7 +26,7 @@ struct loop_options {
     struct router *router; /* borrowed; NULL until there is work (all hits need no socket) */
     struct loop_hooks hooks;
     uint64_t seed;
-    uint32_t lease_ms;
+    uint32_t lease_ms, workers_min; /* see struct sched_options */
     int wake_fd; /* readable: return from sleep (signals, child exits); −1 none */
 };
 

@@ -24,18 +24,18 @@ enum { PUBLISH_EVERY_MS = 1000 };
 static const struct {
     const char *name;        /* behind "penstock_" */
     const char *group, *key; /* where it stands in the answer; group NULL: at the top */
-    size_t at;               /* in struct load_numbers */
+    size_t at;               /* in struct sched_load */
     const char *help;
 } numbers[] = {
-    {"tasks_ready", "tasks", "ready", offsetof(struct load_numbers, ready),
+    {"tasks_ready", "tasks", "ready", offsetof(struct sched_load, ready),
      "Tasks that could run now."},
-    {"tasks_running", "tasks", "running", offsetof(struct load_numbers, running),
+    {"tasks_running", "tasks", "running", offsetof(struct sched_load, running),
      "Tasks that workers have been given."},
-    {"tasks_waiting", "tasks", "waiting", offsetof(struct load_numbers, waiting),
+    {"tasks_waiting", "tasks", "waiting", offsetof(struct sched_load, waiting),
      "Tasks that wait for others."},
-    {"workers", NULL, "workers", offsetof(struct load_numbers, workers), "Workers connected."},
-    {"slots", NULL, "slots", offsetof(struct load_numbers, slots), "Slots of these workers."},
-    {"slots_wanted", NULL, "slots_wanted", offsetof(struct load_numbers, slots_wanted),
+    {"workers", NULL, "workers", offsetof(struct sched_load, workers), "Workers connected."},
+    {"slots", NULL, "slots", offsetof(struct sched_load, slots), "Slots of these workers."},
+    {"slots_wanted", NULL, "slots_wanted", offsetof(struct sched_load, slots_wanted),
      "Slots that would have work now."},
 };
 enum { NUMBERS = sizeof numbers / sizeof *numbers };
@@ -57,7 +57,7 @@ static bool mark_live(struct app *app)
     return p->is_live;
 }
 
-static void write_numbers(struct app *app, const struct load_numbers *load)
+static void write_numbers(struct app *app, const struct sched_load *load)
 {
     AUTO(buf_fini) struct buf text = buf_init(0);
     AUTO(arena_fini) struct arena arena = {0};
@@ -77,25 +77,15 @@ static void write_numbers(struct app *app, const struct load_numbers *load)
     p->told = *load;
 }
 
-static void count(const struct app *app, struct load_numbers *out)
-{
-    struct sched_load load;
-    struct sched_run_info run;
-    sched_load(loop_sched(app->loop), &load);
-    sched_run_info(loop_sched(app->loop), RUN, &run);
-    *out = (struct load_numbers){load.ready,   load.running, run.counts[TASK_WAITING],
-                                 load.workers, load.slots,   load.slots_wanted};
-}
-
 void load_publish(struct app *app)
 {
-    struct load_numbers load;
+    struct sched_load load;
     struct publication *p = &app->publication;
     ms_t now = clock_ms();
     if (!app->router || now < p->due_at) /* what needs no worker is over at once */
         return;
     p->due_at = now + PUBLISH_EVERY_MS;
-    count(app, &load);
+    sched_load(loop_sched(app->loop), &load);
     if (mark_live(app) && (!p->has_told || memcmp(&load, &p->told, sizeof load) != 0))
         write_numbers(app, &load);
 }

@@ -34,7 +34,8 @@ enum status app_open(const struct app_options *options, struct app **out, struct
     app->endpoint = options->listen
                         ? arena_text(&app->arena, options->listen, strlen(options->listen))
                         : arena_format(&app->arena, "ipc://%s/work.sock", app->home);
-    app->is_serving = options->listen || !app->slots;
+    app->workers_min = options->workers_min;
+    app->is_serving = options->listen || !app->slots || app->workers_min > 1;
     app->lease_ms = options->lease_ms;
     app->wake_fd = options->wake_fd;
     app->publication.lock_fd = -1;
@@ -252,6 +253,7 @@ enum status app_submit(struct app *app, const struct app_request *request, struc
                                    .store = app->store,
                                    .router = app->router,
                                    .lease_ms = app->lease_ms,
+                                   .workers_min = app->workers_min,
                                    .hooks = {progress_published, run_over, app},
                                    .seed = (uint64_t)app->begun_us,
                                    .wake_fd = app->wake_fd};

@@ -19,13 +19,10 @@ struct step_counts {
 };
 
 /* See load.c. */
-struct load_numbers {
-    uint32_t ready, running, waiting, workers, slots, slots_wanted;
-};
 struct publication {
     int lock_fd; /* of HOME; −1: not open */
     bool is_live, is_failing, has_told;
-    struct load_numbers told;
+    struct sched_load told;
     ms_t due_at;
 };
 
@@ -34,7 +31,7 @@ struct app {
     const char *home, *store_url, *state_url, *source_cache, *worker_cache;
     const char *endpoint; /* where the router listens, or will */
     bool is_serving;      /* it does so from the start */
-    uint32_t slots, lease_ms;
+    uint32_t slots, lease_ms, workers_min;
     int wake_fd;
     struct diagnostics diagnostics;
 

@@ -22,8 +22,8 @@ struct stuck_step {
 };
 
 struct stuck {
-    ms_t look_at, alone_since;
-    bool is_alone_told;
+    ms_t look_at, short_since; /* of workers */
+    bool is_short_told;
     struct stuck_step *steps;
     struct buf lines; /* to be shown, each with its end of line */
     size_t shown;     /* bytes of them */
@@ -35,7 +35,7 @@ struct stuck *stuck_new(uint32_t step_count)
     stuck->steps = mem_alloc((step_count + 1) * sizeof *stuck->steps);
     for (uint32_t i = 0; i < step_count; i++)
         stuck->steps[i].since = MS_NEVER;
-    stuck->alone_since = MS_NEVER;
+    stuck->short_since = MS_NEVER;
     stuck->lines = buf_init(0);
     return stuck;
 }
@@ -78,25 +78,31 @@ static void look_at_task(struct app *app, uint32_t task, ms_t now)
     buf_format(&stuck->lines, ": %s\n", buf_text(&why));
 }
 
-/* True: there is nobody at all, which needs to be said only once. */
-static bool is_alone(struct app *app, ms_t now)
+/* True: too few are there for anything to be given out, which needs to be said only once. */
+static bool is_short(struct app *app, ms_t now)
 {
     struct stuck *stuck = app->stuck;
     struct sched_load load;
     sched_load(loop_sched(app->loop), &load);
-    if (load.workers || !load.ready) {
-        stuck->alone_since = MS_NEVER;
-        stuck->is_alone_told = false;
+    if (!load.ready || (load.workers && !load.workers_awaited)) {
+        stuck->short_since = MS_NEVER;
+        stuck->is_short_told = false;
         return false;
     }
-    if (stuck->alone_since == MS_NEVER)
-        stuck->alone_since = now;
-    if (now - stuck->alone_since >= TELL_AFTER_MS && !stuck->is_alone_told) {
-        stuck->is_alone_told = true;
-        buf_put_text(&stuck->lines, "no worker is connected; join one with: ");
-        listen_put_command(app, &stuck->lines);
-        buf_put_char(&stuck->lines, '\n');
-    }
+    if (stuck->short_since == MS_NEVER)
+        stuck->short_since = now;
+    if (now - stuck->short_since < TELL_AFTER_MS || stuck->is_short_told)
+        return true;
+    stuck->is_short_told = true;
+    if (load.workers_awaited)
+        buf_format(&stuck->lines,
+                   "nothing is given out before %u workers are connected (--min-workers); %u are; ",
+                   load.workers + load.workers_awaited, load.workers);
+    else
+        buf_put_text(&stuck->lines, "no worker is connected; ");
+    buf_put_text(&stuck->lines, "join one with: ");
+    listen_put_command(app, &stuck->lines);
+    buf_put_char(&stuck->lines, '\n');
     return true;
 }
 
@@ -105,7 +111,7 @@ static void look(struct app *app, ms_t now)
     struct stuck *stuck = app->stuck;
     const struct sched *sched = loop_sched(app->loop);
     uint32_t cursor = 0, task;
-    if (!is_alone(app, now))
+    if (!is_short(app, now))
         while ((task = sched_next_stuck(sched, RUN, &cursor)) != UINT32_MAX)
             look_at_task(app, task, now);
     for (uint32_t i = 0; i < app->submission->graph->step_count; i++)

@@ -86,7 +86,7 @@ struct run_options {
     struct request_options request;
     struct command_line line;
     const char *force, *only, *json, *lease;
-    int64_t slots;
+    int64_t slots, workers_min;
     bool is_quiet;
 };
 
@@ -103,6 +103,8 @@ static void add_options(struct run_options *o)
          "tasks at once in the local worker (default: one per core); 0: no local worker"},
         {"listen", 0, CONFIG_TEXT, "PENSTOCK_LISTEN", "ENDPOINT", &o->common.app.listen,
          "where more workers may join: ipc://PATH or tcp://127.0.0.1:PORT (*: any port)"},
+        {"min-workers", 0, CONFIG_COUNT, "PENSTOCK_MIN_WORKERS", "N", &o->workers_min,
+         "give out nothing before N workers have joined, the local one counted"},
         {"lease", 0, CONFIG_TEXT, "PENSTOCK_LEASE", "TIME", &o->lease,
          "how long a worker may be silent until its tasks go to others (default 15s)"},
         {"quiet", 'q', CONFIG_FLAG, NULL, NULL, &o->is_quiet, "show no progress"},
@@ -120,6 +122,9 @@ static enum status check_options(struct run_options *o, struct err *err)
     if (o->slots > SLOTS_MAX)
         return err_set(err, E_INVALID, "--slots %lld is not in 0 … %d", (long long)o->slots,
                        SLOTS_MAX);
+    if (o->workers_min > WORKERS_MAX)
+        return err_set(err, E_INVALID, "--min-workers %lld is not in 0 … %d",
+                       (long long)o->workers_min, WORKERS_MAX);
     if (o->json && *o->json && strcmp(o->json, "full") != 0)
         return err_set(err, E_INVALID, "--json=%s: expected --json or --json=full", o->json);
     if (!o->lease)
@@ -186,6 +191,7 @@ static int run(const struct command *command, int argc, char **argv)
         request.only_step = o.only;
         o.common.app.has_slots = o.slots >= 0;
         o.common.app.slots = o.slots >= 0 ? (uint32_t)o.slots : 0;
+        o.common.app.workers_min = (uint32_t)o.workers_min;
         o.common.app.wake_fd = wake_pipe[0];
         exit_code = run_request(&o, &request);
     }

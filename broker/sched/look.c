@@ -100,6 +100,8 @@ void sched_load(const struct sched *sched, struct sched_load *out)
         if (run->is_used && !run->is_over)
             out->waiting += run->counts[TASK_WAITING];
     }
+    if (!sched->has_quorum && sched->options.workers_min > sched->worker_count)
+        out->workers_awaited = sched->options.workers_min - sched->worker_count;
     out->slots = sched->slots;
     out->slots_wanted = wanted < UINT32_MAX ? (uint32_t)wanted : UINT32_MAX;
 }

@@ -262,6 +262,7 @@ struct sched_load {
     uint32_t running; /* tasks that are at workers, begun or next */
     uint32_t waiting; /* tasks that wait for others; of several runs, once in each */
     uint32_t workers, slots;
+    uint32_t workers_awaited; /* so many more have to join before anything is given out */
     uint32_t slots_wanted; /* for all that is ready or running to run at once: at least `running`.
                               A task of several cores is worth as many slots */
 };

@@ -53,9 +53,11 @@ static bool play_load(struct play *play, const char *text)
 {
     struct sched_load load;
     sched_load(play->sched, &load);
-    buf_format(&play->script,
-               "> %u ready, %u running, %u waiting; %u workers, %u slots, %u wanted\n", load.ready,
-               load.running, load.waiting, load.workers, load.slots, load.slots_wanted);
+    buf_format(&play->script, "> %u ready, %u running, %u waiting; %u workers, %u slots, %u wanted",
+               load.ready, load.running, load.waiting, load.workers, load.slots, load.slots_wanted);
+    if (load.workers_awaited)
+        buf_format(&play->script, "; %u workers awaited", load.workers_awaited);
+    buf_put_char(&play->script, '\n');
     return *text == 0;
 }
 

@@ -193,11 +193,15 @@ static void test_quorum(void **state)
                "given no work before 2 workers\n"
                "submit run 1: a, b, c\n"
                "w1 joins: slots=1\n"
+               "load\n"
+               "> 3 ready, 0 running, 0 waiting; 1 workers, 1 slots, 3 wanted; 1 workers awaited\n"
                "w2 joins: slots=1\n"
                "> assign a#1 to w1\n"
                "> assign b#1 to w2\n"
                "> assign c#1 to w1\n"
                "w2 goes away\n"
+               "load\n"
+               "> 1 ready, 2 running, 0 waiting; 1 workers, 1 slots, 3 wanted\n"
                "w1 finishes a#1\n"
                "> assign b#2 to w1\n");
 }

@@ -39,6 +39,7 @@ def test_an_endpoint_that_others_can_reach_is_refused(place, endpoint):
 
 @pytest.mark.parametrize("args, words", [
     (["--slots", 1025], "--slots 1025 is not in 0 … 1024"),
+    (["--min-workers", 65537], "--min-workers 65537 is not in 0 … 65536"),
     (["--lease", "900ms"], "--lease 900ms is not in 1 s … 10 min"),
     (["--lease", "11m"], "--lease 11m is not in"),
     (["--lease", "soon"], "expected a duration such as 30s"),
