@@ -166,12 +166,13 @@ static bool check_use(const struct sched *sched, uint32_t index, struct err *err
     const struct worker *worker = &sched->workers.items[index];
     const struct offer *offer = &sched->offers.items[worker->offer];
     uint64_t cpu = 0, memory = 0, used[RESOURCES_MAX] = {0};
-    uint32_t heavy = 0, expected = 0;
+    uint32_t heavy = 0, expected = 0, leaving = 0;
     for (uint32_t at = worker->first; at != NONE; at = sched->flights.items[at].next) {
         const struct rule *rule = rule_of(sched, task_at(sched, sched->flights.items[at].task));
         cpu += rule->policy.cpu_hundredths;
         memory += rule->policy.memory_bytes;
         heavy += !rule->is_plain;
+        leaving += sched->flights.items[at].thief != NONE;
         for (uint32_t i = 0; i < rule->policy.resource_count; i++)
             for (uint32_t j = 0; j < offer->resource_count; j++)
                 if (strcmp(offer->resources[j].name, rule->policy.resources[i].name) == 0)
@@ -192,8 +193,9 @@ static bool check_use(const struct sched *sched, uint32_t index, struct err *err
         EXPECT(used[i] == worker->used[i], "worker %u: %llu of %s are taken, counted %llu", index,
                (unsigned long long)used[i], offer->resources[i].name,
                (unsigned long long)worker->used[i]);
-    EXPECT(expected == worker->expected, "worker %u: %u are asked back for it, counted %u", index,
-           expected, worker->expected);
+    EXPECT(expected == worker->expected && leaving == worker->leaving,
+           "worker %u: %u are asked back for it and %u of its own, counted %u and %u", index,
+           expected, leaving, worker->expected, worker->leaving);
     return true;
 }
 

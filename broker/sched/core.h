@@ -99,15 +99,25 @@ struct task {
 };
 _Static_assert(sizeof(struct task) == 88, "the budget of design §12 counts on it");
 
-/* An attempt that was lost sight of: its success still counts. */
+/* An attempt that was lost sight of: its success still counts. Or one that cost a slot its life. */
 struct past {
-    uint32_t attempt, instance, next;
-    bool is_kill; /* it was running when its worker went away */
+    uint32_t attempt, instance, next; /* instance NONE: not in use */
+    bool is_kill;                     /* it may have been what ended its worker or slot */
+    bool is_failure;                  /* it was told, so no success can come any more */
+    char *text;                       /* is_kill: what happened to whom */
+};
+
+/* One start of a worker program. Kept while it is connected, or attempts of it are remembered. */
+struct instance {
+    struct id id;
+    uint32_t worker; /* NONE: not connected */
+    uint32_t pasts;
+    char name[NAME_BYTES_MAX + 1];
 };
 
 struct note {
     uint32_t task;
-    uint32_t retries, losses, crashes; /* crashes: of slots; kills of workers are in `past` */
+    uint32_t retries, losses;
     enum status code;
     char *text; /* NULL: none */
     bool has_log;
@@ -168,7 +178,7 @@ struct worker {
     uint32_t flights, started, unacked; /* unacked: flights and results that are being committed */
     uint32_t first, last;               /* flights */
     uint32_t depth, turn;               /* turn: results since turn_at */
-    uint32_t expected;                  /* flights of others that are asked back for it */
+    uint32_t expected, leaving;         /* flights of others asked back for it; of its own */
     uint32_t crowd;                     /* place in `crowd`, NONE: what it holds, it can run */
     uint32_t watch;                     /* its entry in `leases` carries this */
     ms_t turn_at, lease_at;
@@ -264,7 +274,8 @@ struct sched {
     uint32_t crowd_turn, worker_count, slots; /* slots: of all workers */
     bool has_quorum;      /* as many as options.workers_min were connected, at least once */
     struct place *places; /* NULL: nothing large was seen */
-    VECTOR(struct id) instances;
+    VECTOR(struct instance) instances;
+    VECTOR(uint32_t) free_instances;
     struct id_map instance_ids;
     VECTOR(struct flight) flights;
     VECTOR(uint32_t) free_flights;
@@ -296,6 +307,11 @@ static inline struct rule *rule_of(const struct sched *sched, const struct task 
 static inline struct run *run_of(const struct sched *sched, const struct task *task)
 {
     return &sched->runs.items[rule_of(sched, task)->run];
+}
+/* For people; of a worker that is connected. */
+static inline const char *worker_name(const struct sched *sched, uint32_t worker)
+{
+    return sched->instances.items[sched->workers.items[worker].instance].name;
 }
 /* Appends an action, zeroed but for its type; fill it in at once. */
 struct sched_action *sched_act(struct sched *sched, enum sched_action_type type);

@@ -2,13 +2,13 @@
  * digits of their ids; whoever shows the sentence may put names in their place. */
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/sched/core.h"
-#include "broker/sched/match.h"
+#include "broker/sched/explain_need.h"
 #include "broker/sched/note.h"
 #include "broker/sched/task.h"
 
 enum { ID_SHOWN_DIGITS = 12 };
 
-static void put_task(const struct sched *sched, uint32_t task, struct buf *out)
+void explain_put_task(const struct sched *sched, uint32_t task, struct buf *out)
 {
     char hex[ID_HEX_BYTES];
     buf_format(out, "%.*s", ID_SHOWN_DIGITS, id_hex(&task_at(sched, task)->id, hex));
@@ -36,65 +36,94 @@ static bool is_failed(enum stage stage)
     return stage == STAGE_FAILED || stage == STAGE_UPSTREAM_FAILED;
 }
 
-static void explain_waiting(const struct sched *sched, const struct task *task, struct buf *out)
+/* ---- ready ---- */
+
+/* Who could run it, and what keeps them. */
+struct able {
+    uint32_t workers, silent, unwritten; /* unwritten: has a free slot, but no credit left */
+    uint32_t last;                       /* of them */
+};
+
+static struct able find_able(const struct sched *sched, uint32_t rule)
 {
-    uint32_t producer = find_input(sched, task, is_open);
-    buf_put_text(out, "waits for ");
-    if (producer == NONE) {
-        buf_put_text(out, "its inputs");
-        return;
+    struct able able = {0};
+    for (uint32_t i = 0; i < sched->workers.count; i++) {
+        const struct worker *worker = &sched->workers.items[i];
+        if (!worker->is_used || !sched->offers.items[worker->offer].fits[rule])
+            continue;
+        able.workers++;
+        able.silent += worker->is_silent;
+        able.unwritten += !worker->is_silent && worker->unacked >= worker->credit &&
+                          worker->flights < worker->slots;
+        able.last = i;
     }
-    put_task(sched, producer, out);
-    buf_format(out, ", which is %s",
-               task_state_name(task_state_of(task_at(sched, producer)->stage)));
-    if (task->pending > 1)
-        buf_format(out, ", and for %u more", task->pending - 1);
+    return able;
 }
 
-/* How many connected workers there are, and the one thing that each kind of them lacks most. */
-static void explain_no_offer(const struct sched *sched, const struct rule *rule, struct buf *out)
+static void put_able(const struct sched *sched, const struct able *able, struct buf *out)
 {
-    uint32_t workers = 0, by_kind = 0;
-    const struct task_policy *policy = &rule->policy;
-    struct task_policy kind_alone = {.kind_version = policy->kind_version};
-    for (uint32_t i = 0; i < sched->offers.count; i++) {
-        const struct offer *offer = &sched->offers.items[i];
-        workers += offer->worker_count;
-        by_kind += match_fits(&kind_alone, offer) ? offer->worker_count : 0;
+    if (able->workers == 1)
+        buf_format(out, "%s, the only worker that could run it, is",
+                   worker_name(sched, able->last));
+    else if (able->workers == 2)
+        buf_put_text(out, "both workers that could run it are");
+    else
+        buf_format(out, "all %u workers that could run it are", able->workers);
+}
+
+/* Ready tasks that go first whatever happens: those of higher priority. */
+static uint32_t count_ahead(const struct sched *sched, const struct rule *rule)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < sched->rules.count; i++) {
+        const struct rule *other = &sched->rules.items[i];
+        if (other->run != NONE && other->policy.priority > rule->policy.priority)
+            count += other->queue.count;
     }
-    if (!workers) {
-        buf_put_text(out, "is ready, but no worker is connected");
-    } else if (!by_kind) {
-        buf_format(out, "needs kind %s, which none of %u connected workers offers",
-                   policy->kind_version ? policy->kind_version : "", workers);
-    } else {
-        buf_format(out, "needs %u.%02u cores, %llu bytes of memory", policy->cpu_hundredths / 100,
-                   policy->cpu_hundredths % 100, (unsigned long long)policy->memory_bytes);
-        for (uint32_t i = 0; i < policy->label_count; i++)
-            buf_format(out, ", %s=%s", policy->labels[2 * i], policy->labels[2 * i + 1]);
-        buf_format(out, ", which none of the %u workers of its kind has", by_kind);
-    }
+    return count;
+}
+
+static void explain_busy(const struct sched *sched, const struct rule *rule,
+                         const struct able *able, struct buf *out)
+{
+    uint32_t ahead = count_ahead(sched, rule);
+    buf_put_text(out, "is ready");
+    if (rule->queue.count > 1)
+        buf_format(out, ", one of %u of its step", rule->queue.count);
+    buf_put_text(out, "; ");
+    put_able(sched, able, out);
+    buf_put_text(out, able->silent ? " busy or silent" : " busy");
+    if (ahead)
+        buf_format(out, "; %u of higher priority go%s first", ahead, ahead == 1 ? "es" : "");
 }
 
 static void explain_ready(const struct sched *sched, const struct task *task, struct buf *out)
 {
     const struct rule *rule = rule_of(sched, task);
-    uint32_t fitting = 0, silent = 0;
-    for (uint32_t i = 0; i < sched->workers.count; i++) {
-        const struct worker *worker = &sched->workers.items[i];
-        bool fits =
-            worker->is_used && match_fits(&rule->policy, &sched->offers.items[worker->offer]);
-        fitting += fits;
-        silent += fits && worker->is_silent;
+    if (sched->options.workers_min && !sched->has_quorum) {
+        buf_format(out, "waits until %u workers have joined; %u %s connected",
+                   sched->options.workers_min, sched->worker_count,
+                   sched->worker_count == 1 ? "is" : "are");
+        return;
     }
-    if (!fitting)
-        explain_no_offer(sched, rule, out);
-    else if (silent == fitting)
-        buf_format(out, "is ready, but every worker that could run it (%u) is silent", fitting);
-    else
-        buf_format(out,
-                   "is ready, one of %u of its step; every worker that could run it (%u) is busy",
-                   rule->queue.count, fitting - silent);
+    if (!sched->worker_count) {
+        buf_put_text(out, "is ready, but no worker is connected");
+        return;
+    }
+    struct able able = find_able(sched, task->rule);
+    if (!able.workers) {
+        explain_lack(sched, rule, out);
+    } else if (able.silent == able.workers) {
+        buf_put_text(out, "is ready; ");
+        put_able(sched, &able, out);
+        buf_put_text(out, " silent");
+    } else if (able.unwritten == able.workers - able.silent) {
+        buf_put_text(out, "is ready; ");
+        put_able(sched, &able, out);
+        buf_put_text(out, " waiting for results to be written: the credit is used up");
+    } else if (!explain_taken(sched, task->rule, out)) {
+        explain_busy(sched, rule, &able, out);
+    }
 }
 
 static void explain_backoff(const struct sched *sched, const struct task *task, uint32_t index,
@@ -130,25 +159,36 @@ static void explain_upstream(const struct sched *sched, const struct task *task,
         producer = find_input(sched, task_at(sched, producer), is_failed);
     buf_put_text(out, "cannot run, since it needs ");
     if (producer != NONE)
-        put_task(sched, producer, out);
+        explain_put_task(sched, producer, out);
     buf_put_text(out, producer == NONE ? "an input that failed" : ", which failed");
 }
 
-void sched_explain(const struct sched *sched, uint32_t index, struct buf *out)
+/* ---- waiting, or at a worker ---- */
+
+/* Goes up to a task that waits for no other. Each step is to a producer, so there are no more steps
+ * than tasks. */
+static uint32_t find_root(const struct sched *sched, uint32_t index)
 {
-    const struct task *task = task_at(sched, index);
+    while (index != NONE && task_at(sched, index)->stage == STAGE_WAITING)
+        index = find_input(sched, task_at(sched, index), is_open);
+    return index;
+}
+
+static void explain_assigned(const struct sched *sched, const struct task *task, struct buf *out)
+{
+    const struct worker *worker = &sched->workers.items[task->worker];
+    const char *name = worker_name(sched, task->worker);
+    if (worker->started)
+        buf_format(out, "is to be next at %s, which runs %u other%s", name, worker->started,
+                   worker->started == 1 ? "" : "s");
+    else
+        buf_format(out, "was given to %s and has not begun", name);
+}
+
+static void explain_end(const struct sched *sched, const struct task *task, uint32_t index,
+                        struct buf *out)
+{
     switch ((enum stage)task->stage) {
-    case STAGE_FREE:
-    case STAGE_COUNT: buf_put_text(out, "was forgotten"); break;
-    case STAGE_WAITING: explain_waiting(sched, task, out); break;
-    case STAGE_RESOLVING: buf_put_text(out, "is looked up by the bytes of its inputs"); break;
-    case STAGE_READY: explain_ready(sched, task, out); break;
-    case STAGE_BACKOFF: explain_backoff(sched, task, index, out); break;
-    case STAGE_ASSIGNED:
-        buf_format(out, "was given to worker %u, which has not begun it", task->worker);
-        break;
-    case STAGE_RUNNING: buf_format(out, "runs at worker %u", task->worker); break;
-    case STAGE_COMMITTING: buf_put_text(out, "is done, and its record is being written"); break;
     case STAGE_SUCCEEDED:
         buf_put_text(out, task->flags & FLAG_HIT ? "has run before, with the same inputs"
                           : task->flags & FLAG_CUTOFF
@@ -159,5 +199,50 @@ void sched_explain(const struct sched *sched, uint32_t index, struct buf *out)
     case STAGE_UPSTREAM_FAILED: explain_upstream(sched, task, out); break;
     case STAGE_CANCELLED: buf_put_text(out, "was cancelled"); break;
     case STAGE_UNNEEDED: buf_put_text(out, "is not needed: what would use it is there"); break;
+    default: buf_put_text(out, "was forgotten"); break;
     }
+}
+
+/* Any stage but waiting. */
+static void explain_itself(const struct sched *sched, uint32_t index, struct buf *out)
+{
+    const struct task *task = task_at(sched, index);
+    switch ((enum stage)task->stage) {
+    case STAGE_RESOLVING: buf_put_text(out, "is looked up by the bytes of its inputs"); break;
+    case STAGE_READY: explain_ready(sched, task, out); break;
+    case STAGE_BACKOFF: explain_backoff(sched, task, index, out); break;
+    case STAGE_ASSIGNED: explain_assigned(sched, task, out); break;
+    case STAGE_RUNNING: buf_format(out, "runs at %s", worker_name(sched, task->worker)); break;
+    case STAGE_COMMITTING: buf_put_text(out, "is done, and its record is being written"); break;
+    default: explain_end(sched, task, index, out); break;
+    }
+}
+
+/* For whom, and why that one doesn't get on: at the end of the chain there is something to do. */
+static void explain_waiting(const struct sched *sched, const struct task *task, struct buf *out)
+{
+    uint32_t producer = find_input(sched, task, is_open), root = find_root(sched, producer);
+    buf_put_text(out, "waits for ");
+    if (producer == NONE || root == NONE) {
+        buf_put_text(out, "its inputs");
+        return;
+    }
+    explain_put_task(sched, producer, out);
+    if (root != producer) {
+        buf_put_text(out, ", and first of all for ");
+        explain_put_task(sched, root, out);
+    }
+    buf_put_text(out, ", which ");
+    explain_itself(sched, root, out);
+    if (task->pending > 1)
+        buf_format(out, "; and for %u more", task->pending - 1);
+}
+
+void sched_explain(const struct sched *sched, uint32_t index, struct buf *out)
+{
+    const struct task *task = task_at(sched, index);
+    if (task->stage == STAGE_WAITING)
+        explain_waiting(sched, task, out);
+    else
+        explain_itself(sched, index, out);
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/sched/flight.h"
 
+#include <string.h>
+
 #include "broker/sched/grow.h"
 #include "broker/sched/note.h"
 #include "broker/sched/room.h"
 #include "broker/sched/task.h"
+#include "common/base/mem.h"
 
 void flight_begin(struct sched *sched, uint32_t index, uint32_t worker_index, uint32_t attempt)
 {
@@ -61,6 +64,7 @@ static void stop_expecting(struct sched *sched, struct flight *flight)
     struct worker *thief = &sched->workers.items[flight->thief];
     if (thief->is_used && thief->joined == flight->thief_joined)
         thief->expected--;
+    sched->workers.items[flight->worker].leaving--;
     flight->thief = NONE;
 }
 
@@ -151,14 +155,15 @@ void flight_ask_back(struct sched *sched, uint32_t index, uint32_t thief)
     flight->thief = thief;
     flight->thief_joined = sched->workers.items[thief].joined;
     sched->workers.items[thief].expected++;
+    sched->workers.items[flight->worker].leaving++;
 }
 
-void flight_lose(struct sched *sched, uint32_t index, bool is_kill)
+void flight_lose(struct sched *sched, uint32_t index, const char *text)
 {
     const struct flight *flight = &sched->flights.items[task_at(sched, index)->place];
-    struct past past = {.attempt = flight->attempt,
-                        .instance = sched->workers.items[flight->worker].instance,
-                        .is_kill = is_kill};
+    uint32_t attempt = flight->attempt, instance = sched->workers.items[flight->worker].instance;
     flight_end(sched, index);
-    note_add_past(sched, index, past);
+    struct past *past = note_add_past(sched, index, attempt, instance);
+    past->is_kill = text != NULL;
+    past->text = text ? mem_copy_text(text, strlen(text)) : NULL;
 }

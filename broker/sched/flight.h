@@ -17,5 +17,6 @@ void flight_change_rule(struct sched *sched, uint32_t task, uint32_t rule);
 void flight_stop(struct sched *sched, uint32_t task, bool kill);
 /* Asks the worker to give it back, for this other worker to have room for it. */
 void flight_ask_back(struct sched *sched, uint32_t task, uint32_t thief);
-/* Its worker can't be heard: the success still counts, should it come. */
-void flight_lose(struct sched *sched, uint32_t task, bool is_kill);
+/* Its worker can't be heard: the success still counts, should it come. `text`: the attempt may have
+ * been why, and what happened; NULL: it was not. */
+void flight_lose(struct sched *sched, uint32_t task, const char *text);

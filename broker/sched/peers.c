@@ -15,17 +15,41 @@
 
 enum { REASON_BYTES = 160 };
 
+static uint32_t find_instance(const struct sched *sched, const uint8_t instance[INSTANCE_BYTES],
+                              struct id *id)
+{
+    *id = (struct id){0};
+    memcpy(id->bytes, instance, INSTANCE_BYTES);
+    return id_map_get(&sched->instance_ids, id);
+}
+
 static uint32_t instance_index(struct sched *sched, const uint8_t instance[INSTANCE_BYTES])
 {
-    struct id id = {0};
-    memcpy(id.bytes, instance, INSTANCE_BYTES);
-    uint32_t at = id_map_get(&sched->instance_ids, &id);
+    struct id id;
+    uint32_t at = find_instance(sched, instance, &id);
     if (at != ID_MAP_NONE)
         return at;
-    at = sched->instances.count;
-    VECTOR_PUSH(sched->instances, id);
+    if (sched->free_instances.count > 0) {
+        at = sched->free_instances.items[--sched->free_instances.count];
+    } else {
+        at = sched->instances.count;
+        VECTOR_PUSH(sched->instances, ((struct instance){.worker = NONE}));
+    }
+    sched->instances.items[at] = (struct instance){.id = id, .worker = NONE};
     id_map_put(&sched->instance_ids, &id, at);
     return at;
+}
+
+/* It lives: what it lost sight of did not cost it its life. */
+static void acquit(struct sched *sched, uint32_t instance)
+{
+    if (!sched->instances.items[instance].pasts)
+        return;
+    for (uint32_t i = 0; i < sched->pasts.count; i++) {
+        struct past *past = &sched->pasts.items[i];
+        if (past->instance == instance && !past->is_failure)
+            past->is_kill = false;
+    }
 }
 
 static void renew_lease(struct sched *sched, struct worker *worker)
@@ -52,6 +76,7 @@ bool peers_hear(struct sched *sched, uint32_t index)
     renew_lease(sched, worker);
     if (worker->is_silent) {
         worker->is_silent = false;
+        acquit(sched, worker->instance);
         watch_lease(sched, index);
         room_gained(sched, index);
     }
@@ -60,8 +85,10 @@ bool peers_hear(struct sched *sched, uint32_t index)
 
 /* All its attempts are lost sight of. `is_crash`: those that ran may be why. */
 static void lose_flights(struct sched *sched, uint32_t index, bool is_crash, bool kill,
-                         const char *reason)
+                         const char *fate)
 {
+    char text[REASON_BYTES];
+    snprintf(text, sizeof text, "%s %s", worker_name(sched, index), fate);
     while (sched->workers.items[index].first != NONE) {
         const struct flight *flight = &sched->flights.items[sched->workers.items[index].first];
         uint32_t task = flight->task;
@@ -69,8 +96,8 @@ static void lose_flights(struct sched *sched, uint32_t index, bool is_crash, boo
             is_crash && task_at(sched, task)->stage == STAGE_RUNNING && !flight->is_killed;
         if (kill)
             flight_stop(sched, task, true);
-        flight_lose(sched, task, was_running);
-        retry_worker_lost(sched, task, was_running, reason);
+        flight_lose(sched, task, was_running ? text : NULL);
+        retry_worker_lost(sched, task, was_running, text);
     }
 }
 
@@ -83,6 +110,8 @@ static void remove_worker(struct sched *sched, uint32_t index)
     sched->slots -= worker->slots;
     room_changed(sched, index);
     match_leave(sched, worker->offer);
+    sched->instances.items[worker->instance].worker = NONE;
+    note_release_instance(sched, worker->instance);
 }
 
 void peers_gone(struct sched *sched, const struct sched_event *event)
@@ -90,36 +119,32 @@ void peers_gone(struct sched *sched, const struct sched_event *event)
     uint32_t index = event->gone.worker;
     if (index >= sched->workers.count || !sched->workers.items[index].is_used)
         return;
-    char reason[REASON_BYTES];
-    snprintf(reason, sizeof reason, "its worker went away while it ran (%s)",
+    char fate[REASON_BYTES];
+    snprintf(fate, sizeof fate, "went away (%s)",
              status_name(event->gone.code == OK ? E_GONE : event->gone.code));
     sched->workers.items[index].is_silent = true; /* nothing more for it meanwhile */
-    lose_flights(sched, index, !event->gone.is_drain, false, reason);
+    lose_flights(sched, index, !event->gone.is_drain, false, fate);
     remove_worker(sched, index);
 }
 
 /* The same program under a new connection: its flights wait for what HELLO says of them. */
-static void leave_old_connection(struct sched *sched, uint32_t instance)
+static void leave_old_connection(struct sched *sched, const uint8_t instance[INSTANCE_BYTES])
 {
-    for (uint32_t i = 0; i < sched->workers.count; i++) {
-        struct worker *worker = &sched->workers.items[i];
-        if (!worker->is_used || worker->instance != instance)
-            continue;
-        worker->is_silent = true;
-        lose_flights(sched, i, false, false, "its worker connected anew and had lost it");
-        remove_worker(sched, i);
-    }
+    struct id id;
+    uint32_t at = find_instance(sched, instance, &id);
+    uint32_t index = at == ID_MAP_NONE ? NONE : sched->instances.items[at].worker;
+    if (index == NONE)
+        return;
+    sched->workers.items[index].is_silent = true;
+    lose_flights(sched, index, false, false, "connected anew and had lost it");
+    remove_worker(sched, index);
 }
 
 /* Takes over what the worker runs already, unless somebody else has begun it or it is done. */
 static void adopt(struct sched *sched, uint32_t index, const struct attempt *attempt)
 {
-    uint32_t instance = sched->workers.items[index].instance;
     uint32_t at = id_map_get(&sched->ids, &attempt->task);
     struct task *task = at == ID_MAP_NONE ? NULL : task_at(sched, at);
-    struct past *past = task ? note_find_past(sched, task, at, attempt->number, instance) : NULL;
-    if (past)
-        past->is_kill = false; /* it lives */
     bool is_open = task && (task->stage == STAGE_READY || task->stage == STAGE_BACKOFF ||
                             task->stage == STAGE_RESOLVING);
     if (is_open && attempt->number >= task->attempt && attempt->number < ATTEMPT_MAX) {
@@ -142,11 +167,23 @@ static void adopt(struct sched *sched, uint32_t index, const struct attempt *att
     action->unknown = id;
 }
 
+static void set_name(struct instance *instance, const struct sched_event *event)
+{
+    const char *name = event->hello.name;
+    if (name && name[0])
+        snprintf(instance->name, sizeof instance->name, "%s", name);
+    else
+        snprintf(instance->name, sizeof instance->name, "worker %u", event->hello.worker);
+    instance->worker = event->hello.worker;
+}
+
 void peers_hello(struct sched *sched, const struct sched_event *event)
 {
     uint32_t index = event->hello.worker;
+    leave_old_connection(sched, event->hello.instance);
     uint32_t instance = instance_index(sched, event->hello.instance);
-    leave_old_connection(sched, instance);
+    acquit(sched, instance);
+    set_name(&sched->instances.items[instance], event);
     GROW(sched->workers.items, sched->workers.capacity, index + 1);
     if (sched->workers.count <= index)
         sched->workers.count = index + 1;
@@ -229,11 +266,11 @@ void peers_tick(struct sched *sched)
             watch_lease(sched, entry.item);
             continue;
         }
-        char reason[REASON_BYTES];
-        snprintf(reason, sizeof reason, "its worker was silent for %u ms while it ran",
+        char fate[REASON_BYTES];
+        snprintf(fate, sizeof fate, "was silent for %u ms",
                  sched->options.lease_ms ? sched->options.lease_ms : LEASE_MS_DEFAULT);
         worker->is_silent = true;
         room_changed(sched, entry.item);
-        lose_flights(sched, entry.item, true, true, reason);
+        lose_flights(sched, entry.item, true, true, fate);
     }
 }

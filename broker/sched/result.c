@@ -83,7 +83,7 @@ static bool accept_done(struct sched *sched, uint32_t index, uint32_t worker, ui
         return false;
     if (task_is_in_flight(task)) {
         flight_stop(sched, index, true);
-        flight_lose(sched, index, false);
+        flight_lose(sched, index, NULL);
     }
     task_unqueue(sched, index);
     task->worker = worker;
@@ -126,7 +126,9 @@ void result_failed(struct sched *sched, const struct sched_event *event)
     if (peers_hear(sched, worker) && index != ID_MAP_NONE)
         flight = flight_find(sched, worker, index, event->failed.attempt.number);
     if (flight) {
-        struct failure failure = {.code = event->failed.code,
+        struct failure failure = {.attempt = event->failed.attempt.number,
+                                  .worker = worker,
+                                  .code = event->failed.code,
                                   .text = event->failed.text,
                                   .text_bytes = event->failed.text_bytes,
                                   .log = event->failed.has_log ? &event->failed.log : NULL,

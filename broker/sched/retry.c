@@ -8,8 +8,9 @@
 #include "broker/sched/note.h"
 #include "broker/sched/share.h"
 #include "broker/sched/task.h"
+#include "common/base/mem.h"
 
-enum { RETRY_TEXT_BYTES = 640 };
+enum { CRASH_TEXT_BYTES = 256, CRASH_WORDS_BYTES = 160 };
 
 uint32_t retry_delay(const struct task_policy *policy, uint32_t retry, struct rng *rng)
 {
@@ -40,11 +41,11 @@ static bool fail_if_poison(struct sched *sched, uint32_t index)
     struct note *note = note_find(sched, task, index);
     if (!note || note_kills(sched, note) < poison_kills(sched, task))
         return false;
-    char text[RETRY_TEXT_BYTES];
-    snprintf(text, sizeof text,
-             "%u of its attempts cost a worker or slot its life; the last time: %.500s",
-             note_kills(sched, note), note->text ? note->text : "the worker vanished");
-    retry_fail(sched, index, E_POISON, text);
+    AUTO(buf_fini) struct buf text = buf_init(TEXT_BYTES_MAX);
+    uint32_t kills = note_kills(sched, note);
+    buf_format(&text, "%u of its attempts cost a worker or slot its life: ", kills);
+    note_put_kills(sched, note, &text);
+    retry_fail(sched, index, E_POISON, buf_text(&text));
     return true;
 }
 
@@ -81,7 +82,15 @@ static void remember(struct sched *sched, uint32_t index, const struct failure *
     note->has_log = failure->log != NULL;
     if (failure->log)
         note->log = *failure->log;
-    note->crashes += failure->code == E_CRASHED;
+    if (failure->code != E_CRASHED || failure->was_killed)
+        return;
+    char text[CRASH_TEXT_BYTES];
+    snprintf(text, sizeof text, "its slot at %s died (%.*s)", worker_name(sched, failure->worker),
+             CRASH_WORDS_BYTES, note->text);
+    struct past *past = note_add_past(sched, index, failure->attempt,
+                                      sched->workers.items[failure->worker].instance);
+    past->is_kill = past->is_failure = true;
+    past->text = mem_copy_text(text, strlen(text));
 }
 
 /* True: an input is being made again, and the task waits for it. That costs no retry,
@@ -119,7 +128,8 @@ void retry_attempt_failed(struct sched *sched, uint32_t index, const struct fail
 
 void retry_worker_lost(struct sched *sched, uint32_t index, bool was_running, const char *text)
 {
-    struct failure failure = {.code = E_GONE, .text = text, .text_bytes = strlen(text)};
+    struct failure failure = {
+        .worker = NONE, .code = E_GONE, .text = text, .text_bytes = strlen(text)};
     if (was_running)
         remember(sched, index, &failure);
     if (end_if_cancelled(sched, index, &failure))

@@ -6,7 +6,8 @@
  *
  * A worker that vanished costs no retry: the task isn't to blame, unless it happens to it again and
  * again. So each worker (or slot) that is lost while it ran the task is counted, and at
- * poison_kills it fails alone. */
+ * poison_kills it fails alone, with that history. A worker that is heard again kept its life, and
+ * one that drained, or a slot that we ended, never counts. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/sched/core.h"
@@ -15,6 +16,7 @@
 uint32_t retry_delay(const struct task_policy *policy, uint32_t retry, struct rng *rng);
 
 struct failure {
+    uint32_t attempt, worker; /* worker NONE: it can't be heard */
     enum status code;
     const char *text;
     size_t text_bytes;

@@ -22,7 +22,7 @@ static const struct id *task_id(const void *context, uint32_t index)
 static const struct id *instance_id(const void *context, uint32_t index)
 {
     const struct sched *sched = context;
-    return &sched->instances.items[index];
+    return &sched->instances.items[index].id;
 }
 
 struct sched *sched_new(const struct sched_options *options)
@@ -40,6 +40,8 @@ static void free_parts(struct sched *sched)
 {
     for (uint32_t i = 0; i < sched->notes.count; i++)
         mem_free(sched->notes.items[i].text);
+    for (uint32_t i = 0; i < sched->pasts.count; i++)
+        mem_free(sched->pasts.items[i].text);
     for (uint32_t i = 0; i < sched->rules.count; i++)
         ready_fini(&sched->ready, &sched->rules.items[i].queue);
     for (uint32_t i = 0; i < sched->lanes.count; i++)
@@ -64,22 +66,22 @@ void sched_free(struct sched *sched)
         return;
     free_parts(sched);
     void *arrays[] = {
-        sched->tasks.items,         sched->inputs.items,
-        sched->fans.items,          sched->artifacts.items,
-        sched->free_tasks.items,    sched->notes.items,
-        sched->free_notes.items,    sched->pasts.items,
-        sched->free_pasts.items,    sched->shares.items,
-        sched->free_shares.items,   sched->known.items,
-        sched->known_outputs.items, sched->runs.items,
-        sched->rules.items,         sched->lanes.items,
-        sched->free_rules.items,    sched->free_lanes.items,
-        sched->busy_lanes.items,    sched->gained.items,
-        sched->crowd.items,         sched->places,
-        sched->workers.items,       sched->offers.items,
-        sched->dirty.items,         sched->instances.items,
-        sched->flights.items,       sched->free_flights.items,
-        sched->commits.items,       sched->stack.items,
-        sched->ended.items,
+        sched->tasks.items,          sched->inputs.items,
+        sched->fans.items,           sched->artifacts.items,
+        sched->free_tasks.items,     sched->notes.items,
+        sched->free_notes.items,     sched->pasts.items,
+        sched->free_pasts.items,     sched->shares.items,
+        sched->free_shares.items,    sched->known.items,
+        sched->known_outputs.items,  sched->runs.items,
+        sched->rules.items,          sched->lanes.items,
+        sched->free_rules.items,     sched->free_lanes.items,
+        sched->busy_lanes.items,     sched->gained.items,
+        sched->crowd.items,          sched->places,
+        sched->free_instances.items, sched->workers.items,
+        sched->offers.items,         sched->dirty.items,
+        sched->instances.items,      sched->flights.items,
+        sched->free_flights.items,   sched->commits.items,
+        sched->stack.items,          sched->ended.items,
     };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         mem_free(arrays[i]);

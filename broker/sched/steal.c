@@ -10,11 +10,13 @@
  * and flights looked at, for each slot of the thief. */
 enum { STEAL_LOOKS = 8, FLIGHT_LOOKS = 4 };
 
+/* What must wait there, without what is asked back already. */
 static uint32_t waiting_at(const struct worker *worker)
 {
-    if (worker->flights > worker->slots)
-        return worker->flights - worker->slots;
-    return worker->is_over;
+    uint32_t most = worker->slots + worker->leaving;
+    if (worker->flights > most)
+        return worker->flights - most;
+    return worker->is_over && !worker->leaving;
 }
 
 /* May this flight wait where it is, and could it start at once at the thief? That it must wait is
@@ -30,30 +32,25 @@ static bool is_movable(const struct sched *sched, const struct flight *flight,
            room_may_take(sched, thief, task->rule, ROOM_FREE);
 }
 
-/* The youngest half of what waits at the victim, but no more than the thief can begin at once.
- * Returns how many are on their way, those that were asked for before included. */
-static uint32_t revoke_some(struct sched *sched, const struct worker *victim, uint32_t thief_index)
+/* The youngest half of what waits at the victim, but no more than the thief can begin at once. */
+static void revoke_some(struct sched *sched, const struct worker *victim, uint32_t thief_index)
 {
     const struct worker *thief = &sched->workers.items[thief_index];
-    uint32_t wanted = (waiting_at(victim) + 1) / 2, found = 0;
+    uint32_t wanted = (waiting_at(victim) + 1) / 2, found = 0, at = victim->last;
     if (wanted > thief->slots - thief->flights - thief->expected)
         wanted = thief->slots - thief->flights - thief->expected;
-    uint32_t at = victim->last;
     for (uint32_t looked = 0; at != NONE && found < wanted && looked < FLIGHT_LOOKS * thief->slots;
          looked++) {
         const struct flight *flight = &sched->flights.items[at];
         at = flight->previous;
-        if (!is_movable(sched, flight, thief))
+        if (flight->is_revoking || !is_movable(sched, flight, thief))
             continue;
         found++;
-        if (flight->is_revoking)
-            continue;
         bool is_plain = rule_of(sched, task_at(sched, flight->task))->is_plain;
         flight_ask_back(sched, flight->task, thief_index);
         if (!is_plain) /* what else fits beside it is seen when it is there */
             break;
     }
-    return found;
 }
 
 /* The most loaded first, of the few that are looked at. */
@@ -81,9 +78,8 @@ void steal_for(struct sched *sched, uint32_t index)
         if (victim != index)
             victims[count++] = victim;
     }
-    while (count > 0) {
+    while (count > 0 && thief->flights + thief->expected < thief->slots) {
         uint32_t victim = take_most_loaded(sched, victims, &count);
-        if (revoke_some(sched, &sched->workers.items[victim], index) > 0)
-            return;
+        revoke_some(sched, &sched->workers.items[victim], index);
     }
 }

@@ -116,7 +116,7 @@ static bool set_policy(struct play *play, struct play_task *task, const char *te
         else if (strcmp(key, "cpu") == 0)
             task->policy.cpu_hundredths = number;
         else if (strcmp(key, "memory") == 0)
-            task->policy.memory_bytes = number;
+            task->policy.memory_bytes = strtoull(value, NULL, 10);
         else if (strcmp(key, "poison") == 0)
             task->policy.poison_kills = number;
         else
@@ -274,7 +274,7 @@ static void set_hello(struct play *play, struct sched_event *event, const char *
     } else if (strcmp(key, "cpu") == 0) {
         event->hello.cpu_hundredths = number;
     } else if (strcmp(key, "memory") == 0) {
-        event->hello.memory_bytes = number;
+        event->hello.memory_bytes = strtoull(value, NULL, 10);
     } else if (strcmp(key, "kinds") == 0) {
         event->hello.kind_count = split_texts(play, value, &texts, false);
         event->hello.kinds = texts;

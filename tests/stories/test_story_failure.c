@@ -92,7 +92,7 @@ static void test_gather(void **state)
                "w1 finishes d#1\n"
                "w1 finishes c#1\n"
                "why all?\n"
-               "> waits for b, which is ready\n"
+               "> waits for b, which was given to w1 and has not begun\n"
                "w1 finishes b#1\n"
                "> assign all#1 to w1\n"
                "w1 finishes all#1\n"

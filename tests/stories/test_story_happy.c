@@ -54,7 +54,7 @@ static void test_diamond(void **state)
                "> assign right#1 to w1\n"
                "w1 finishes right#1\n"
                "why join?\n"
-               "> waits for left, which is ready\n"
+               "> waits for left, which was given to w1 and has not begun\n"
                "w1 finishes left#1\n"
                "> assign join#1 to w1\n"
                "w1 finishes join#1\n"

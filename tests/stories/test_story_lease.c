@@ -111,7 +111,7 @@ static void test_heard_again(void **state)
                "time is 1000\n"
                "> kill train#1 at w1\n"
                "why train?\n"
-               "> is ready, but every worker that could run it (1) is silent\n"
+               "> is ready; w1, the only worker that could run it, is silent\n"
                "w1 is heard\n"
                "> assign train#2 to w1\n");
 }

@@ -66,7 +66,7 @@ static void test_consumers_wait(void **state)
                "> forget prepare\n"
                "> assign prepare#1 to w1\n"
                "why c?\n"
-               "> waits for prepare, which is ready\n"
+               "> waits for prepare, which was given to w1 and has not begun\n"
                "w1 misses prepare for b#1\n"
                "w1 finishes prepare#1\n"
                "> assign a#2 to w1\n"

@@ -110,7 +110,7 @@ static void test_memory(void **state)
                "> assign c#1 to w1\n"
                "> assign b#1 to w1\n"
                "why b?\n"
-               "> was given to worker 1, which has not begun it\n");
+               "> was given to w1 and has not begun\n");
 }
 
 static void test_licence(void **state)

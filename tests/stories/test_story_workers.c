@@ -17,7 +17,7 @@ static void test_kinds(void **state)
                "submit run 1: train\n"
                "w1 joins: slots=1 kinds=train@1\n"
                "why train?\n"
-               "> needs kind train@2, which none of 1 connected workers offers\n"
+               "> needs kind train@2; the only worker offers version 1\n"
                "w2 joins: slots=1 kinds=preprocess@1,train@2\n"
                "> assign train#1 to w2\n");
 }
@@ -32,8 +32,8 @@ static void test_labels_and_size(void **state)
                "w2 joins: slots=1 labels=zone:a cpu=200 memory=9000\n"
                "w3 joins: slots=1 labels=zone:a cpu=400 memory=4000\n"
                "why train?\n"
-               "> needs 4.00 cores, 8000 bytes of memory, zone=a, which none of the 3 workers of "
-               "its kind has\n"
+               "> needs label zone=a, 4 cpu, memory 7.8 KiB; no worker has all of that; 3 are "
+               "connected\n"
                "w4 joins: slots=1 labels=zone:a cpu=400 memory=8000\n"
                "> assign train#1 to w4\n");
 }
