@@ -10,7 +10,7 @@
 #include "common/base/mem.h"
 #include "common/fs.h"
 
-enum { COPY_BYTES = 1 << 20, KERNEL_COPY_BYTES = 1 << 30 };
+enum { COPY_BYTES = 1 << 16, KERNEL_COPY_BYTES = 1 << 30 };
 
 /* Reads and writes, for where the kernel can't copy by itself (other file systems, pipes). */
 static enum status copy_by_hand(int from, int to, const char *path, struct err *err)

@@ -31,7 +31,8 @@ struct pump {
     /* The program's: kept open here while it runs, so that we are woken by its end alone and not
      * by that of each pipe, too. */
     int ends[2];
-    int sinks[2]; /* the log, or the output that stdout is */
+    int output, log;      /* what stdout is, if it is an output; the log, once there is one */
+    const char *log_path; /* NULL: our own stdout and stderr */
     uint64_t left[2];
     char tail[TAIL_BYTES];
     size_t tail_bytes;
@@ -44,8 +45,8 @@ static void pump_fini(struct pump *pump)
         fs_close_fd_auto(&pump->pipes[i]);
         fs_close_fd_auto(&pump->ends[i]);
     }
-    if (pump->sinks[0] > 2)
-        close(pump->sinks[0]);
+    fs_close_fd_auto(&pump->output);
+    fs_close_fd_auto(&pump->log);
 }
 DEFINE_AUTO_VALUE(struct pump, pump_fini)
 
@@ -61,6 +62,24 @@ static void keep_tail(struct pump *pump, const char *text, size_t bytes)
     pump->tail_bytes = keep + bytes;
 }
 
+/* Where a stream goes. Few programs say anything: the log is opened when one does. */
+static enum status find_sink(struct pump *pump, int which, int *out, struct err *err)
+{
+    *out = which == 0 && pump->output >= 0 ? pump->output : pump->log_path ? pump->log : which + 1;
+    if (*out >= 0)
+        return OK;
+    *out = pump->log = open(pump->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    return *out < 0 ? fs_error(err, errno, pump->log_path, "open") : OK;
+}
+
+static enum status pass_on(struct pump *pump, int which, const char *chunk, size_t bytes,
+                           struct err *err)
+{
+    int sink;
+    TRY(find_sink(pump, which, &sink, err));
+    return fs_write_all(sink, chunk, bytes, which ? "stderr" : "stdout", err);
+}
+
 /* Passes on what is there; past the limit it is read and dropped, so that the program never blocks.
  */
 static size_t pump_some(struct pump *pump, int which)
@@ -74,8 +93,7 @@ static size_t pump_some(struct pump *pump, int which)
     size_t bytes = (uint64_t)n < pump->left[which] ? (size_t)n : (size_t)pump->left[which];
     pump->left[which] -= bytes;
     if (pump->err.code == OK)
-        (void)!fs_write_all(pump->sinks[which], chunk, bytes, which ? "stderr" : "stdout",
-                            &pump->err);
+        (void)!pass_on(pump, which, chunk, bytes, &pump->err);
     return (size_t)n;
 }
 
@@ -145,7 +163,6 @@ static void watch(struct pump *pump, struct guard *guard, struct child *child,
             _exit(1);
         }
     } while (!(polls[2].revents & POLLIN));
-    child_signal(child, SIGKILL, true);
     (void)!child_wait(child, -1, end);
     (void)!procs_end_own();
     for (int i = 0; i < 2; i++)
@@ -155,14 +172,13 @@ static void watch(struct pump *pump, struct guard *guard, struct child *child,
 static enum status open_sinks(struct exec *exec, struct pump *pump, struct err *err)
 {
     char path[PATH_MAX];
-    pump->sinks[0] = 1; /* both are the job's log */
-    pump->sinks[1] = 2;
+    pump->log_path = exec->call->log_path;
     pump->left[0] = pump->left[1] = LOG_BYTES_MAX / 2;
     if (!exec->params.stdout)
         return OK;
     TRY(kind_output_path(exec->call, exec->params.stdout, path, sizeof path, err));
-    pump->sinks[0] = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (pump->sinks[0] < 0)
+    pump->output = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (pump->output < 0)
         return fs_error(err, errno, path, "open");
     pump->left[0] = UINT64_MAX;
     return OK;
@@ -184,7 +200,6 @@ static enum status start(struct exec *exec, struct pump *pump, struct child *chi
     const struct child_options options = {.path = program,
                                           .argv = arguments,
                                           .environment = environment,
-                                          .folder = exec->call->work_dir,
                                           .fds = fds,
                                           .fd_count = sizeof fds / sizeof *fds,
                                           .dies_with_parent = true,
@@ -229,7 +244,8 @@ static enum status judge(struct pump *pump, const struct child_end *end, struct 
 
 static enum status run_in(struct exec *exec, struct err *err)
 {
-    AUTO(pump_fini) struct pump pump = {.pipes = {-1, -1}, .ends = {-1, -1}, .sinks = {-1, -1}};
+    AUTO(pump_fini)
+    struct pump pump = {.pipes = {-1, -1}, .ends = {-1, -1}, .output = -1, .log = -1};
     struct guard guard;
     struct child child;
     struct child_end end;
@@ -257,4 +273,4 @@ static enum status run(const struct kind_call *call, struct err *err)
     return status;
 }
 
-const struct kind kind_exec = {.name = "exec", .run = run};
+const struct kind kind_exec = {.name = "exec", .run = run, .has_own_log = true};

@@ -33,6 +33,7 @@ struct kind_call {
     uint32_t output_count;
     const char *work_dir;   /* absolute, empty but for KIND_TEMP_FOLDER, the handler's own */
     const char *output_dir; /* absolute; output NAME goes to output_dir/NAME (a file or a folder) */
+    const char *log_path;   /* for a kind with has_own_log; NULL: stdout and stderr are the log */
     uint32_t attempt;
     uint32_t timeout_ms;   /* 0: none; the parent enforces it, exec passes it on */
     uint64_t memory_bytes; /* 0: none; likewise */
@@ -50,6 +51,8 @@ struct kind {
     /* Touches no files (sleep): runs without a work folder, its inputs are never fetched, and each
      * of its outputs is the empty blob. With limits to be watched it has a folder all the same. */
     bool is_light;
+    /* Appends to log_path what there is to tell; stdout and stderr stay the slot's own. */
+    bool has_own_log;
     /* JSON outputs that are small are inlined into the record: the parent decides by name.json
      * sniffing; see publish.h. */
 };

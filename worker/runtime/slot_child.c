@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <malloc.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -134,12 +135,14 @@ static void list_outputs(const struct task_spec *spec, struct arena *arena, stru
     call->output_count = count;
 }
 
-/* Into the work folder, with stdout and stderr into the job's log, if it has one. */
-static enum status enter(const struct slot_job *job, int saved[2], struct err *err)
+/* Into the work folder, with stdout and stderr into the job's log, if it has one that the kind does
+ * not write itself. */
+static enum status enter(const struct slot_job *job, bool has_own_log, int saved[2],
+                         struct err *err)
 {
     if (chdir(job->work_dir))
         return fs_error(err, errno, job->work_dir, "chdir");
-    if (!job->log_path)
+    if (!job->log_path || has_own_log)
         return OK;
     AUTO(fs_close_fd)
     int log = open(job->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -189,6 +192,7 @@ static enum status run_kind(struct server *server, const struct slot_job *job, s
                              .input_count = job->input_count,
                              .work_dir = job->work_dir,
                              .output_dir = job->output_dir,
+                             .log_path = job->log_path,
                              .attempt = job->attempt,
                              .timeout_ms = job->timeout_ms,
                              .memory_bytes = job->memory_bytes,
@@ -198,7 +202,7 @@ static enum status run_kind(struct server *server, const struct slot_job *job, s
     if (job->is_light)
         return kind->run(&call, err);
     int saved[2] = {-1, -1};
-    enum status status = enter(job, saved, err);
+    enum status status = enter(job, kind->has_own_log, saved, err);
     if (status == OK)
         status = kind->run(&call, err);
     leave(server, saved);
@@ -208,6 +212,7 @@ static enum status run_kind(struct server *server, const struct slot_job *job, s
 enum status slot_run_here(const struct slot_job *job, struct err *err)
 {
     AUTO(arena_fini) struct arena arena = {0};
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* so that what a program leaves running can be ended */
     return run_kind(NULL, job, &arena, err);
 }
 
@@ -283,6 +288,9 @@ int slot_main(void)
         return 1;
     int result = 0;
     for (;;) {
+        /* A reader would also be woken when the parent has read our answer. */
+        struct pollfd more = {SOCKET, POLLIN, 0};
+        (void)!poll(&more, 1, -1);
         uint8_t *at = buf_reserve(&server->in, 1 << 16);
         ssize_t n = at ? read(SOCKET, at, 1 << 16) : -1;
         if (n < 0 && at && errno == EINTR)
