@@ -28,21 +28,23 @@ struct seen {
 };
 
 struct folder_parts {
-    struct arena arena; /* of all that belongs to the folder */
-    const char *paths[PART_COUNT];
+    struct arena arena;                                /* of all that belongs to the folder */
+    const char *paths[PART_COUNT], *names[PART_COUNT]; /* absolute; from the root */
     struct seen seen[PART_COUNT];
 };
 
 struct folders {
     char *root;
-    unsigned made; /* so far: names are not used twice */
-    struct folder *free;
+    int root_fd;                /* names from here are shorter to follow */
+    unsigned made;              /* so far: names are not used twice */
+    struct folder *free, *used; /* to be handed out; as jobs left them */
 };
 
 struct folders *folders_new(const char *root)
 {
     struct folders *folders = mem_alloc(sizeof *folders);
     folders->root = mem_copy_text(root, strlen(root));
+    folders->root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     return folders;
 }
 
@@ -54,12 +56,20 @@ static void forget(struct folder *folder)
     mem_free(folder);
 }
 
+static void drop(struct folder *folder)
+{
+    (void)!fs_remove_tree(folder->path, NULL); /* what can't be goes when the worker ends */
+    forget(folder);
+}
+
 void folders_free(struct folders *folders)
 {
+    folders_tidy(folders);
     for (struct folder *at = folders->free, *next; at; at = next) {
         next = at->next;
         forget(at);
     }
+    fs_close_fd_auto(&folders->root_fd);
     mem_free(folders->root);
     mem_free(folders);
 }
@@ -102,6 +112,8 @@ static enum status make(struct folder *folder, struct err *err)
 
 enum status folders_take(struct folders *folders, struct folder **out, struct err *err)
 {
+    if (!folders->free)
+        folders_tidy(folders);
     struct folder *folder = *out = folders->free;
     if (folder) {
         folders->free = folder->next;
@@ -120,11 +132,13 @@ enum status folders_take(struct folders *folders, struct folder **out, struct er
     parts->paths[PART_TEMP] = arena_format(arena, "%s/" KIND_TEMP_FOLDER, folder->work_dir);
     parts->paths[PART_OUTPUTS] = folder->output_dir;
     parts->paths[PART_LOG] = folder->log_path;
+    for (enum part part = 0; part < PART_COUNT; part++)
+        parts->names[part] = parts->paths[part] + strlen(folders->root) + 1;
     enum status status = make(folder, err);
-    if (status != OK)
-        folders_give_back(folders, folder, false);
-    else
+    if (status == OK)
         *out = folder;
+    else
+        drop(folder);
     return status;
 }
 
@@ -141,11 +155,11 @@ static bool is_same_thing(const struct stat *a, const struct stat *b)
            a->st_size == b->st_size;
 }
 
-static bool is_untouched(const char *path, const struct seen *seen)
+static bool is_untouched(const struct folders *folders, const char *name, const struct seen *seen)
 {
     struct stat now;
-    return lstat(path, &now) == 0 && is_same_thing(&now, &seen->info) &&
-           is_same_time(&now.st_mtim, &seen->info.st_mtim) &&
+    return fstatat(folders->root_fd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+           is_same_thing(&now, &seen->info) && is_same_time(&now.st_mtim, &seen->info.st_mtim) &&
            is_same_time(&now.st_ctim, &seen->info.st_ctim);
 }
 
@@ -165,13 +179,13 @@ static bool is_emptied(const char *path, enum part part)
 }
 
 /* As if no job had been there; false: something of it would stay. */
-static bool tidy(struct folder *folder)
+static bool tidy(const struct folders *folders, struct folder *folder)
 {
     struct folder_parts *parts = folder->parts;
     for (enum part part = 0; part < PART_COUNT; part++) {
         const char *path = parts->paths[part];
         struct seen *seen = &parts->seen[part], now;
-        if (is_untouched(path, seen))
+        if (is_untouched(folders, parts->names[part], seen))
             continue;
         if (!is_emptied(path, part) || mark(path, &now, NULL) != OK ||
             !is_same_thing(&now.info, &seen->info) || now.flags != seen->flags ||
@@ -184,11 +198,20 @@ static bool tidy(struct folder *folder)
 
 void folders_give_back(struct folders *folders, struct folder *folder, bool is_quiet)
 {
-    if (is_quiet && tidy(folder)) {
+    folder->is_quiet = is_quiet;
+    folder->next = folders->used;
+    folders->used = folder;
+}
+
+void folders_tidy(struct folders *folders)
+{
+    for (struct folder *folder; (folder = folders->used);) {
+        folders->used = folder->next;
+        if (!folder->is_quiet || !tidy(folders, folder)) {
+            drop(folder);
+            continue;
+        }
         folder->next = folders->free;
         folders->free = folder;
-        return;
     }
-    (void)!fs_remove_tree(folder->path, NULL); /* what can't be goes when the worker ends */
-    forget(folder);
 }

@@ -12,11 +12,14 @@
  * Thread: the loop's. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <stdbool.h>
+
 #include "proto/err.h"
 
 struct folders;
 
 struct folder {
+    bool is_quiet;
     char *path, *work_dir, *output_dir, *log_path; /* absolute if the root is */
     struct folder_parts *parts;
     struct folder *next;
@@ -26,10 +29,12 @@ struct folder {
 struct folders *folders_new(const char *root);
 /* The folders handed out must be given back before. What lies at the root stays. */
 void folders_free(struct folders *folders);
-/* An empty folder. Errors: E_IO, E_DENIED, E_FULL. */
+/* An empty folder. Errors: E_NOTFOUND no root; E_IO, E_DENIED, E_FULL. */
 MUST_USE enum status folders_take(struct folders *folders, struct folder **out, struct err *err);
 /* `is_quiet`: no process of the job can be left that still writes there; else it is removed. */
 void folders_give_back(struct folders *folders, struct folder *folder, bool is_quiet);
+/* Does what giving back left to be done, for when there is time. */
+void folders_tidy(struct folders *folders);
 
 static inline void folders_free_auto(struct folders **folders)
 {

@@ -71,6 +71,9 @@ bool works_next_ended(struct works *works, struct work_ended *out);
 MUST_USE enum status works_result(struct works *works, uint32_t job, enum status code,
                                   const char *text, struct result_msg *out, struct err *err);
 
+/* Clears up behind jobs that were released; for when nothing waits. */
+void works_tidy(struct works *works);
+
 static inline void works_free_auto(struct works **works)
 {
     if (*works)

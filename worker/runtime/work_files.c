@@ -274,6 +274,11 @@ void works_forget_heavy(struct works *works, struct work *work)
     work->heavy = NULL;
 }
 
+void works_tidy(struct works *works)
+{
+    folders_tidy(works->folders);
+}
+
 void works_take_moves(struct works *works)
 {
     for (struct move *move; (move = mover_take(works->options.mover));) {

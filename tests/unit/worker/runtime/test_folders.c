@@ -161,12 +161,14 @@ static void what_would_show_costs_the_folder(void **state)
         const char *path = in(temp, folder->path, ".");
         spoils[i](temp, folder);
         folders_give_back(folders, folder, true);
+        folders_tidy(folders);
         assert_int_not_equal(access(path, F_OK), 0);
         folder = taken(folders);
         assert_string_not_equal(in(temp, folder->path, "."), path);
         assert_as_new(temp, folder);
         folders_give_back(folders, folder, false);
     }
+    folders_tidy(folders);
     assert_int_equal(temp_count(root), 0);
     assert_true(temp_holds(temp_at(temp, "victim"), "untouched", 9));
 }
@@ -178,6 +180,7 @@ static void one_where_something_may_still_write_is_not_used_again(void **state)
     struct folder *folder = taken(folders);
     const char *path = in(temp, folder->path, ".");
     folders_give_back(folders, folder, false);
+    folders_tidy(folders);
     assert_int_not_equal(access(path, F_OK), 0);
     folder = taken(folders);
     assert_string_not_equal(in(temp, folder->path, "."), path);
