@@ -283,6 +283,8 @@ static void turn(struct join *join)
 {
     struct agent_event tick = {.type = AGENT_TICK};
     join->now = clock_ms();
+    if (join->polls[0].revents || join->polls[1].revents)
+        link_stir(join->link);
     join_receive(join);
     for (uint32_t i = 0; i < join->slots; i++)
         if (join->polls[4 + i].revents && join->seats[i].slot)
@@ -290,10 +292,14 @@ static void turn(struct join *join)
     if (join->polls[2].revents)
         receive_signals(join);
     receive_moves(join);
-    join_tell(join, &tick);
-    flush_slots(join);
-    bool is_ready = receive_moves(join);
-    join_send_queued(join);
+    bool is_ready = true;
+    for (int i = 0; i < 2 && is_ready; i++) { /* what was fetched at once begins at once */
+        join_tell(join, &tick);
+        flush_slots(join);
+        join_send_queued(join);
+        is_ready = receive_moves(join);
+    }
+    works_tidy(join->works);
     tell_if_alone(join);
     if (!join->is_over)
         wait_for_more(join, is_ready);

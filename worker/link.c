@@ -28,8 +28,9 @@ struct link {
     char *endpoint;
     zmq_msg_t message;
     bool is_up, is_broken;
-    bool is_ended; /* the connection is over; what came before that is handed over first */
-    ms_t open_at;  /* when a new socket is to be made; MS_NEVER: there is one */
+    bool is_stirred; /* ZeroMQ may have something that its descriptors don't show */
+    bool is_ended;   /* the connection is over; what came before that is handed over first */
+    ms_t open_at;    /* when a new socket is to be made; MS_NEVER: there is one */
     uint32_t pause_ms;
     uint64_t sockets; /* made so far: names the monitors */
 };
@@ -83,6 +84,7 @@ static enum status open_socket(struct link *link, struct err *err)
         return err_set(err, E_INVALID, "broker \"%s\": %s; expected tcp://HOST:PORT or ipc://PATH",
                        link->endpoint, zmq_strerror(zmq_errno()));
     link->open_at = MS_NEVER;
+    link->is_stirred = true;
     return OK;
 }
 
@@ -156,6 +158,8 @@ bool link_next(struct link *link, ms_t now, struct link_event *out)
         fall(link, now);
         return false;
     }
+    if (!link->is_stirred && !link->is_ended)
+        return false;
     int event = link->is_ended ? 0 : monitor_event(link);
     if (event == ZMQ_EVENT_DISCONNECTED) {
         link->is_ended = true;
@@ -167,6 +171,7 @@ bool link_next(struct link *link, ms_t now, struct link_event *out)
         return true;
     }
     if (zmq_msg_recv(&link->message, link->socket, ZMQ_DONTWAIT) < 0) {
+        link->is_stirred = false; /* until a descriptor is readable */
         if (!link->is_ended)
             return false;
         fall(link, now);
@@ -183,6 +188,7 @@ void link_send(struct link *link, const void *bytes, size_t count)
 {
     if (link->socket && link->is_up && zmq_send(link->socket, bytes, count, ZMQ_DONTWAIT) < 0)
         link->is_broken = true;
+    link->is_stirred = true; /* a send takes in what the descriptors told */
 }
 
 void link_fds(const struct link *link, int out[2])
@@ -203,9 +209,16 @@ static bool has_input(void *socket)
            (events & ZMQ_POLLIN);
 }
 
-bool link_is_ready(const struct link *link)
+void link_stir(struct link *link)
 {
-    return link->is_broken || link->is_ended || has_input(link->socket) || has_input(link->monitor);
+    link->is_stirred = true;
+}
+
+bool link_is_ready(struct link *link)
+{
+    if (link->is_stirred)
+        link->is_stirred = has_input(link->socket) || has_input(link->monitor);
+    return link->is_broken || link->is_ended || link->is_stirred;
 }
 
 ms_t link_wake_at(const struct link *link)

@@ -34,10 +34,12 @@ bool link_next(struct link *link, ms_t now, struct link_event *out);
 void link_send(struct link *link, const void *bytes, size_t count);
 /* Drops this connection and makes another one after a pause; link_next tells LINK_DISCONNECTED. */
 void link_reconnect(struct link *link);
-/* Descriptors to poll for reading; they are edge-triggered: call link_next until it says false, and
- * ask link_is_ready before sleeping. They change when the connection does. */
+/* Descriptors to poll for reading; they are edge-triggered: when one is readable call link_stir,
+ * then link_next until it says false, and ask link_is_ready before sleeping. They change when the
+ * connection does. */
 void link_fds(const struct link *link, int out[2]);
-bool link_is_ready(const struct link *link);
+void link_stir(struct link *link);
+bool link_is_ready(struct link *link);
 /* When link_next must be called though nothing is readable; MS_NEVER: not at all. */
 ms_t link_wake_at(const struct link *link);
 

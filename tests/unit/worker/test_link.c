@@ -28,7 +28,8 @@ static void sleep_until_readable(struct link *link)
     int fds[2];
     link_fds(link, fds);
     struct pollfd polls[2] = {{fds[0], POLLIN, 0}, {fds[1], POLLIN, 0}};
-    poll(polls, 2, 10);
+    if (poll(polls, 2, 10) > 0)
+        link_stir(link);
 }
 
 /* The next thing that happens, within reason. */
