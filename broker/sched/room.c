@@ -144,8 +144,8 @@ enum room room_now(const struct sched *sched, const struct worker *worker)
     const struct offer *offer = &sched->offers.items[worker->offer];
     if (!worker->is_used || worker->is_silent || worker->unacked >= worker->credit)
         return ROOM_NONE;
-    bool has_core =
-        !worker->wide || !offer->cpu_hundredths || worker->cpu_used + CORE <= offer->cpu_hundredths;
+    bool has_core = !offer->cpu_hundredths || !worker->cpu_used ||
+                    worker->cpu_used + CORE <= offer->cpu_hundredths;
     if (worker->flights < worker->slots && has_core)
         return ROOM_FREE;
     return worker->flights < worker->depth ? ROOM_DEEP : ROOM_NONE;

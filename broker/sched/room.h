@@ -2,10 +2,10 @@
  *
  * A worker's flights take cpu, memory and named counts of what it said it has (a total of 0 cpu or
  * memory: it didn't say, and nothing is counted against it). A rule is *plain* if it asks for one
- * core at most and nothing else: a slot is all it takes. Beside a flight of more than one core, a
- * plain task is taken to need a whole one.
+ * core at most and nothing else; it is taken to need a slot and a whole core, so that all plain
+ * tasks are alike.
  *
- *   ROOM_FREE  a plain task would start at once: a slot is free (and a core, where that counts)
+ *   ROOM_FREE  a plain task would start at once: a slot and a core are free
  *   ROOM_DEEP  it would wait there: the worker holds fewer than its depth
  *
  * Others than plain ones start at once at a worker with ROOM_FREE if what they need is free there

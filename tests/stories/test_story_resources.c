@@ -96,6 +96,20 @@ static void test_wide_keeps_cores(void **state)
         "> assign b#1 to w2\n");
 }
 
+static void test_fewer_cores_than_slots(void **state)
+{
+    (void)state;
+    story_play("# Four slots, but two cores: two start at once; then other workers go first.\n"
+               "given the state answers at once\n"
+               "w1 joins: slots=4 cpu=200\n"
+               "w2 joins: slots=1 cpu=100\n"
+               "submit run 1: a, b, c, d\n"
+               "> assign a#1 to w1\n"
+               "> assign b#1 to w1\n"
+               "> assign c#1 to w2\n"
+               "> assign d#1 to w1\n");
+}
+
 static void test_memory(void **state)
 {
     (void)state;
@@ -236,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_two_gpus),
         cmocka_unit_test(test_wide_does_not_starve),
         cmocka_unit_test(test_wide_keeps_cores),
+        cmocka_unit_test(test_fewer_cores_than_slots),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_licence),
         cmocka_unit_test(test_leaving_gives_back),
