@@ -3,7 +3,8 @@
     make bench                                  # everything, medians of five interleaved rounds
     bench.py [--quick] [MEASUREMENT …]          # one round; only those measurements
 
-BIN is the folder of broker and worker, BENCH that of the C benchmark programs. Nothing is asserted: the table is for
+BIN is the folder of broker and worker, BENCH that of the C benchmark programs, PEERS the Python that has Dask and
+Celery (without it they are left out). Nothing is asserted: the table is for
 reading. The exit code is 1 only if something did not run.
 """
 import argparse
@@ -16,9 +17,10 @@ import time
 from pathlib import Path
 
 from measurements import measurements
-from scale import SCALE
+from queues import QUEUES
 from rows import ROWS, table
 from running import Bench, Failure
+from scale import SCALE
 
 ROUNDS, ROUNDS_SLOW, SLOW_S = 5, 3, 10
 
@@ -48,7 +50,7 @@ def measure_all(bench, chosen, rounds):
 
 
 def main():
-    known = measurements(Path(os.environ["BENCH"]), SCALE)
+    known = measurements(Path(os.environ["BENCH"]), {**SCALE, **QUEUES})
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measurements", nargs="*", metavar="MEASUREMENT", help=", ".join(known))
     parser.add_argument("--quick", action="store_true", help="one round of each instead of five")

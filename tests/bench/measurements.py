@@ -26,7 +26,9 @@ OURS = {"bench_expand", "bench_csv", "bench_hash", "bench_spawn", "bench_workers
 def keep_peers(bench, count, **commands):
     """One run of each peer; `commands` are functions of peers.py by the name of the sample."""
     for name, make in commands.items():
-        if make.__name__.startswith("ninja") and not peers.find_ninja():
+        program = make.__name__.split("_")[0]
+        if not peers.find(program):
+            bench.leave_out(peers.NAMES[program])
             continue
         folder = bench.folder / f"{make.__name__}-{count}"
         command = bench.once(folder.name, lambda path, make=make: make(path, count))
@@ -201,8 +203,9 @@ def processes(bench):
         figures = bench.run([bench.programs / "bench_spawn", PROCESSES, at_once], bench.folder).figures
         bench.keep(f"spawn {at_once}", figures["processes"])
         bench.keep(f"spawn {at_once}, each", 1 / figures["processes"])
-    keep_peers(bench, PROCESSES, make_processes=peers.make_processes, ninja_processes=peers.ninja_processes)
-    for name in ("make_processes", "ninja_processes"):
+    keep_peers(bench, PROCESSES, make_processes=peers.make_processes, ninja_processes=peers.ninja_processes,
+               parallel_processes=peers.parallel_processes)
+    for name in ("make_processes", "ninja_processes", "parallel_processes"):
         if bench.samples[name]:
             bench.keep(f"{name}, rate", PROCESSES / bench.samples[name][-1])
 

@@ -7,9 +7,12 @@ import sys
 TRUE = shutil.which("true")
 
 
-def find_ninja():
-    """On PATH, or beside this Python (PyPI's package); None if it is nowhere."""
-    return shutil.which("ninja") or shutil.which("ninja", path=pathlib.Path(sys.executable).parent)
+NAMES = {"make": "GNU make", "ninja": "ninja", "parallel": "GNU parallel"}
+
+
+def find(program):
+    """On PATH, or beside this Python (as PyPI's ninja); None if it is nowhere."""
+    return shutil.which(program) or shutil.which(program, path=pathlib.Path(sys.executable).parent)
 
 
 def write_makefile(folder, lines):
@@ -49,7 +52,7 @@ def write_ninja(folder, command, edges, **rule):
     folder.mkdir()
     settings = "".join(f"  {key} = {value}\n" for key, value in rule.items())
     (folder / "build.ninja").write_text(f"rule r\n  command = {command}\n{settings}" + "".join(edges))
-    return [find_ninja(), "--quiet", "-j2"]
+    return [find("ninja"), "--quiet", "-j2"]
 
 
 def ninja_up_to_date(folder, count):
@@ -67,3 +70,10 @@ def ninja_processes(folder, count):
 def ninja_chain(folder, count):
     edges = [f"build t{i}: r {f't{i - 1}' if i else ''}\n" for i in range(count)]
     return write_ninja(folder, f"{TRUE} $out", edges)
+
+
+def parallel_processes(folder, count):
+    """It keeps a few files at home; here that is the folder."""
+    folder.mkdir()
+    (folder / "numbers").write_text("".join(f"{i}\n" for i in range(count)))
+    return ["env", f"PARALLEL_HOME={folder}", "parallel", "--will-cite", "-j2", "-a", "numbers", TRUE]

@@ -101,7 +101,7 @@ ROWS = [
         ("limit: posix_spawn and wait in C, two at once", "spawn 2"),
         ("GNU make -j2", "make_processes, rate"),
         ("ninja -j2", "ninja_processes, rate"),
-        ("GNU parallel -j2", "gnu_parallel, rate"), ratio=0.8),
+        ("GNU parallel -j2", "parallel_processes, rate"), ratio=0.8),
     Row("worst beat, a worker that only answers", "bench_loop: worst beat", "ms", budget=10),
 ]
 

@@ -102,9 +102,12 @@ class Bench:
             self.made[name] = make(self.folder / name)
         return self.made[name]
 
-    def run(self, command, folder, watch=False, log=None, limit_s=LIMIT_S):
-        """Starts, waits, and takes the time of just that. What is still to be written to disk is written before. `log`
-        is the level of what our programs log."""
+    def leave_out(self, peer):
+        """Says so, once."""
+        self.once(f"without {peer}", lambda _: print(f"left out: {peer}: not installed", flush=True) or True)
+
+    def run(self, command, folder, watch=False, limit_s=LIMIT_S, **environment):
+        """Starts, waits, and takes the time of just that. What is still to be written to disk is written before."""
         os.sync()
         out, err = self.folder / "stdout", self.folder / "stderr"
         actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)] + [
@@ -114,8 +117,7 @@ class Bench:
         words[0] = shutil.which(words[0]) or words[0]
         os.chdir(folder)
         begun = time.perf_counter()
-        environment = {**self.environment, "PENSTOCK_LOG": log} if log else self.environment
-        pid = os.posix_spawn(words[0], words, environment, file_actions=actions)
+        pid = os.posix_spawn(words[0], words, {**self.environment, **environment}, file_actions=actions)
         watching = Watch(pid) if watch else None
         if watching:
             watching.start()
@@ -132,13 +134,14 @@ class Bench:
         return Ran(wall_s, usage.ru_maxrss << 10, own_bytes, out.read_text(), err.read_text())
 
     @contextlib.contextmanager
-    def background(self, command, folder):
+    def background(self, command, folder, **environment):
         """Runs beside what is in the `with`, and is stopped after it, however that ends. Gives the process, whose
         `said()` is what it printed so far."""
         name = self.folder / f"background-{next(self.numbers)}"
         with open(name, "w+b") as out:
-            process = subprocess.Popen([str(word) for word in command], cwd=folder, env=self.environment,
-                                       stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            process = subprocess.Popen([str(word) for word in command], cwd=folder,
+                                       env={**self.environment, **environment}, stdin=subprocess.DEVNULL, stdout=out,
+                                       stderr=out)
             process.said = name.read_text
             try:
                 yield process
@@ -150,9 +153,10 @@ class Bench:
                     process.kill()
                     process.wait()
 
-    def run_pipeline(self, pipeline, folder, watch=False, log=None, options=("-j2",), limit_s=LIMIT_S, **expected):
+    def run_pipeline(self, pipeline, folder, watch=False, log="warn", options=("-j2",), limit_s=LIMIT_S, **expected):
         """`broker run --json` on two slots; `expected` are counts of its `tasks`."""
-        ran = self.run([self.broker, "run", pipeline, "--json", "-q", *options], folder, watch, log, limit_s)
+        ran = self.run([self.broker, "run", pipeline, "--json", "-q", *options], folder, watch, limit_s,
+                       PENSTOCK_LOG=log)
         tasks = ran.json["tasks"]
         wrong = {name: tasks[name] for name in expected if tasks[name] != expected[name]}
         if wrong:
