@@ -76,6 +76,9 @@ enum {
     TREE_PATH_BYTES_MAX = 1024,
     /* What is kept of a task's stdout and stderr. */
     LOG_BYTES_MAX = 16 << 20,
+    /* Artifacts in one worker's cache, however small, but for those in use: a new worker looks at
+       each file it finds there, and each has a line in memory. */
+    CACHE_ENTRIES_MAX = 16384,
     /* A CSV's columns, and the bytes of one field. */
     COLUMNS_MAX = 65536,
     FIELD_BYTES_MAX = 16 << 20,

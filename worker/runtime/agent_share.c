@@ -146,10 +146,11 @@ bool agent_share_check(const struct agent *agent, struct err *err)
 {
     for (uint32_t share = 0; share < agent->share_count; share++) {
         uint64_t used = 0;
-        for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++) {
-            const struct job *job = &agent->jobs[i];
-            if (job->state == JOB_RUNNING && (!job->is_light || job->is_alone))
-                used += need_of(agent, i, share);
+        for (uint32_t i = 0; i < agent->options.slots; i++) {
+            const struct slot_state *slot = &agent->slots[i];
+            uint32_t job = slot->ring[slot->first]; /* what takes of a share is in a slot alone */
+            if (slot->count && (!agent->jobs[job].is_light || agent->jobs[job].is_alone))
+                used += need_of(agent, job, share);
         }
         if (used == agent->used[share] && used <= agent->offered[share])
             continue;

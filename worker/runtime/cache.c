@@ -11,17 +11,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/assert.h"
 #include "common/base/id_map.h"
 #include "common/base/mem.h"
 #include "common/fs.h"
+#include "proto/limits.h"
 
-/* One artifact; the entries form a list by use, the newest first, and a free list. */
+/* One artifact. Those that nobody uses form a list, the last used first; the free ones another. */
 struct entry {
     struct id id;
     uint64_t bytes;
     uint32_t pins, newer, older;
     bool is_verified;
-    struct stat seen; /* of a blob or a tree's folder, when it was put there */
+    struct file_state seen; /* of a blob or a tree's folder, when it was put there */
 };
 
 #define NO_ENTRY UINT32_MAX
@@ -38,6 +40,7 @@ struct cache {
     uint64_t bytes, max_bytes;
     struct entry *entries;
     uint32_t entry_count, capacity, newest, oldest, first_free;
+    uint32_t count; /* of artifacts */
     struct id_map map;
 };
 
@@ -53,6 +56,7 @@ void cache_path(const struct cache *cache, const struct id *id, char out[CACHE_P
     snprintf(out, CACHE_PATH_BYTES, "%s/blobs/%s", cache->folder, hex);
 }
 
+/* Out of the list of what nobody uses. */
 static void unlink_entry(struct cache *cache, uint32_t index)
 {
     const struct entry *entry = &cache->entries[index];
@@ -86,14 +90,18 @@ static uint32_t new_entry(struct cache *cache, const struct id *id)
     cache->entries[index] = (struct entry){.id = *id};
     link_newest(cache, index);
     id_map_put(&cache->map, id, index);
+    cache->count++;
     return index;
 }
 
+/* Nobody uses it. */
 static void forget(struct cache *cache, uint32_t index)
 {
     struct entry *entry = &cache->entries[index];
+    ASSERT(!entry->pins);
     id_map_remove(&cache->map, &entry->id);
     unlink_entry(cache, index);
+    cache->count--;
     cache->bytes -= entry->bytes;
     entry->older = cache->first_free;
     cache->first_free = index;
@@ -111,12 +119,9 @@ static void drop(struct cache *cache, uint32_t index)
 
 static void make_room(struct cache *cache)
 {
-    for (uint32_t at = cache->oldest; at != NO_ENTRY && cache->bytes > cache->max_bytes;) {
-        uint32_t newer = cache->entries[at].newer;
-        if (!cache->entries[at].pins)
-            drop(cache, at);
-        at = newer;
-    }
+    while (cache->oldest != NO_ENTRY &&
+           (cache->bytes > cache->max_bytes || cache->count > CACHE_ENTRIES_MAX))
+        drop(cache, cache->oldest);
 }
 
 /* What an earlier process left. Trees go: to verify them needs their manifests, which the store
@@ -228,10 +233,17 @@ void cache_close(struct cache *cache)
     mem_free(cache);
 }
 
+static void add_pins(struct cache *cache, uint32_t index, uint32_t pins)
+{
+    if (!cache->entries[index].pins && pins)
+        unlink_entry(cache, index);
+    cache->entries[index].pins += pins;
+}
+
 bool cache_pin(struct cache *cache, const struct id *id)
 {
     char path[CACHE_PATH_BYTES];
-    struct stat now;
+    struct file_state now;
     uint32_t index = id_map_get(&cache->map, id);
     if (index == ID_MAP_NONE)
         return false;
@@ -241,22 +253,20 @@ bool cache_pin(struct cache *cache, const struct id *id)
         return false;
     }
     cache_path(cache, id, path);
-    if (lstat(path, &now) || !seal_is_same(&now, &entry->seen)) {
+    if (!file_state_read(path, &now) || !file_state_is_same(&now, &entry->seen)) {
         if (!entry->pins) /* whoever uses it has the changed file; the next one gets a fresh copy */
             drop(cache, index);
         return false;
     }
-    entry->pins++;
-    unlink_entry(cache, index);
-    link_newest(cache, index);
+    add_pins(cache, index, 1);
     return true;
 }
 
 void cache_unpin(struct cache *cache, const struct id *id)
 {
     uint32_t index = id_map_get(&cache->map, id);
-    if (index != ID_MAP_NONE && cache->entries[index].pins)
-        cache->entries[index].pins--;
+    if (index != ID_MAP_NONE && cache->entries[index].pins && !--cache->entries[index].pins)
+        link_newest(cache, index);
     make_room(cache);
 }
 
@@ -269,9 +279,9 @@ static void add(struct cache *cache, const struct artifact *artifact, uint32_t p
     struct entry *entry = &cache->entries[index];
     cache_path(cache, &artifact->id, path);
     cache->bytes -= entry->bytes;
-    entry->is_verified = lstat(path, &entry->seen) == 0;
-    entry->bytes = artifact->is_tree ? artifact->bytes : (uint64_t)entry->seen.st_size;
-    entry->pins += pins;
+    entry->is_verified = file_state_read(path, &entry->seen);
+    entry->bytes = artifact->is_tree ? artifact->bytes : (uint64_t)entry->seen.bytes;
+    add_pins(cache, index, pins);
     cache->bytes += entry->bytes;
     make_room(cache);
 }
@@ -286,13 +296,14 @@ void cache_adopt(struct cache *cache, const struct artifact *artifact, const cha
                  const struct seal *seal)
 {
     char path[CACHE_PATH_BYTES];
-    struct stat now;
+    struct file_state now;
     uint32_t index = id_map_get(&cache->map, &artifact->id);
     bool is_known = index != ID_MAP_NONE && cache->entries[index].is_verified;
     if (is_known || !seal->is_sealed || artifact->bytes > cache->max_bytes)
         return;
     cache_path(cache, &artifact->id, path);
-    if (lstat(from, &now) || !seal_is_same(&now, &seal->seen) || rename(from, path))
+    if (!file_state_read(from, &now) || !file_state_is_same(&now, &seal->seen) ||
+        rename(from, path))
         return;
     add(cache, artifact, 0);
 }

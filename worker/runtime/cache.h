@@ -1,5 +1,5 @@
-/* Artifacts on this machine: a content-addressed folder of bounded size, the longest unused go
- * first.
+/* Artifacts on this machine: a content-addressed folder of bounded size and number, the longest
+ * unused go first.
  *
  *   FOLDER/lock            held while a worker uses the folder
  *   FOLDER/private-N/      what another worker takes meanwhile: laid out like FOLDER, emptied

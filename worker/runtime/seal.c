@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/fs.h"
@@ -63,12 +64,22 @@ struct seal seal_output(const char *path)
     bool is_sealed = S_ISDIR(found.st_mode)   ? seal_folder(AT_FDCWD, path, 0)
                      : S_ISREG(found.st_mode) ? seal_file(AT_FDCWD, path, &found, 0444)
                                               : false;
-    seal.is_sealed = is_sealed && lstat(path, &seal.seen) == 0;
+    seal.is_sealed = is_sealed && file_state_read(path, &seal.seen);
     return seal;
 }
 
-bool seal_is_same(const struct stat *a, const struct stat *b)
+bool file_state_read(const char *path, struct file_state *out)
 {
-    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
-           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+    struct stat found;
+    if (lstat(path, &found))
+        return false;
+    *out = (struct file_state){found.st_dev, found.st_ino, found.st_size, found.st_ctim};
+    return true;
+}
+
+bool file_state_is_same(const struct file_state *a, const struct file_state *b)
+{
+    return a->inode == b->inode && a->device == b->device && a->bytes == b->bytes &&
+           a->changed_at.tv_sec == b->changed_at.tv_sec &&
+           a->changed_at.tv_nsec == b->changed_at.tv_nsec;
 }

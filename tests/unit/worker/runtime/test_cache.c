@@ -16,6 +16,7 @@
 #include "common/base/mem.h"
 #include "common/crypto/hash.h"
 #include "common/store/tree.h"
+#include "proto/limits.h"
 #include "tests/unit/worker/runtime/support.h"
 #include "worker/runtime/mover.h"
 
@@ -206,6 +207,30 @@ static void what_a_job_left_moves_in_within_the_bound(void **state)
     assert_int_equal(cache_bytes(world->cache), 90);
 }
 
+static void many_small_artifacts_have_a_bound_too(void **state)
+{
+    struct world *world = *state;
+    struct artifact first, artifact;
+    struct seal seal;
+    const char *from = left_behind(world, 'a', 0, &first, &seal);
+    cache_adopt(world->cache, &first, from, &seal);
+    for (uint32_t i = 0; i < CACHE_ENTRIES_MAX; i++) {
+        assert_true(cache_pin(world->cache, &first.id)); /* used again and again */
+        cache_unpin(world->cache, &first.id);
+        assert_int_equal(fs_write(from, "", 0, NULL), OK);
+        seal = seal_output(from);
+        artifact = (struct artifact){0};
+        memcpy(artifact.id.bytes, &i, sizeof i);
+        cache_adopt(world->cache, &artifact, from, &seal);
+    }
+    assert_true(cache_pin(world->cache, &first.id));
+    assert_true(cache_pin(world->cache, &artifact.id));
+    memset(&artifact.id, 0, sizeof artifact.id); /* the one after it was the longest unused */
+    assert_false(cache_pin(world->cache, &artifact.id));
+    artifact.id.bytes[0] = 1;
+    assert_true(cache_pin(world->cache, &artifact.id));
+}
+
 static void what_may_change_is_not_taken_in(void **state)
 {
     struct world *world = *state;
@@ -283,6 +308,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(further_workers_get_private_folders_that_do_not_pile_up,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_job_left_moves_in_within_the_bound, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_small_artifacts_have_a_bound_too, setup, teardown),
         cmocka_unit_test_setup_teardown(what_may_change_is_not_taken_in, setup, teardown),
         cmocka_unit_test_setup_teardown(a_folder_that_a_job_left_moves_in_as_a_tree, setup,
                                         teardown),

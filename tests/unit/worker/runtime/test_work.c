@@ -87,8 +87,10 @@ static struct mp_view sleep_spec(struct world *world, uint32_t in_count, bool ha
     return (struct mp_view){w.out, w.need};
 }
 
-/* What the scheduler sends for it: `given` resolved inputs, each a blob of its own. */
-static uint32_t take(struct world *world, struct mp_view spec, uint32_t given, uint32_t timeout_ms)
+/* What the scheduler sends for it: `given` resolved inputs, each a blob of its own, and what it
+ * takes. */
+static uint32_t take_with(struct world *world, struct mp_view spec, uint32_t given,
+                          struct task_msg task)
 {
     enum { ROOM = 2048 };
     AUTO(buf_fini) struct buf jobs = buf_init(0);
@@ -99,13 +101,12 @@ static uint32_t take(struct world *world, struct mp_view spec, uint32_t given, u
         memset(&artifact.id, (int)i + 1, sizeof artifact.id);
         mp_write_artifact(&in, &artifact);
     }
-    const struct task_msg task = {.attempt = {.number = 1},
-                                  .spec = spec.bytes,
-                                  .spec_bytes = spec.count,
-                                  .inputs = in.out,
-                                  .inputs_bytes = in.need,
-                                  .input_count = given,
-                                  .timeout_ms = timeout_ms};
+    task.attempt.number = 1;
+    task.spec = spec.bytes;
+    task.spec_bytes = spec.count;
+    task.inputs = in.out;
+    task.inputs_bytes = in.need;
+    task.input_count = given;
     struct mp_writer w = mp_writer(arena_alloc(&world->arena, ROOM), ROOM);
     msg_write_batch_head(&w, MSG_TASKS, 1);
     msg_write_task(&w, &task);
@@ -115,6 +116,11 @@ static uint32_t take(struct world *world, struct mp_view spec, uint32_t given, u
     assert_int_equal(jobs.count, sizeof job);
     memcpy(&job, jobs.bytes, sizeof job);
     return job;
+}
+
+static uint32_t take(struct world *world, struct mp_view spec, uint32_t given, uint32_t timeout_ms)
+{
+    return take_with(world, spec, given, (struct task_msg){.timeout_ms = timeout_ms});
 }
 
 static bool has_empty(struct world *world)
@@ -211,6 +217,29 @@ static void with_a_limit_inputs_are_not_fetched_either(void **state)
     works_release(world->works, job);
 }
 
+static void a_light_job_takes_no_more_than_its_core(void **state)
+{
+    struct world *world = *state;
+    static const uint8_t gpu[] = {0x81, 0xa3, 'g', 'p', 'u', 1}, none[] = {0x80};
+    const struct {
+        struct task_msg task;
+        bool is_light;
+    } rows[] = {
+        {{.cpu_hundredths = 100}, true},
+        {{.cpu_hundredths = 50, .resources = {none, sizeof none}}, true},
+        {{.cpu_hundredths = 101}, false},
+        {{.resources = {gpu, sizeof gpu}}, false},
+        {{.memory_bytes = 1}, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint32_t job = take_with(world, sleep_spec(world, 1, true), 1, rows[i].task);
+        const struct work *work = works_get(world->works, job);
+        assert_int_equal(work->is_light, rows[i].is_light);
+        assert_int_equal(work->task.cpu_hundredths, rows[i].task.cpu_hundredths);
+        works_release(world->works, job);
+    }
+}
+
 static void inputs_that_are_not_those_of_the_spec_are_refused(void **state)
 {
     struct world *world = *state;
@@ -232,6 +261,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(inputs_are_for_the_order_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(with_a_limit_inputs_are_not_fetched_either, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_light_job_takes_no_more_than_its_core, setup, teardown),
         cmocka_unit_test_setup_teardown(inputs_that_are_not_those_of_the_spec_are_refused, setup,
                                         teardown),
     };
