@@ -96,9 +96,11 @@ def test_completion_knows_commands_and_their_options(place):
     ask = script.out + """
 ask() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _broker; echo "${COMPREPLY[*]}"; }
 ask "$BROKER" li; ask "$BROKER" graph --fo; ask "$BROKER" graph x --format m; ask "$BROKER" explain --p
+ask "$BROKER" run --li; ask "$BROKER" run --min; ask "$BROKER" loa
 """
     done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, env={**os.environ, "BROKER": BROKER})
-    assert done.stdout.splitlines() == ["lint list lineage", "--format", "mermaid", "--pipeline --param"]
+    assert done.stdout.splitlines() == ["lint list lineage", "--format", "mermaid", "--pipeline --param", "--listen",
+                                        "--min-workers", "load"]
 
 
 # ---- run ----

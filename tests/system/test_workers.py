@@ -1,4 +1,5 @@
 """Workers join, leave, die and hang in the middle of a run: it costs time, never a result."""
+import random
 import signal
 
 import pytest
@@ -173,3 +174,36 @@ def test_a_worker_drops_what_the_next_broker_does_not_want(cluster):
     [entry] = cluster.finish()["steps"]
     assert entry["state"] == "succeeded" and entry["worker"] == "w1"
     assert cluster.marks("old") == 1 and cluster.marks("new") == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_workers_that_come_and_go_at_random(cluster, seed):
+    """Killed, stopped and told to leave: nothing is lost, and each fault costs at most what ran there."""
+    draw, slots, tasks, faults, stopped = random.Random(seed), 2, 40, 0, []
+    policy = "retry: {limit: 0, poison: 1000}, "
+    pipeline(cluster, step("work", f"{cluster.mark('run-${matrix.i}')}; sleep 0.05", tasks, policy),
+             step("last", f"{cluster.mark('last')}; {cluster.gate('end')}", 1, policy))
+    cluster.start("--lease", "1s")
+    living = []
+    for i in range(8):
+        cluster.join(f"w{i}", "--slots", slots, "--grace", "10s")
+        living.append(f"w{i}")
+        cluster.wait_welcome(f"w{i}")
+        cluster.wait_marks("run-*", min(tasks, 3 * i + 1))
+        victim = living.pop(draw.randrange(len(living))) if i >= 1 else None
+        how = draw.choice([signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
+        if victim:
+            cluster.signal(victim, how)
+            faults += how != signal.SIGTERM
+        if victim and how == signal.SIGSTOP:
+            stopped.append(victim)
+    cluster.wait_marks("run-*", tasks)
+    for name in stopped:
+        cluster.signal(name, signal.SIGCONT)
+    cluster.open("end")
+    document = cluster.finish()
+    assert document["state"] == "succeeded"
+    outputs = output_ids(document)
+    assert len({made["o"] for name, made in outputs.items() if name.startswith("work")}) == tasks
+    assert all(cluster.marks(f"run-{i}") >= 1 for i in range(tasks))
+    assert cluster.marks("run-*") + cluster.marks("last") <= tasks + 1 + slots * faults
