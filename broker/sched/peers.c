@@ -8,6 +8,7 @@
 #include "broker/sched/grow.h"
 #include "broker/sched/match.h"
 #include "broker/sched/note.h"
+#include "broker/sched/rank.h"
 #include "broker/sched/retry.h"
 #include "broker/sched/room.h"
 #include "broker/sched/share.h"
@@ -89,13 +90,17 @@ static void lose_flights(struct sched *sched, uint32_t index, bool is_crash, boo
 {
     char text[REASON_BYTES];
     snprintf(text, sizeof text, "%s %s", worker_name(sched, index), fate);
-    while (sched->workers.items[index].first != NONE) {
-        const struct flight *flight = &sched->flights.items[sched->workers.items[index].first];
+    const struct worker *worker = &sched->workers.items[index];
+    for (uint32_t at = worker->first; kill && at != NONE; at = sched->flights.items[at].next) {
+        struct flight *flight = &sched->flights.items[at];
+        flight->is_lost = !flight->is_killed;
+        flight_stop(sched, flight->task, true);
+    }
+    while (worker->last != NONE) { /* the youngest first: each goes before the others again */
+        const struct flight *flight = &sched->flights.items[worker->last];
         uint32_t task = flight->task;
-        bool was_running =
-            is_crash && task_at(sched, task)->stage == STAGE_RUNNING && !flight->is_killed;
-        if (kill)
-            flight_stop(sched, task, true);
+        bool was_running = is_crash && task_at(sched, task)->stage == STAGE_RUNNING &&
+                           (flight->is_lost || !flight->is_killed);
         flight_lose(sched, task, was_running ? text : NULL);
         retry_worker_lost(sched, task, was_running, text);
     }
@@ -250,9 +255,11 @@ void peers_revoked(struct sched *sched, const struct sched_event *event)
     if (!flight)
         return;
     uint32_t task = flight->task;
+    uint32_t ready_at = task_at(sched, task)->ready_at;
     flight_end(sched, task);
     task_at(sched, task)->started_at = 0;
     task_settle(sched, task);
+    rank_keep_age(sched, task, ready_at);
 }
 
 void peers_tick(struct sched *sched)

@@ -21,3 +21,14 @@ void rank_raise(struct sched *sched, uint32_t index, uint32_t rank)
     task->rank = rank;
     ready_push(&sched->ready, &rule->queue, sched->tasks.items, index);
 }
+
+void rank_keep_age(struct sched *sched, uint32_t index, uint32_t ready_at)
+{
+    struct task *task = task_at(sched, index);
+    if (task->stage != STAGE_READY)
+        return;
+    struct rule *rule = rule_of(sched, task);
+    ready_remove(&sched->ready, &rule->queue, sched->tasks.items, index);
+    ready_push_first(&sched->ready, &rule->queue, sched->tasks.items, index);
+    task->ready_at = ready_at;
+}

@@ -16,3 +16,6 @@ static inline uint32_t rank_above(uint32_t rank)
  * still run: others have outputs in its place. Its own producers are the caller's to raise: a run
  * has all ancestors of its tasks as nodes, so that one walk backwards over them reaches all. */
 void rank_raise(struct sched *sched, uint32_t task, uint32_t rank);
+/* A ready task that came back from a worker which never began it, or was lost: it is as old as it
+ * was then, so that it doesn't go behind all that became ready later. */
+void rank_keep_age(struct sched *sched, uint32_t task, uint32_t ready_at);

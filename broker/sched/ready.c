@@ -70,6 +70,23 @@ void ready_push(struct ready_pool *pool, struct ready_queue *queue, struct task 
     queue->count++;
 }
 
+void ready_push_first(struct ready_pool *pool, struct ready_queue *queue, struct task *tasks,
+                      uint32_t task)
+{
+    uint32_t at = bucket_of(pool, queue, tasks[task].rank);
+    struct ready_bucket *bucket = &pool->buckets[at];
+    tasks[task].place = at;
+    tasks[task].previous = NONE;
+    tasks[task].next = bucket->first;
+    if (bucket->first == NONE)
+        bucket->last = task;
+    else
+        tasks[bucket->first].previous = task;
+    bucket->first = task;
+    bucket->count++;
+    queue->count++;
+}
+
 uint32_t ready_first(struct ready_pool *pool, struct ready_queue *queue)
 {
     ASSERT(queue->count > 0);

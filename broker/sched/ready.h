@@ -41,6 +41,9 @@ void ready_fini(struct ready_pool *pool, struct ready_queue *queue);
 /* Appends tasks[task] by its rank; sets its `place`, `next` and `previous`. */
 void ready_push(struct ready_pool *pool, struct ready_queue *queue, struct task *tasks,
                 uint32_t task);
+/* Likewise, before all others of its rank. */
+void ready_push_first(struct ready_pool *pool, struct ready_queue *queue, struct task *tasks,
+                      uint32_t task);
 /* The first task; the queue must not be empty. */
 uint32_t ready_first(struct ready_pool *pool, struct ready_queue *queue);
 void ready_remove(struct ready_pool *pool, struct ready_queue *queue, struct task *tasks,

@@ -6,6 +6,7 @@
 
 #include "broker/sched/lost.h"
 #include "broker/sched/note.h"
+#include "broker/sched/rank.h"
 #include "broker/sched/share.h"
 #include "broker/sched/task.h"
 #include "common/base/mem.h"
@@ -134,8 +135,11 @@ void retry_worker_lost(struct sched *sched, uint32_t index, bool was_running, co
         remember(sched, index, &failure);
     if (end_if_cancelled(sched, index, &failure))
         return;
-    if (!was_running || !fail_if_poison(sched, index))
-        task_settle(sched, index);
+    if (was_running && fail_if_poison(sched, index))
+        return;
+    uint32_t ready_at = task_at(sched, index)->ready_at;
+    task_settle(sched, index);
+    rank_keep_age(sched, index, ready_at);
 }
 
 void retry_tick(struct sched *sched)

@@ -28,6 +28,11 @@
  *   - A failed task fails alone: what depends on it becomes upstream_failed, the rest goes on.
  *   - Order: priority, then the run with the least in flight, then the longest remaining path, then
  *     age, then task index. No iteration in hash or pointer order.
+ *   - A task starts where its kind, labels, cpu, memory and named counts are free, or is sent to be
+ *     next where they are not; the worker's agent starts nothing that does not fit (match.h,
+ *     room.h).
+ *   - A worker that is lost costs its tasks no retry. One that lost its life while it ran a task is
+ *     held against that task, as is a slot: after poison_kills of them it fails, and says which.
  *
  * MEMORY: dense arrays and indices; ≤ 100 bytes a task beside the graph, which the run's submitter
  * keeps alive. Thread: the loop's. */

@@ -66,20 +66,35 @@ static void move_home(struct sched *sched, uint32_t index, const struct share *s
     task->ready_at = ready_at;
 }
 
+/* May the task go to another run though its own still works? */
+static bool is_movable(const struct task *task)
+{
+    return task->stage < STAGE_ASSIGNED;
+}
+
 void share_rehome(struct sched *sched, uint32_t index)
 {
     const struct task *task = task_at(sched, index);
     const struct run *owner = run_of(sched, task);
-    if (!owner->is_over && !owner->is_cancelled)
+    bool is_orphan = owner->is_over || owner->is_cancelled;
+    if (!is_orphan && !is_movable(task))
         return;
+    const struct share *best = NULL;
+    int32_t most = rule_of(sched, task)->policy.priority;
     for (uint32_t at = share_first(sched, task, index); at != NONE;
          at = sched->shares.items[at].next) {
-        const struct run *run = &sched->runs.items[sched->shares.items[at].run];
-        if (!run->is_over && !run->is_cancelled) {
-            move_home(sched, index, &sched->shares.items[at]);
-            return;
-        }
+        const struct share *share = &sched->shares.items[at];
+        const struct run *run = &sched->runs.items[share->run];
+        int32_t priority = sched->rules.items[share->rule].policy.priority;
+        if (run->is_over || run->is_cancelled)
+            continue;
+        if ((best || !is_orphan) && priority <= most)
+            continue;
+        best = share;
+        most = priority;
     }
+    if (best)
+        move_home(sched, index, best);
 }
 
 bool share_leave(struct sched *sched, uint32_t index, uint32_t run)

@@ -35,10 +35,11 @@ static uint32_t any_of(const struct sched *sched, const struct ready_queue *queu
 
 uint32_t sched_next_stuck(const struct sched *sched, uint32_t run, uint32_t *cursor)
 {
+    bool has_quorum = sched->has_quorum || !sched->options.workers_min;
     while (*cursor < sched->rules.count) {
         uint32_t index = (*cursor)++;
         const struct rule *rule = &sched->rules.items[index];
-        if (rule->run == run && rule->queue.count && !has_taker(sched, index))
+        if (rule->run == run && rule->queue.count && !(has_quorum && has_taker(sched, index)))
             return any_of(sched, &rule->queue);
     }
     return NONE;

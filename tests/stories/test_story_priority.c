@@ -196,6 +196,49 @@ static void test_shared_in_flight(void **state)
                "> assign x#1 to w1\n");
 }
 
+static void test_shared_with_urgent(void **state)
+{
+    (void)state;
+    story_play("# What an urgent run needs goes first, though a run that is not had it before;\n"
+               "# when the urgent one is stopped, it goes back to where it was.\n"
+               "given the state answers at once\n"
+               "submit run 1: a, b, c, prepare\n"
+               "given prepare has priority=5\n"
+               "submit run 2: prepare\n"
+               "w1 joins: slots=1 credit=1\n"
+               "> assign prepare#1 to w1\n"
+               "w1 hands back prepare#1\n"
+               "> assign prepare#2 to w1\n"
+               "w1 starts prepare#2\n"
+               "kill run 2\n"
+               "> run 2 over\n"
+               "w1 goes away\n"
+               "w1 joins: slots=1 credit=1\n"
+               "> assign a#1 to w1\n");
+}
+
+static void test_keeps_its_age(void **state)
+{
+    (void)state;
+    story_play("# What a lost worker had is older than what became ready later; so is what was\n"
+               "# handed back.\n"
+               "given the state answers at once\n"
+               "submit run 1: a, b, c, d, e\n"
+               "w1 joins: slots=1 credit=3\n"
+               "> assign a#1 to w1\n"
+               "> assign b#1 to w1\n"
+               "w1 starts a#1\n"
+               "time is 10\n"
+               "w1 goes away\n"
+               "w2 joins: slots=1 credit=1\n"
+               "> assign a#2 to w2\n"
+               "time is 20\n"
+               "w2 hands back a#2\n"
+               "> assign a#3 to w2\n"
+               "w2 finishes a#3\n"
+               "> assign b#2 to w2\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +253,8 @@ int main(void)
         cmocka_unit_test(test_long_beside_short),
         cmocka_unit_test(test_three_priorities),
         cmocka_unit_test(test_shared_in_flight),
+        cmocka_unit_test(test_shared_with_urgent),
+        cmocka_unit_test(test_keeps_its_age),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

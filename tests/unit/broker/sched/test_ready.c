@@ -43,6 +43,24 @@ static uint32_t take(struct fixture *f)
     return task;
 }
 
+static void test_what_comes_back_is_older(void **state)
+{
+    (void)state;
+    struct fixture *f = begin();
+    push(f, 0, 1);
+    push(f, 1, 1);
+    f->tasks[2].rank = f->tasks[3].rank = 1;
+    f->tasks[4].rank = 9;
+    ready_push_first(&f->pool, &f->queue, f->tasks, 2);
+    ready_push_first(&f->pool, &f->queue, f->tasks, 3);
+    ready_push_first(&f->pool, &f->queue, f->tasks, 4);
+    static const uint32_t order[] = {4, 3, 2, 0, 1};
+    for (uint32_t i = 0; i < 5; i++)
+        assert_int_equal(take(f), order[i]);
+    assert_int_equal(f->queue.count, 0);
+    end(f);
+}
+
 static void test_longest_path_first_then_age(void **state)
 {
     (void)state;
@@ -121,6 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_longest_path_first_then_age),
+        cmocka_unit_test(test_what_comes_back_is_older),
         cmocka_unit_test(test_taken_from_the_middle),
         cmocka_unit_test(test_buckets_are_used_again),
         cmocka_unit_test(test_random_against_a_scan),
