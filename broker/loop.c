@@ -8,26 +8,22 @@
 #include "broker/loop_batch.h"
 #include "broker/loop_end.h"
 #include "broker/loop_expect.h"
+#include "broker/loop_pause.h"
 #include "common/base/mem.h"
 #include "common/clock.h"
 #include "common/log.h"
 
 /* Rounds of commit and look-up within one beat: a chain of early cutoffs does not sleep between. */
-enum { ROUNDS_MAX = 8, RETRY_COMMIT_MS = 200, UNSENT_MS = 10, RESOLVE_BATCH = 1000 };
+enum { ROUNDS_MAX = 8, UNSENT_MS = 10, RESOLVE_BATCH = 1000 };
 
 struct loop {
     struct loop_options options;
     struct sched *sched;
     struct sched_actions actions;
     struct loop_batch batch;
-    ms_t wake_at;       /* the scheduler's wish */
-    bool is_committing; /* a commit is under way: nothing is stepped */
-    bool is_waiting;    /* the last commit failed; told once */
-    ms_t retry_at;      /* when it is tried again */
-    bool gives_up;      /* it is not */
-    ms_t waiting_since;
-    ms_t stalled_ms; /* spent waiting for state and store: the scheduler's clock stands still */
-    ms_t now;        /* the scheduler's time of this beat */
+    ms_t wake_at; /* the scheduler's wish */
+    struct loop_pause pause;
+    ms_t now; /* the scheduler's time of this beat */
     struct loop_endings endings;
     /* Of the DONE being stepped. */
     const struct router_record *record;
@@ -85,12 +81,12 @@ void loop_put_run(struct loop *loop, const char *id, const uint8_t *document, si
 
 void loop_give_up(struct loop *loop)
 {
-    loop->gives_up = true;
+    loop->pause.gives_up = true;
 }
 
 bool loop_is_idle(const struct loop *loop)
 {
-    return !loop->is_committing && loop_batch_is_empty(&loop->batch) &&
+    return !loop->pause.is_committing && loop_batch_is_empty(&loop->batch) &&
            loop_endings_is_empty(&loop->endings) && !loop->batch.resolves.count &&
            (!loop->options.router || router_is_idle(loop->options.router));
 }
@@ -99,20 +95,20 @@ bool loop_is_idle(const struct loop *loop)
 
 /* The action of the task, which its record must name too. */
 static struct id action_key(struct loop *loop, const struct sched_action *action,
-                            const struct sched_task_info *info)
+                            const struct sched_work *work)
 {
-    struct id key = loop_batch_action(&loop->batch, info->spec, info->spec_bytes, action->inputs,
+    struct id key = loop_batch_action(&loop->batch, work->spec, work->spec_bytes, action->inputs,
                                       action->input_count);
     loop_expect_put(&loop->expect, action->task, &key);
     return key;
 }
 
 static void send_task(struct loop *loop, const struct sched_action *action,
-                      const struct sched_task_info *info)
+                      const struct sched_work *work)
 {
     if (action->input_count)
-        action_key(loop, action, info);
-    struct task_msg message = loop_batch_task(&loop->batch, action, info);
+        action_key(loop, action, work);
+    struct task_msg message = loop_batch_task(&loop->batch, action, work);
     router_assign(loop->options.router, action->worker, &message);
 }
 
@@ -124,17 +120,17 @@ static void acknowledge(struct loop *loop, uint64_t handle)
 }
 
 static void persist(struct loop *loop, const struct sched_action *action,
-                    const struct sched_task_info *info)
+                    const struct sched_work *work)
 {
     loop_batch_record(&loop->batch, router_frame(loop->options.router, action->frame),
-                      action->frame, loop->record, &info->id,
+                      action->frame, loop->record, work->id,
                       loop->has_action ? &loop->record_action : NULL, action->is_replacement);
 }
 
-static void log_dropped(const struct sched_action *action, const struct sched_task_info *info)
+static void log_dropped(const struct sched_action *action, const struct sched_work *work)
 {
     char hex[ID_HEX_BYTES];
-    log_event(LOG_WARN, "task.nondeterministic", "task=%s attempt=%u", id_hex(&info->id, hex),
+    log_event(LOG_WARN, "task.nondeterministic", "task=%s attempt=%u", id_hex(work->id, hex),
               action->attempt);
 }
 
@@ -148,21 +144,24 @@ static void publish(struct loop *loop, const struct sched_action *action)
 static void perform_on_task(struct loop *loop, const struct sched_action *action)
 {
     struct router *router = loop->options.router;
-    struct sched_task_info info = {0};
+    struct sched_work work = {.id = action->unknown};
     if (!action->unknown)
-        sched_task_info(loop->sched, action->task, &info);
-    struct attempt attempt = {action->unknown ? *action->unknown : info.id, action->attempt};
+        work = sched_work(loop->sched, action->task);
     switch (action->type) {
-    case SCHED_PERSIST: persist(loop, action, &info); break;
-    case SCHED_ALIAS: loop_batch_alias(&loop->batch, &info.id, &loop->action); break;
-    case SCHED_FORGET: loop_batch_removal(&loop->batch, &info.id); break;
+    case SCHED_PERSIST: persist(loop, action, &work); break;
+    case SCHED_ALIAS: loop_batch_alias(&loop->batch, work.id, &loop->action); break;
+    case SCHED_FORGET: loop_batch_removal(&loop->batch, work.id); break;
     case SCHED_RESOLVE:
-        loop_batch_resolve(&loop->batch, action->task, action_key(loop, action, &info));
+        loop_batch_resolve(&loop->batch, action->task, action_key(loop, action, &work));
         break;
-    case SCHED_ASSIGN: send_task(loop, action, &info); break;
-    case SCHED_REVOKE: router_revoke(router, action->worker, &attempt); break;
-    case SCHED_KILL: router_kill(router, action->worker, &attempt); break;
-    case SCHED_DROPPED: log_dropped(action, &info); break;
+    case SCHED_ASSIGN: send_task(loop, action, &work); break;
+    case SCHED_REVOKE:
+        router_revoke(router, action->worker, &(struct attempt){*work.id, action->attempt});
+        break;
+    case SCHED_KILL:
+        router_kill(router, action->worker, &(struct attempt){*work.id, action->attempt});
+        break;
+    case SCHED_DROPPED: log_dropped(action, &work); break;
     default: break;
     }
 }
@@ -201,8 +200,7 @@ static void step(struct loop *loop, struct sched_event *event)
 
 static void look_at_clock(struct loop *loop)
 {
-    bool is_stalled = loop->is_waiting || loop->is_committing;
-    loop->now = (is_stalled ? loop->waiting_since : clock_ms()) - loop->stalled_ms;
+    loop->now = loop_pause_now(&loop->pause);
 }
 
 void loop_step(struct loop *loop, struct sched_event *event)
@@ -211,6 +209,16 @@ void loop_step(struct loop *loop, struct sched_event *event)
     if (event->type == SCHED_GONE && loop->options.router)
         router_forget(loop->options.router, event->gone.worker);
     step(loop, event);
+}
+
+void loop_submit(struct loop *loop, struct sched_event *submit)
+{
+    struct sched_event *event = submit, tick = {.type = SCHED_TICK};
+    struct sched_run_info info = {0};
+    for (; !info.is_begun; event = &tick) {
+        loop_step(loop, event);
+        sched_run_info(loop->sched, submit->submit.run, &info);
+    }
 }
 
 /* ---- the four beats ---- */
@@ -236,12 +244,11 @@ static void refuse_record(struct loop *loop, const struct sched_event *done, con
 static const char *check_record(struct loop *loop, const struct sched_event *done,
                                 const struct record *record)
 {
-    struct sched_task_info info;
     uint32_t task = sched_task_find(loop->sched, &done->done.attempt.task);
     if (task == UINT32_MAX) /* the scheduler knows what to do with it */
         return NULL;
-    sched_task_info(loop->sched, task, &info);
-    return loop_expect_check(&loop->expect, task, (struct mp_view){info.spec, info.spec_bytes},
+    struct sched_work work = sched_work(loop->sched, task);
+    return loop_expect_check(&loop->expect, task, (struct mp_view){work.spec, work.spec_bytes},
                              record, &loop->has_action, &loop->record_action);
 }
 
@@ -258,44 +265,24 @@ static void receive_event(void *context, struct sched_event *event,
         step(loop, event);
 }
 
+static void expect_results(void *context, const struct id *tasks, uint32_t count)
+{
+    struct loop *loop = context;
+    sched_prefetch(loop->sched, tasks, count);
+}
+
 static enum status begin_commit(struct loop *loop, struct err *err)
 {
     struct state_batch batch;
     loop_batch_view(&loop->batch, &batch);
     TRY(state_begin(loop->options.state, &batch, err));
-    if (!loop->is_waiting)
-        loop->waiting_since = clock_ms();
-    loop->is_committing = true;
-    return OK;
-}
-
-/* What fails is tried again: a full disk, or a state or store that is away, pauses the run and
- * loses nothing. Returns what can't be waited for. */
-static enum status wait_or_fail(struct loop *loop, enum status status, struct err *err)
-{
-    char quoted[2 * ERR_TEXT_BYTES];
-    if (loop->gives_up ||
-        (status != E_FULL && status != E_IO && status != E_UNREACHABLE && status != E_NOMEM))
-        return status;
-    if (!loop->is_waiting) {
-        log_event(LOG_WARN, "state.waiting", "reason=%s",
-                  log_quote(err->text, quoted, sizeof quoted));
-        loop->waiting_since = clock_ms();
-    }
-    loop->is_waiting = true;
-    loop->is_committing = false;
-    loop->retry_at = clock_ms() + RETRY_COMMIT_MS;
+    loop_pause_begin_commit(&loop->pause);
     return OK;
 }
 
 static void go_on(struct loop *loop)
 {
-    if (loop->is_waiting || loop->is_committing)
-        loop->stalled_ms += clock_ms() - loop->waiting_since;
-    if (loop->is_waiting)
-        log_event(LOG_WARN, "state.back", "after_ms=%lld",
-                  (long long)(clock_ms() - loop->waiting_since));
-    loop->is_waiting = loop->is_committing = false;
+    loop_pause_end(&loop->pause);
     look_at_clock(loop);
 }
 
@@ -304,12 +291,12 @@ static enum status commit(struct loop *loop, bool *is_durable, struct err *err)
 {
     *is_durable = false;
     int64_t begun_us = clock_us();
-    enum status status = loop->is_committing ? OK : begin_commit(loop, err);
+    enum status status = loop->pause.is_committing ? OK : begin_commit(loop, err);
     if (status == OK)
         status = state_poll(loop->options.state, is_durable, err);
     loop->stats.commit_us += clock_us() - begun_us;
     if (status != OK)
-        return wait_or_fail(loop, status, err);
+        return loop_pause_fail(&loop->pause, status, err);
     if (!*is_durable)
         return OK;
     go_on(loop);
@@ -403,7 +390,7 @@ static enum status end_one(struct loop *loop, struct err *err)
     enum status status =
         ending.is_over ? end_run(loop, &ending, err) : check_run(loop, &ending, err);
     if (status != OK)
-        return wait_or_fail(loop, status, err);
+        return loop_pause_fail(&loop->pause, status, err);
     loop_endings_drop_first(&loop->endings);
     return OK;
 }
@@ -411,7 +398,7 @@ static enum status end_one(struct loop *loop, struct err *err)
 /* Commits, looks up, ends runs: until nothing is left, or the other beats want their turn. */
 static enum status settle(struct loop *loop, struct err *err)
 {
-    if (loop->is_waiting && clock_ms() < loop->retry_at)
+    if (loop->pause.is_waiting && clock_ms() < loop->pause.retry_at)
         return OK;
     for (int round = 0; round < ROUNDS_MAX; round++) {
         bool is_durable = true;
@@ -425,7 +412,7 @@ static enum status settle(struct loop *loop, struct err *err)
             TRY(end_one(loop, err));
         else
             return OK;
-        if (loop->is_waiting)
+        if (loop->pause.is_waiting)
             return OK;
     }
     return OK;
@@ -436,12 +423,12 @@ static ms_t sleep_ms(const struct loop *loop, ms_t max_ms)
     ms_t now = clock_ms(), until = now + max_ms;
     bool has_work = loop->batch.resolves.count || !loop_endings_is_empty(&loop->endings) ||
                     !loop_batch_is_empty(&loop->batch);
-    if (loop->is_waiting)
-        return loop->retry_at > now ? loop->retry_at - now : 0;
-    if (has_work && !loop->is_committing)
+    if (loop->pause.is_waiting)
+        return loop->pause.retry_at > now ? loop->pause.retry_at - now : 0;
+    if (has_work && !loop->pause.is_committing)
         return 0;
-    if (loop->wake_at != MS_NEVER && loop->wake_at + loop->stalled_ms < until)
-        until = loop->wake_at + loop->stalled_ms;
+    if (loop->wake_at != MS_NEVER && loop->wake_at + loop->pause.stalled_ms < until)
+        until = loop->wake_at + loop->pause.stalled_ms;
     if (loop->options.router && !router_is_idle(loop->options.router) && until > now + UNSENT_MS)
         until = now + UNSENT_MS; /* a peer's full queue is not announced when it has room again */
     return until > now ? until - now : 0;
@@ -451,7 +438,7 @@ static void sleep_until_ready(struct loop *loop, ms_t max_ms)
 {
     struct pollfd fds[3] = {{.fd = -1}, {.fd = -1}, {.fd = -1}};
     ms_t ms = sleep_ms(loop, max_ms);
-    bool is_deaf = loop->is_waiting || loop->is_committing;
+    bool is_deaf = loop_pause_is_on(&loop->pause);
     if (ms == 0 || (!is_deaf && loop->options.router && router_is_ready(loop->options.router)))
         return;
     if (!is_deaf && loop->options.router)
@@ -474,10 +461,11 @@ enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err)
 {
     int64_t begun_us = clock_us();
     /* Meanwhile sockets fill up and time stands still: a slow state expires no lease. */
-    if (!loop->is_committing && !loop->is_waiting) {
+    if (!loop_pause_is_on(&loop->pause)) {
         look_at_clock(loop);
         if (loop->options.router)
-            TRY(router_receive(loop->options.router, loop->now, receive_event, loop, err));
+            TRY(router_receive(loop->options.router, loop->now,
+                               &(struct router_sink){receive_event, expect_results, loop}, err));
         tick(loop);
         loop->stats.step_us += clock_us() - begun_us;
     }

@@ -36,6 +36,9 @@ struct sched *loop_sched(struct loop *loop);
 void loop_set_router(struct loop *loop, struct router *router);
 /* Steps the scheduler with an event of our own (SUBMIT, RESTORE, CANCEL). */
 void loop_step(struct loop *loop, struct sched_event *event);
+/* SUBMIT, and as many steps as it takes until all of its tasks are there. For whoever has no other
+ * run that would have to wait meanwhile. */
+void loop_submit(struct loop *loop, struct sched_event *submit);
 /* Adds run documents to the next commit (copied). */
 void loop_put_run(struct loop *loop, const char *id, const uint8_t *document, size_t bytes);
 /* One round: sleeps at most `max_ms` when nothing is ready. Errors: E_FENCED, E_CORRUPT, E_BUG-like

@@ -138,9 +138,9 @@ void loop_batch_resolve(struct loop_batch *batch, uint32_t task, struct id actio
 }
 
 struct task_msg loop_batch_task(struct loop_batch *batch, const struct sched_action *action,
-                                const struct sched_task_info *info)
+                                const struct sched_work *work)
 {
-    const struct task_policy *policy = info->policy;
+    const struct task_policy *policy = work->policy;
     size_t most = 8 + (size_t)action->input_count * ARTIFACT_BYTES_MAX + RESOURCES_BYTES_MAX;
     buf_clear(&batch->scratch);
     struct mp_writer writer = mp_writer(buf_reserve(&batch->scratch, most), most);
@@ -151,9 +151,9 @@ struct task_msg loop_batch_task(struct loop_batch *batch, const struct sched_act
     if (policy->resource_count)
         mp_write_resources(&writer, policy->resources, policy->resource_count);
     ASSERT(!mp_writer_is_full(&writer));
-    return (struct task_msg){.attempt = {info->id, action->attempt},
-                             .spec = info->spec,
-                             .spec_bytes = info->spec_bytes,
+    return (struct task_msg){.attempt = {*work->id, action->attempt},
+                             .spec = work->spec,
+                             .spec_bytes = work->spec_bytes,
                              .inputs = writer.out,
                              .inputs_bytes = inputs_bytes,
                              .input_count = action->input_count,

@@ -51,7 +51,7 @@ struct id loop_batch_action(struct loop_batch *batch, const uint8_t *spec, size_
 void loop_batch_resolve(struct loop_batch *batch, uint32_t task, struct id action);
 /* How a worker is told of an ASSIGN, valid until the next call that encodes. */
 struct task_msg loop_batch_task(struct loop_batch *batch, const struct sched_action *action,
-                                const struct sched_task_info *info);
+                                const struct sched_work *work);
 /* The outputs of a record that was found; false: it can't be read. */
 bool loop_batch_read_outputs(const uint8_t *record, size_t bytes,
                              struct artifact outputs[OUTPUTS_MAX], uint32_t *count);

@@ -162,7 +162,10 @@ static void on_slot_message(struct join *join, uint32_t number, const struct slo
         return;
     }
     if (message->type != SLOT_READY) {
-        snprintf(text, sizeof text, "%.*s", (int)message->text_bytes, message->text);
+        size_t bytes = message->text_bytes < sizeof text ? message->text_bytes : sizeof text - 1;
+        if (bytes)
+            memcpy(text, message->text, bytes);
+        text[bytes] = 0;
         event.type = AGENT_SLOT_RESULT;
         event.result.slot = number;
         event.result.code = message->code;

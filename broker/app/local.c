@@ -208,7 +208,7 @@ static void submit(struct app *app)
                                            .policy_count = graph->policy_count,
                                            .is_target = app->is_target,
                                            .is_forced = app->is_forced}};
-    loop_step(app->loop, &event);
+    loop_submit(app->loop, &event);
     progress_begin(app);
 }
 

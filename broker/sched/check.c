@@ -9,6 +9,7 @@
 #include "broker/sched/run.h"
 #include "broker/sched/share.h"
 #include "broker/sched/task.h"
+#include "broker/sched/todo.h"
 #include "common/base/mem.h"
 
 #define EXPECT(condition, ...)                                                                     \
@@ -18,6 +19,33 @@
             return false;                                                                          \
         }                                                                                          \
     } while (0)
+
+/* What the steps to come will still do, of which an invariant may wait: see todo.h. */
+struct left_over {
+    bool is_submitting, is_ending, is_cancelling;
+    uint32_t *releases; /* per task: producers that succeeded and have not told it yet */
+};
+
+static void left_over_fini(struct left_over *left)
+{
+    mem_free(left->releases);
+}
+DEFINE_AUTO_VALUE(struct left_over, left_over_fini)
+
+static struct left_over find_left_over(const struct sched *sched)
+{
+    struct left_over left = {.is_ending = sched->endings.count > 0};
+    left.releases = mem_alloc((sched->tasks.count + 1) * sizeof *left.releases);
+    for (uint32_t i = sched->todo_at; i < sched->todo.count; i++) {
+        const struct todo *todo = &sched->todo.items[i];
+        uint32_t cursor = todo->type == TODO_RELEASE ? todo->cursor : FAN_END;
+        for (uint32_t next; (next = task_next_dependant(sched, &cursor)) != NONE;)
+            left.releases[next]++;
+        left.is_submitting |= todo->type == TODO_SUBMIT;
+        left.is_cancelling |= todo->type == TODO_CANCEL;
+    }
+    return left;
+}
 
 static bool is_queued(const struct sched *sched, uint32_t index)
 {
@@ -46,16 +74,18 @@ static bool check_flight(const struct sched *sched, uint32_t index, struct err *
 }
 
 /* What its stage says about its inputs. */
-static bool check_inputs(const struct sched *sched, uint32_t index, struct err *err)
+static bool check_inputs(const struct sched *sched, const struct left_over *left, uint32_t index,
+                         struct err *err)
 {
     const struct task *task = task_at(sched, index);
-    uint32_t count, pending = 0;
+    uint32_t count, pending = left->releases[index];
     const uint32_t *inputs = task_inputs(sched, task, &count);
     for (uint32_t i = 0; i < count; i++) {
         enum stage stage = task_at(sched, inputs[i] >> OUTPUT_BITS)->stage;
         EXPECT(stage != STAGE_FREE, "task %u: its input %u was forgotten", index, i);
         pending += stage != STAGE_SUCCEEDED;
-        EXPECT(task->stage != STAGE_WAITING || stage < STAGE_FAILED,
+        EXPECT(task->stage != STAGE_WAITING || stage < STAGE_FAILED || left->is_ending ||
+                   left->is_cancelling,
                "task %u: waits for task %u, which ended (stage %u)", index,
                inputs[i] >> OUTPUT_BITS, stage);
     }
@@ -67,14 +97,19 @@ static bool check_inputs(const struct sched *sched, uint32_t index, struct err *
     return true;
 }
 
-static bool check_task(const struct sched *sched, uint32_t index, struct err *err)
+static bool check_task(const struct sched *sched, const struct left_over *left, uint32_t index,
+                       struct err *err)
 {
     const struct task *task = task_at(sched, index);
     const struct rule *rule = rule_of(sched, task);
     EXPECT(rule->run != NONE, "task %u: its rule was forgotten", index);
-    EXPECT(!(task->flags & (FLAG_WANTED | FLAG_LISTED)), "task %u: marks left behind", index);
+    EXPECT(left->is_submitting ||
+               (!(task->flags & (FLAG_WANTED | FLAG_LISTED)) && task->stage != STAGE_NEW),
+           "task %u: marks left behind", index);
+    if (task->stage == STAGE_NEW) /* its lists are being made */
+        return true;
     EXPECT(!run_of(sched, task)->is_cancelled || task_is_final(task) || task_is_in_flight(task) ||
-               task->stage == STAGE_COMMITTING,
+               task->stage == STAGE_COMMITTING || left->is_cancelling || left->is_submitting,
            "task %u: still waits, though its run was cancelled", index);
     EXPECT(task->stage != STAGE_READY || is_queued(sched, index), "task %u: ready, not queued",
            index);
@@ -82,17 +117,18 @@ static bool check_task(const struct sched *sched, uint32_t index, struct err *er
         return false;
     const struct note *note = note_find(sched, task, index);
     EXPECT(!note || note->task == index, "task %u: somebody else's note", index);
-    return check_inputs(sched, index, err);
+    return check_inputs(sched, left, index, err);
 }
 
 static bool check_tasks(const struct sched *sched, struct err *err)
 {
     uint32_t ready = 0, in_flight = 0, committing = 0, queued = 0;
+    AUTO(left_over_fini) struct left_over left = find_left_over(sched);
     for (uint32_t i = 0; i < sched->tasks.count; i++) {
         const struct task *task = task_at(sched, i);
         if (task->stage == STAGE_FREE)
             continue;
-        if (!check_task(sched, i, err))
+        if (!check_task(sched, &left, i, err))
             return false;
         ready += task->stage == STAGE_READY;
         in_flight += task_is_in_flight(task);
@@ -112,6 +148,8 @@ static bool check_run(const struct sched *sched, uint32_t index, struct err *err
 {
     const struct run *run = &sched->runs.items[index];
     uint32_t counts[TASK_STATE_COUNT] = {0}, sum = 0;
+    if (run->is_submitting)
+        return true;
     for (uint32_t i = 0; i < TASK_STATE_COUNT; i++)
         sum += run->counts[i];
     EXPECT(sum == run->node_count, "run %u: %u nodes, counted %u", index, run->node_count, sum);
@@ -120,7 +158,7 @@ static bool check_run(const struct sched *sched, uint32_t index, struct err *err
            run->counts[TASK_SUCCEEDED]);
     EXPECT(!run->is_over || run_open_count(run) == 0, "run %u: over with %u open tasks", index,
            run_open_count(run));
-    EXPECT(run->is_over || run->is_checking || run_open_count(run) > 0,
+    EXPECT(run->is_over || run->is_checking || run_open_count(run) > 0 || sched->ended.count,
            "run %u: nothing is open, but it is not over", index);
     if (run->is_over || run->is_cancelled) /* frozen, or left some to other runs */
         return true;
@@ -274,6 +312,7 @@ static bool check_dispatch(const struct sched *sched, struct err *err)
         for (uint32_t j = 0; j < sched->rules.count; j++) {
             const struct rule *rule = &sched->rules.items[j];
             if (rule->run == NONE || !rule->queue.count ||
+                sched->runs.items[rule->run].is_cancelled ||
                 !match_fits(&rule->policy, &sched->offers.items[worker->offer]))
                 continue;
             EXPECT(worker->room != ROOM_FREE || !room_may_take(sched, worker, j, ROOM_FREE),

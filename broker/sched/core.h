@@ -41,6 +41,7 @@ enum {
 
 enum stage {
     STAGE_FREE, /* the index of a forgotten task */
+    STAGE_NEW,  /* its submission goes on: whoever comes by leaves it alone */
     STAGE_WAITING,
     STAGE_RESOLVING,
     STAGE_READY,
@@ -60,12 +61,13 @@ enum task_flag {
     FLAG_FORCED = 1, /* not to be looked up; its new record replaces the old one */
     FLAG_HIT = 2,
     FLAG_CUTOFF = 4,
-    FLAG_SHARED = 8,   /* of several runs or nodes: see shares */
-    FLAG_NOTED = 16,   /* see notes */
-    FLAG_LEAF = 32,    /* a target: its outputs are checked before a run is over */
-    FLAG_WANTED = 64,  /* while a run is submitted: needed by it */
-    FLAG_LISTED = 128, /* while dependants are listed */
-    FLAG_STALE = 256   /* a forced task is above it: its own record may be of other inputs */
+    FLAG_SHARED = 8,     /* of several runs or nodes: see shares */
+    FLAG_NOTED = 16,     /* see notes */
+    FLAG_LEAF = 32,      /* a target: its outputs are checked before a run is over */
+    FLAG_WANTED = 64,    /* while a run is submitted: needed by it */
+    FLAG_LISTED = 128,   /* while dependants are listed */
+    FLAG_STALE = 256,    /* a forced task is above it: its own record may be of other inputs */
+    FLAG_RELEASING = 512 /* it succeeded, and not all that wait for it know yet: see todo.h */
 };
 
 struct task {
@@ -150,10 +152,11 @@ struct lane {
 };
 
 struct run {
-    bool is_used, is_over, is_cancelled, is_killed, is_checking;
+    bool is_used, is_over, is_cancelled, is_killed, is_checking, is_asking, is_submitting;
     uint32_t node_count, first_task;
-    uint32_t *node_tasks; /* NULL: first_task + node */
-    uint32_t *rules;      /* per policy of the submission */
+    uint32_t check_from, check_at; /* nodes whose outputs are asked for now; the next one */
+    uint32_t *node_tasks;          /* NULL: first_task + node */
+    uint32_t *rules;               /* per policy of the submission */
     uint32_t rule_count;
     uint32_t counts[TASK_STATE_COUNT], hit, executed;
     uint32_t flights; /* of tasks that it owns */
@@ -217,6 +220,19 @@ struct place {
     uint64_t key;
     uint32_t workers[PLACE_WORKERS], joined[PLACE_WORKERS];
     uint32_t count, turn;
+};
+
+enum todo_type { TODO_SUBMIT, TODO_RELEASE, TODO_END, TODO_CANCEL, TODO_CHECK };
+struct todo {
+    enum todo_type type;
+    bool kill;
+    uint32_t index; /* of a task or a run */
+    uint32_t cursor;
+    struct submission *submission;
+};
+
+struct ending {
+    uint32_t task, cursor;
 };
 
 struct known {
@@ -287,6 +303,11 @@ struct sched {
     struct heap leases;   /* item: worker; major: time; minor: watch */
     struct heap backoffs; /* item: task; major: time; minor: attempt */
     VECTOR(uint32_t) stack;
+    VECTOR(struct todo) todo;
+    uint32_t todo_at;  /* the first that is not done */
+    int64_t work_left; /* nodes and edges that this step may still walk through */
+    VECTOR(struct ending) endings;
+    bool is_ending;         /* a TODO_END is listed */
     VECTOR(uint32_t) ended; /* runs of which a task became final in this step */
 };
 

@@ -23,6 +23,8 @@ static uint32_t best_of_lane(struct sched *sched, const struct lane *lane,
                              const struct worker *worker, enum room room)
 {
     uint32_t best = NONE;
+    if (sched->runs.items[lane->run].is_cancelled) /* what it has is about to be taken away */
+        return NONE;
     for (uint32_t i = 0; i < lane->active_count; i++) {
         uint32_t rule = lane->active[i];
         if (!room_may_take(sched, worker, rule, room))

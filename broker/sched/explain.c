@@ -208,6 +208,7 @@ static void explain_itself(const struct sched *sched, uint32_t index, struct buf
 {
     const struct task *task = task_at(sched, index);
     switch ((enum stage)task->stage) {
+    case STAGE_NEW: buf_put_text(out, "is being submitted with its run"); break;
     case STAGE_RESOLVING: buf_put_text(out, "is looked up by the bytes of its inputs"); break;
     case STAGE_READY: explain_ready(sched, task, out); break;
     case STAGE_BACKOFF: explain_backoff(sched, task, index, out); break;

@@ -111,7 +111,8 @@ void flight_end(struct sched *sched, uint32_t index)
 void flight_change_rule(struct sched *sched, uint32_t index, uint32_t rule)
 {
     struct task *task = task_at(sched, index);
-    if (!task_is_in_flight(task)) {
+    /* One that has just ended keeps its stage until it is known what becomes of the task. */
+    if (!task_is_in_flight(task) || task->place == NONE) {
         task->rule = rule;
         return;
     }

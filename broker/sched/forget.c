@@ -5,6 +5,7 @@
 #include "broker/sched/run.h"
 #include "broker/sched/share.h"
 #include "broker/sched/task.h"
+#include "broker/sched/todo.h"
 #include "common/base/mem.h"
 
 enum { SWEEP_MIN = 1024 };
@@ -106,6 +107,7 @@ void sched_forget(struct sched *sched, uint32_t index)
     rule_drop_run(sched, index);
     run_fini(run);
     uint32_t live = sched->tasks.count - sched->free_tasks.count - sched->dead_tasks;
-    if (sched->dead_tasks > SWEEP_MIN && sched->dead_tasks > live)
+    /* What is listed points into the lists that a sweep moves. */
+    if (todo_is_empty(sched) && sched->dead_tasks > SWEEP_MIN && sched->dead_tasks > live)
         sweep(sched);
 }

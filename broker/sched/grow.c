@@ -8,10 +8,8 @@
 
 static void *resize(void *array, uint32_t *capacity, uint32_t count, size_t item_bytes)
 {
-    uint8_t *grown = mem_resize(array, (size_t)count * item_bytes);
-    memset(grown + (size_t)*capacity * item_bytes, 0, (size_t)(count - *capacity) * item_bytes);
     *capacity = count;
-    return grown;
+    return mem_resize(array, (size_t)count * item_bytes);
 }
 
 void *grow_array(void *array, uint32_t *capacity, uint32_t count, size_t item_bytes)
@@ -22,6 +20,14 @@ void *grow_array(void *array, uint32_t *capacity, uint32_t count, size_t item_by
         wanted *= 2;
     }
     return resize(array, capacity, wanted, item_bytes);
+}
+
+void *grow_array_zero(void *array, uint32_t *capacity, uint32_t count, size_t item_bytes)
+{
+    uint32_t before = *capacity;
+    uint8_t *grown = grow_array(array, capacity, count, item_bytes);
+    memset(grown + (size_t)before * item_bytes, 0, (size_t)(*capacity - before) * item_bytes);
+    return grown;
 }
 
 void *grow_reserve(void *array, uint32_t *capacity, uint32_t count, size_t item_bytes)

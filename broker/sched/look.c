@@ -26,6 +26,30 @@ uint32_t sched_task_find(const struct sched *sched, const struct id *id)
     return id_map_get(&sched->ids, id);
 }
 
+void sched_prefetch(const struct sched *sched, const struct id *tasks, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        id_map_prefetch(&sched->ids, &tasks[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = id_map_guess(&sched->ids, &tasks[i]);
+        if (at == ID_MAP_NONE)
+            continue;
+        const uint8_t *task = (const uint8_t *)task_at(sched, at);
+        __builtin_prefetch(task);
+        __builtin_prefetch(task + sizeof(struct task) - 1); /* it may lie across two lines */
+    }
+}
+
+struct sched_work sched_work(const struct sched *sched, uint32_t index)
+{
+    ASSERT(index < sched->tasks.count);
+    const struct task *task = task_at(sched, index);
+    return (struct sched_work){.id = &task->id,
+                               .spec = task->spec,
+                               .spec_bytes = task->spec_bytes,
+                               .policy = &rule_of(sched, task)->policy};
+}
+
 static void tell_flight(const struct sched *sched, const struct task *task,
                         struct sched_task_info *out)
 {
@@ -80,6 +104,7 @@ void sched_run_info(const struct sched *sched, uint32_t index, struct sched_run_
         out->counts[i] = run->counts[i];
     out->hit = run->hit;
     out->executed = run->executed;
+    out->is_begun = run->is_used && !run->is_submitting;
     out->is_over = run->is_over;
     out->is_cancelled = run->is_cancelled;
 }

@@ -100,7 +100,7 @@ void match_look_at(struct sched *sched, uint32_t index)
 static void learn_rule(struct sched *sched, uint32_t index, uint32_t rule)
 {
     struct offer *offer = &sched->offers.items[index];
-    GROW(offer->fits, offer->fits_capacity, rule + 1);
+    GROW_ZERO(offer->fits, offer->fits_capacity, rule + 1);
     offer->fits[rule] = match_fits(&sched->rules.items[rule].policy, offer);
 }
 

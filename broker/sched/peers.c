@@ -102,6 +102,7 @@ static void lose_flights(struct sched *sched, uint32_t index, bool is_crash, boo
         bool was_running = is_crash && task_at(sched, task)->stage == STAGE_RUNNING &&
                            (flight->is_lost || !flight->is_killed);
         flight_lose(sched, task, was_running ? text : NULL);
+        sched->work_left--;
         retry_worker_lost(sched, task, was_running, text);
     }
 }
@@ -189,7 +190,7 @@ void peers_hello(struct sched *sched, const struct sched_event *event)
     uint32_t instance = instance_index(sched, event->hello.instance);
     acquit(sched, instance);
     set_name(&sched->instances.items[instance], event);
-    GROW(sched->workers.items, sched->workers.capacity, index + 1);
+    GROW_ZERO(sched->workers.items, sched->workers.capacity, index + 1);
     if (sched->workers.count <= index)
         sched->workers.count = index + 1;
     ASSERT(!sched->workers.items[index].is_used);
@@ -264,7 +265,8 @@ void peers_revoked(struct sched *sched, const struct sched_event *event)
 
 void peers_tick(struct sched *sched)
 {
-    while (sched->leases.count && (ms_t)heap_top(&sched->leases)->major <= sched->now) {
+    while (sched->leases.count && (ms_t)heap_top(&sched->leases)->major <= sched->now &&
+           sched->work_left-- > 0) {
         struct heap_entry entry = heap_pop(&sched->leases);
         struct worker *worker = &sched->workers.items[entry.item];
         if (!worker->is_used || worker->is_silent || worker->watch != entry.minor)

@@ -144,7 +144,8 @@ void retry_worker_lost(struct sched *sched, uint32_t index, bool was_running, co
 
 void retry_tick(struct sched *sched)
 {
-    while (sched->backoffs.count && (ms_t)heap_top(&sched->backoffs)->major <= sched->now) {
+    while (sched->backoffs.count && (ms_t)heap_top(&sched->backoffs)->major <= sched->now &&
+           sched->work_left-- > 0) {
         struct heap_entry entry = heap_pop(&sched->backoffs);
         const struct task *task = task_at(sched, entry.item);
         if (task->stage == STAGE_BACKOFF && task->attempt == entry.minor)

@@ -6,6 +6,7 @@
 #include "broker/sched/lost.h"
 #include "broker/sched/share.h"
 #include "broker/sched/task.h"
+#include "broker/sched/todo.h"
 
 static void count_change(struct sched *sched, uint32_t index, uint32_t nodes,
                          enum task_state before, enum task_state after)
@@ -67,20 +68,7 @@ void run_count_success(struct sched *sched, uint32_t index, bool is_success)
 
 /* ---- the end of a run ---- */
 
-static uint32_t list_leaf_outputs(const struct sched *sched, const struct run *run,
-                                  struct artifact *out)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < run->node_count; i++) {
-        const struct task *task = task_at(sched, run_task(run, i));
-        if (task->stage != STAGE_SUCCEEDED || !(task->flags & FLAG_LEAF))
-            continue;
-        for (uint32_t j = 0; out && j < task->output_count; j++)
-            out[count + j] = sched->artifacts.items[task->outputs + j];
-        count += task->output_count;
-    }
-    return count;
-}
+enum { CHECK_ARTIFACTS_MAX = 2048 /* looked for in the store at once: a few ms */ };
 
 static void end_run(struct sched *sched, uint32_t index)
 {
@@ -91,20 +79,11 @@ static void end_run(struct sched *sched, uint32_t index)
 static void try_end(struct sched *sched, uint32_t index)
 {
     struct run *run = &sched->runs.items[index];
-    if (run->is_over || run->is_checking || run_open_count(run) > 0)
+    if (run->is_over || run->is_checking || run->is_submitting || run_open_count(run) > 0)
         return;
-    uint32_t count = run->is_cancelled ? 0 : list_leaf_outputs(sched, run, NULL);
-    if (!count) {
-        end_run(sched, index);
-        return;
-    }
-    struct artifact *outputs = arena_alloc(&sched->scratch, count * sizeof *outputs);
-    list_leaf_outputs(sched, run, outputs);
     run->is_checking = true;
-    struct sched_action *action = sched_act(sched, SCHED_CHECK);
-    action->run = index;
-    action->inputs = outputs;
-    action->input_count = count;
+    run->check_at = 0;
+    todo_push(sched, (struct todo){.type = TODO_CHECK, .index = index});
 }
 
 void run_end_some(struct sched *sched)
@@ -114,30 +93,87 @@ void run_end_some(struct sched *sched)
     sched->ended.count = 0;
 }
 
+static bool is_leaf_done(const struct task *task)
+{
+    return task->stage == STAGE_SUCCEEDED && (task->flags & FLAG_LEAF);
+}
+
+/* The leaf outputs of the next nodes, up to run->check_at: as many as one look may have. */
+static uint32_t list_leaf_outputs(struct sched *sched, struct run *run, struct artifact **out)
+{
+    uint32_t first = run->check_at, count = 0;
+    for (; run->check_at < run->node_count && sched->work_left > 0; run->check_at++) {
+        const struct task *task = task_at(sched, run_task(run, run->check_at));
+        sched->work_left--;
+        if (!is_leaf_done(task))
+            continue;
+        if (count && count + task->output_count > CHECK_ARTIFACTS_MAX)
+            break;
+        count += task->output_count;
+    }
+    *out = count ? arena_alloc(&sched->scratch, count * sizeof **out) : NULL;
+    struct artifact *to = *out;
+    for (uint32_t i = first; count && i < run->check_at; i++) {
+        const struct task *task = task_at(sched, run_task(run, i));
+        for (uint32_t j = 0; is_leaf_done(task) && j < task->output_count; j++)
+            *to++ = sched->artifacts.items[task->outputs + j];
+    }
+    return count;
+}
+
+bool run_go_on_checking(struct sched *sched, uint32_t index)
+{
+    struct run *run = &sched->runs.items[index];
+    struct artifact *outputs;
+    if (run_open_count(run) > 0) { /* something was lost meanwhile: all of it again, later */
+        run->is_checking = false;
+        return true;
+    }
+    run->check_from = run->check_at;
+    uint32_t count = run->is_cancelled ? 0 : list_leaf_outputs(sched, run, &outputs);
+    if (count) { /* goes on when it is answered */
+        run->is_asking = true;
+        struct sched_action *action = sched_act(sched, SCHED_CHECK);
+        action->run = index;
+        action->inputs = outputs;
+        action->input_count = count;
+        return true;
+    }
+    if (run->check_at < run->node_count && !run->is_cancelled)
+        return false;
+    run->is_checking = false;
+    end_run(sched, index);
+    return true;
+}
+
+/* Makes again what is missing of what was asked for. task_invalidate bounds how often. True: any.
+ */
+static bool make_missing(struct sched *sched, uint32_t index, const struct id *missing,
+                         uint32_t count)
+{
+    struct lost_set set = lost_set_init(missing, count);
+    bool is_lost = false;
+    const struct run *run = &sched->runs.items[index];
+    for (uint32_t i = run->check_from; i < run->check_at; i++) {
+        uint32_t task = run_task(run, i);
+        if (!(task_at(sched, task)->flags & FLAG_LEAF) || !lost_has_output(sched, task, &set))
+            continue;
+        is_lost = true;
+        task_invalidate(sched, task);
+    }
+    lost_set_fini(&set);
+    return is_lost;
+}
+
 void run_checked(struct sched *sched, uint32_t index, const struct id *missing, uint32_t count)
 {
-    if (index >= sched->runs.count || !sched->runs.items[index].is_checking)
+    if (index >= sched->runs.count || !sched->runs.items[index].is_asking)
         return;
     struct run *run = &sched->runs.items[index];
-    run->is_checking = false;
-    bool is_lost = false;
-    if (count && !run->is_cancelled) { /* task_invalidate bounds how often */
-        struct lost_set set = lost_set_init(missing, count);
-        for (uint32_t i = 0; i < run->node_count; i++) {
-            uint32_t task = run_task(run, i);
-            if (!(task_at(sched, task)->flags & FLAG_LEAF) || !lost_has_output(sched, task, &set))
-                continue;
-            is_lost = true;
-            task_invalidate(sched, task);
-        }
-        lost_set_fini(&set);
-    }
-    if (run_open_count(run) > 0)
-        return;
-    if (is_lost) /* what could not be made again has failed; look at the rest once more */
-        try_end(sched, index);
-    else
-        end_run(sched, index);
+    run->is_asking = false;
+    if (count && !run->is_cancelled && make_missing(sched, index, missing, count))
+        run->check_at = 0; /* what can't be made again has failed; all the rest once more */
+    todo_push(sched, (struct todo){.type = TODO_CHECK, .index = index});
 }
 
 /* ---- stopping ---- */
@@ -176,6 +212,17 @@ static void cancel_task(struct sched *sched, uint32_t index, uint32_t run, bool 
     }
 }
 
+bool run_go_on_cancelling(struct sched *sched, struct todo *todo)
+{
+    const struct run *run = &sched->runs.items[todo->index];
+    for (; todo->cursor < run->node_count && sched->work_left > 0; todo->cursor++) {
+        sched->work_left--;
+        cancel_task(sched, run_task(run, todo->cursor), todo->index, todo->kill);
+        run = &sched->runs.items[todo->index];
+    }
+    return todo->cursor == run->node_count;
+}
+
 void run_cancel(struct sched *sched, uint32_t index, bool kill)
 {
     if (index >= sched->runs.count)
@@ -185,7 +232,6 @@ void run_cancel(struct sched *sched, uint32_t index, bool kill)
         return;
     run->is_cancelled = true;
     run->is_killed |= kill;
-    for (uint32_t i = 0; i < run->node_count; i++)
-        cancel_task(sched, run_task(run, i), index, kill);
+    todo_push(sched, (struct todo){.type = TODO_CANCEL, .index = index, .kill = kill});
     VECTOR_PUSH(sched->ended, index);
 }

@@ -22,4 +22,7 @@ void run_count_success(struct sched *sched, uint32_t task, bool is_success);
 void run_end_some(struct sched *sched);
 void run_checked(struct sched *sched, uint32_t run, const struct id *missing, uint32_t count);
 void run_cancel(struct sched *sched, uint32_t run, bool kill);
+/* What these leave over (todo.h); true: nothing any more. */
+bool run_go_on_checking(struct sched *sched, uint32_t run);
+bool run_go_on_cancelling(struct sched *sched, struct todo *todo);
 void run_fini(struct run *run);

@@ -11,6 +11,7 @@
 #include "broker/sched/run.h"
 #include "broker/sched/steal.h"
 #include "broker/sched/submit.h"
+#include "broker/sched/todo.h"
 #include "common/base/mem.h"
 
 static const struct id *task_id(const void *context, uint32_t index)
@@ -29,6 +30,8 @@ struct sched *sched_new(const struct sched_options *options)
 {
     struct sched *sched = mem_alloc(sizeof *sched);
     sched->options = *options;
+    if (!sched->options.step_work)
+        sched->options.step_work = STEP_WORK_DEFAULT;
     sched->rng = rng_seed(options->seed);
     sched->woken_at = MS_NEVER;
     sched->ids = id_map_init(task_id, sched);
@@ -48,6 +51,9 @@ static void free_parts(struct sched *sched)
         mem_free(sched->lanes.items[i].active);
     for (uint32_t i = 0; i < sched->runs.count; i++)
         run_fini(&sched->runs.items[i]);
+    for (uint32_t i = sched->todo_at; i < sched->todo.count; i++)
+        if (sched->todo.items[i].type == TODO_SUBMIT)
+            submit_free(sched->todo.items[i].submission);
     for (uint32_t i = 0; i < sched->offers.count; i++)
         match_offer_fini(&sched->offers.items[i]);
     ready_pool_fini(&sched->ready);
@@ -82,6 +88,7 @@ void sched_free(struct sched *sched)
         sched->instances.items,      sched->flights.items,
         sched->free_flights.items,   sched->commits.items,
         sched->stack.items,          sched->ended.items,
+        sched->todo.items,           sched->endings.items,
     };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         mem_free(arrays[i]);
@@ -152,6 +159,8 @@ static void apply(struct sched *sched, const struct sched_event *event)
 
 static ms_t next_deadline(const struct sched *sched)
 {
+    if (!todo_is_empty(sched) || sched->ended.count)
+        return sched->now;
     ms_t lease = sched->leases.count ? (ms_t)heap_top(&sched->leases)->major : MS_NEVER;
     ms_t backoff = sched->backoffs.count ? (ms_t)heap_top(&sched->backoffs)->major : MS_NEVER;
     return lease < backoff ? lease : backoff;
@@ -168,6 +177,14 @@ static void ask_to_be_woken(struct sched *sched)
     sched_act(sched, SCHED_WAKE_AT)->at = at;
 }
 
+static void work_off(struct sched *sched)
+{
+    if (!todo_is_empty(sched))
+        todo_run(sched);
+    if (sched->dirty.count || sched->gained.count)
+        match_dispatch(sched);
+}
+
 void sched_step(struct sched *sched, const struct sched_event *event, struct sched_actions *out)
 {
     ASSERT(event->type < SCHED_EVENT_COUNT);
@@ -176,14 +193,16 @@ void sched_step(struct sched *sched, const struct sched_event *event, struct sch
         sched->now = event->now; /* time never goes back */
     if (sched->scratch.used_bytes)
         arena_clear(&sched->scratch);
+    sched->work_left = sched->options.step_work;
     apply(sched, event);
-    if (sched->dirty.count || sched->gained.count)
-        match_dispatch(sched);
+    work_off(sched);
     uint32_t worker = worker_of(event);
     if (worker < sched->workers.count)
         steal_for(sched, worker);
-    if (sched->ended.count)
+    while (sched->ended.count && sched->work_left > 0) {
         run_end_some(sched);
+        work_off(sched);
+    }
     ask_to_be_woken(sched);
     sched->out = NULL;
 }

@@ -25,6 +25,8 @@
  *     counts for any (task, attempt) that was assigned to that instance, while the task isn't
  *     final: work is not thrown away.
  *   - Equal ids are one task, within and across runs: executed once, in flight too.
+ *   - No step is long, however large a graph is: see todo.h. Frames of workers that a former broker
+ *     knew are for after its runs were submitted again (is_begun).
  *   - A failed task fails alone: what depends on it becomes upstream_failed, the rest goes on.
  *   - Order: priority, then the run with the least in flight, then the longest remaining path, then
  *     age, then task index. No iteration in hash or pointer order.
@@ -84,6 +86,7 @@ struct sched_event {
     enum sched_event_type type;
     ms_t now;
     union {
+        /* `nodes`, `edges`, `is_target`, `is_forced` are the submitter's until the run is over. */
         struct {
             uint32_t run; /* the submitter's number, dense and small */
             const struct task_node *nodes;
@@ -205,13 +208,20 @@ struct sched_options {
     uint64_t seed;        /* of the backoff's jitter */
     uint32_t lease_ms;    /* 0: LEASE_MS_DEFAULT */
     uint32_t workers_min; /* nothing is assigned before so many were connected at once */
+    /* Nodes and edges that one step may walk through; what is left goes on with the next step,
+     * which WAKE_AT asks for at once. 0: STEP_WORK_DEFAULT. */
+    uint32_t step_work;
 };
+/* About 2 ms: short beside a lease or a person's patience, long beside what a step costs anyway. */
+enum { STEP_WORK_DEFAULT = 8192 };
 
 struct sched *sched_new(const struct sched_options *options);
 void sched_free(struct sched *sched);
 /* Appends to `out`, which the caller empties. The event is borrowed; what actions point at lives
  * until the next step. Refusals are actions, never a return value. */
 void sched_step(struct sched *sched, const struct sched_event *event, struct sched_actions *out);
+/* Events about these tasks come next: what they need is fetched from memory side by side. */
+void sched_prefetch(const struct sched *sched, const struct id *tasks, uint32_t count);
 void sched_actions_fini(struct sched_actions *actions);
 
 /* ---- looking in; nothing here changes anything ---- */
@@ -255,9 +265,19 @@ uint32_t sched_task_index(const struct sched *sched, uint32_t run, uint32_t node
 uint32_t sched_task_find(const struct sched *sched, const struct id *id); /* UINT32_MAX: none */
 void sched_task_info(const struct sched *sched, uint32_t task, struct sched_task_info *out);
 
+/* What a task is, as far as sending and writing it down needs. Cheaper than its whole story. */
+struct sched_work {
+    const struct id *id; /* lives until the next step */
+    const uint8_t *spec;
+    uint32_t spec_bytes;
+    const struct task_policy *policy; /* never NULL */
+};
+struct sched_work sched_work(const struct sched *sched, uint32_t task);
+
 struct sched_run_info {
     uint32_t counts[TASK_STATE_COUNT];
     uint32_t hit, executed; /* of the succeeded; executed counts tasks that ran to a success here */
+    bool is_begun;          /* all its tasks are there; before, none may be asked for */
     bool is_over, is_cancelled;
 };
 void sched_run_info(const struct sched *sched, uint32_t run, struct sched_run_info *out);

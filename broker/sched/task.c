@@ -10,6 +10,7 @@
 #include "broker/sched/retry.h"
 #include "broker/sched/run.h"
 #include "broker/sched/share.h"
+#include "broker/sched/todo.h"
 
 uint32_t task_stamp(ms_t now)
 {
@@ -164,6 +165,75 @@ static void complete_inputs(struct sched *sched, uint32_t index)
     action->input_count = count;
 }
 
+/* ---- releasing what waits for a success ---- */
+
+static void release(struct sched *sched, uint32_t *cursor, bool is_bounded)
+{
+    while (*cursor != FAN_END && (!is_bounded || sched->work_left > 0)) {
+        sched->work_left--;
+        uint32_t next = task_next_dependant(sched, cursor);
+        if (next == NONE)
+            return;
+        struct task *consumer = task_at(sched, next);
+        if (consumer->stage == STAGE_WAITING && --consumer->pending == 0)
+            complete_inputs(sched, next);
+    }
+}
+
+bool task_go_on_releasing(struct sched *sched, struct todo *todo)
+{
+    if (todo->index == NONE) /* it was finished meanwhile */
+        return true;
+    release(sched, &todo->cursor, true);
+    if (todo->cursor != FAN_END)
+        return false;
+    task_at(sched, todo->index)->flags &= (uint16_t)~FLAG_RELEASING;
+    return true;
+}
+
+/* All the rest of it at once. */
+static void finish_releasing(struct sched *sched, uint32_t index)
+{
+    for (uint32_t i = sched->todo_at; i < sched->todo.count; i++) {
+        struct todo *todo = &sched->todo.items[i];
+        if (todo->type != TODO_RELEASE || todo->index != index)
+            continue;
+        uint32_t cursor = todo->cursor;
+        todo->index = NONE;
+        todo->cursor = FAN_END;
+        task_at(sched, index)->flags &= (uint16_t)~FLAG_RELEASING;
+        release(sched, &cursor, false);
+        return;
+    }
+}
+
+void task_succeed(struct sched *sched, uint32_t index, enum task_flag flag)
+{
+    struct task *task = task_at(sched, index);
+    task->flags = (uint16_t)(task->flags & ~(FLAG_HIT | FLAG_CUTOFF));
+    task->flags |= (uint16_t)flag;
+    task_set_stage(sched, index, STAGE_SUCCEEDED);
+    run_count_success(sched, index, true);
+    uint32_t cursor = task->dependants;
+    release(sched, &cursor, true);
+    if (cursor == FAN_END)
+        return;
+    task_at(sched, index)->flags |= FLAG_RELEASING;
+    todo_push(sched, (struct todo){.type = TODO_RELEASE, .index = index, .cursor = cursor});
+}
+
+/* ---- settling ---- */
+
+/* A producer that is still telling who waits for it would count this task twice. */
+static void hear_all_producers(struct sched *sched, const struct task *task)
+{
+    uint32_t count;
+    const uint32_t *inputs = task_inputs(sched, task, &count);
+    for (uint32_t i = 0; i < count && !todo_is_empty(sched); i++)
+        if (task_at(sched, inputs[i] >> OUTPUT_BITS)->flags & FLAG_RELEASING)
+            finish_releasing(sched, inputs[i] >> OUTPUT_BITS);
+}
+
 /* What its inputs make of it; producers that nobody needed are put on the stack. */
 static enum stage judge_inputs(struct sched *sched, struct task *task)
 {
@@ -196,8 +266,12 @@ static void settle_one(struct sched *sched, uint32_t index)
         task_end(sched, index, STAGE_CANCELLED);
         return;
     }
+    enum stage before = (enum stage)task->stage;
+    hear_all_producers(sched, task);
+    if (task->stage != before)
+        return; /* that settled it */
     uint32_t worker = task->worker, base = sched->stack.count;
-    bool was_waiting = task->stage == STAGE_WAITING || task->stage == STAGE_UNNEEDED;
+    bool was_waiting = before == STAGE_WAITING || before == STAGE_UNNEEDED || before == STAGE_NEW;
     enum stage stage = judge_inputs(sched, task);
     if (stage != STAGE_WAITING)
         sched->stack.count = base;
@@ -226,45 +300,58 @@ void task_settle(struct sched *sched, uint32_t index)
     }
 }
 
-void task_succeed(struct sched *sched, uint32_t index, enum task_flag flag)
+/* ---- ending what waits for a failure ---- */
+
+/* A stack: what ends on the way is looked at before the rest of what it was found by. */
+static void end_dependants(struct sched *sched)
 {
-    struct task *task = task_at(sched, index);
-    task->flags = (uint16_t)(task->flags & ~(FLAG_HIT | FLAG_CUTOFF));
-    task->flags |= (uint16_t)flag;
-    task_set_stage(sched, index, STAGE_SUCCEEDED);
-    run_count_success(sched, index, true);
-    uint32_t cursor = task->dependants;
-    for (uint32_t next; (next = task_next_dependant(sched, &cursor)) != NONE;) {
+    while (sched->endings.count > 0 && sched->work_left > 0) {
+        sched->work_left--;
+        struct ending *top = &sched->endings.items[sched->endings.count - 1];
+        bool is_cancelled = task_at(sched, top->task)->stage == STAGE_CANCELLED;
+        uint32_t next = task_next_dependant(sched, &top->cursor);
+        if (next == NONE) {
+            sched->endings.count--;
+            continue;
+        }
         struct task *consumer = task_at(sched, next);
-        if (consumer->stage == STAGE_WAITING && --consumer->pending == 0)
-            complete_inputs(sched, next);
+        if (consumer->stage != STAGE_WAITING)
+            continue;
+        consumer->worker = NONE;
+        task_set_stage(sched, next, is_cancelled ? STAGE_CANCELLED : STAGE_UPSTREAM_FAILED);
+        VECTOR_PUSH(sched->endings, ((struct ending){next, consumer->dependants}));
     }
+}
+
+bool task_go_on_ending(struct sched *sched)
+{
+    end_dependants(sched);
+    sched->is_ending = sched->endings.count > 0;
+    return !sched->is_ending;
 }
 
 void task_end(struct sched *sched, uint32_t index, enum stage stage)
 {
-    enum stage below = stage == STAGE_CANCELLED ? STAGE_CANCELLED : STAGE_UPSTREAM_FAILED;
-    uint32_t base = sched->stack.count;
-    if (task_at(sched, index)->stage == STAGE_WAITING)
-        task_at(sched, index)->worker = NONE;
+    struct task *task = task_at(sched, index);
+    if (task->stage == STAGE_WAITING || task->stage == STAGE_NEW)
+        task->worker = NONE;
     task_set_stage(sched, index, stage);
-    VECTOR_PUSH(sched->stack, index);
-    while (sched->stack.count > base) {
-        uint32_t cursor = task_at(sched, sched->stack.items[--sched->stack.count])->dependants;
-        for (uint32_t next; (next = task_next_dependant(sched, &cursor)) != NONE;) {
-            if (task_at(sched, next)->stage != STAGE_WAITING)
-                continue;
-            task_at(sched, next)->worker = NONE;
-            task_set_stage(sched, next, below);
-            VECTOR_PUSH(sched->stack, next);
-        }
-    }
+    VECTOR_PUSH(sched->endings, ((struct ending){index, task->dependants}));
+    end_dependants(sched);
+    if (!sched->endings.count || sched->is_ending)
+        return;
+    sched->is_ending = true;
+    todo_push(sched, (struct todo){.type = TODO_END});
 }
+
+/* ---- making it again ---- */
 
 void task_take_back(struct sched *sched, uint32_t index)
 {
     struct task *task = task_at(sched, index);
     ASSERT(task->stage == STAGE_SUCCEEDED);
+    if (task->flags & FLAG_RELEASING)
+        finish_releasing(sched, index);
     run_count_success(sched, index, false);
     share_rehome(sched, index);
     task->flags = (uint16_t)((task->flags & ~(FLAG_HIT | FLAG_CUTOFF)) | FLAG_FORCED);

@@ -41,6 +41,9 @@ void task_unqueue(struct sched *sched, uint32_t task);
 void task_succeed(struct sched *sched, uint32_t task, enum task_flag flag);
 /* A final stage other than success; what waits for it ends too. */
 void task_end(struct sched *sched, uint32_t task, enum stage stage);
+/* What these two leave over (todo.h); true: nothing any more. */
+bool task_go_on_releasing(struct sched *sched, struct todo *todo);
+bool task_go_on_ending(struct sched *sched);
 /* It succeeded, and is to run again: what waits for it waits anew. Then it has to be settled. */
 void task_take_back(struct sched *sched, uint32_t task);
 /* Its record is wrong: it has to run again. */

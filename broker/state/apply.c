@@ -6,6 +6,8 @@
 #include "common/crypto/hash.h"
 #include "proto/record.h"
 
+enum { PREFETCH_RECORDS = 16 };
+
 struct action_of {
     bool is_known;
     struct id key;
@@ -42,6 +44,8 @@ static void put_records(struct layer *layer, const struct state_batch *batch, ui
     uint64_t at = area;
     for (uint32_t i = 0; i < batch->record_count; i++) {
         const struct state_record *record = &batch->records[i];
+        if (i + PREFETCH_RECORDS < batch->record_count)
+            id_map_prefetch(&layer->keys[SPACE_TASK].map, &record[PREFETCH_RECORDS].task);
         if (record->frame < frame) {
             frame = 0;
             at = area;

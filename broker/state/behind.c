@@ -18,7 +18,7 @@ enum {
     GATHER_MS = 10,
     GATHER_MS_MAX = 1000,
     GATHER_SHARE = 4,
-    GATHER_KEYS_MAX = 1 << 16,
+    GATHER_KEYS_MAX = 1 << 17,
     FRONT_KEYS_MAX = 1 << 17, /* then commits wait for the index */
     RETRY_MS = 1000
 };

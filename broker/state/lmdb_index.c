@@ -14,6 +14,7 @@
 #include "common/fs.h"
 
 enum { TABLE_TASKS, TABLE_ACTIONS, TABLE_RUNS, TABLE_META, TABLE_COUNT };
+enum { PREFETCH_KEYS = 8 };
 enum { PLACE_BYTES = 16, REACHED_BYTES = JOURNAL_ID_BYTES + 8, MAP_BYTES_MIN = 1 << 18 };
 
 static const char *const table_names[TABLE_COUNT] = {"tasks", "actions", "runs", "meta"};
@@ -199,6 +200,8 @@ static int put_keys(MDB_txn *txn, MDB_dbi table, const struct layer_keys *keys)
         order[i] = (struct ordered){order_of_id(&keys->entries[i].key), i};
     order_sort(order, order + keys->count, keys->count);
     for (uint32_t i = 0; i < keys->count; i++) {
+        if (i + PREFETCH_KEYS < keys->count)
+            __builtin_prefetch(&keys->entries[order[i + PREFETCH_KEYS].index]);
         const struct layer_entry *entry = &keys->entries[order[i].index];
         uint8_t place[PLACE_BYTES];
         MDB_val key = val(entry->key.bytes, ID_BYTES), value = val(place, sizeof place);

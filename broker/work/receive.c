@@ -14,8 +14,7 @@
 struct sink {
     struct router *router;
     ms_t now;
-    router_event_fn *on_event;
-    void *context;
+    const struct router_sink *to;
     uint32_t *result_count; /* so far */
 };
 
@@ -24,7 +23,7 @@ enum { PROBE_MS = 1000 };
 static void emit(const struct sink *sink, struct sched_event *event)
 {
     event->now = sink->now;
-    sink->on_event(sink->context, event, NULL);
+    sink->to->on_event(sink->to->context, event, NULL);
 }
 
 /* ---- refusing ---- */
@@ -235,7 +234,7 @@ static void emit_done(const struct sink *sink, const struct entry *entry, struct
     event->now = sink->now;
     struct router_record record = {entry->result.record, entry->result.record_bytes,
                                    &entry->record};
-    sink->on_event(sink->context, event, &record);
+    sink->to->on_event(sink->to->context, event, &record);
 }
 
 static void emit_failed(const struct sink *sink, const struct entry *entry, uint32_t worker,
@@ -260,6 +259,17 @@ static void emit_failed(const struct sink *sink, const struct entry *entry, uint
     emit(sink, &event);
 }
 
+static void announce(const struct sink *sink, uint32_t count)
+{
+    struct router *router = sink->router;
+    if (!sink->to->on_results)
+        return;
+    struct id *tasks = arena_alloc(&router->arena, count * sizeof *tasks);
+    for (uint32_t i = 0; i < count; i++)
+        tasks[i] = router->entries[i].result.attempt.task;
+    sink->to->on_results(sink->to->context, tasks, count);
+}
+
 static enum status receive_results(const struct sink *sink, uint32_t worker, zmq_msg_t *message,
                                    struct err *err)
 {
@@ -281,6 +291,7 @@ static enum status receive_results(const struct sink *sink, uint32_t worker, zmq
     }
     held->open_results = count;
     *sink->result_count += count;
+    announce(sink, count);
     for (uint32_t i = 0; i < count; i++) {
         struct sched_event event = {.done = {.worker = worker, .frame = handle, .index = i}};
         if (router->entries[i].result.code == OK)
@@ -424,12 +435,12 @@ static void drain(struct router *router)
         has_more = zmq_msg_more(&part);
 }
 
-enum status router_receive(struct router *router, ms_t now, router_event_fn *on_event,
-                           void *context, struct err *err)
+enum status router_receive(struct router *router, ms_t now, const struct router_sink *to,
+                           struct err *err)
 {
     (void)err;
     uint32_t result_count = 0;
-    struct sink sink = {router, now, on_event, context, &result_count};
+    struct sink sink = {router, now, to, &result_count};
     zmq_msg_t from, message;
     probe_silent(router, now);
     drop_lost(&sink);

@@ -48,10 +48,14 @@ struct router_record {
  * but for DONE. Peers that a send did not reach are GONE; those that were silent get a HEARTBEAT
  * now and then, to find out. */
 enum { RECEIVE_RESULTS_MAX = 16384 /* a commit's worth: the other beats want their turn */ };
-typedef void router_event_fn(void *context, struct sched_event *event,
-                             const struct router_record *record);
-MUST_USE enum status router_receive(struct router *router, ms_t now, router_event_fn *on_event,
-                                    void *context, struct err *err);
+struct router_sink {
+    void (*on_event)(void *context, struct sched_event *event, const struct router_record *record);
+    /* Before the events of a RESULTS frame: the tasks they are about, in order. May be NULL. */
+    void (*on_results)(void *context, const struct id *tasks, uint32_t count);
+    void *context;
+};
+MUST_USE enum status router_receive(struct router *router, ms_t now, const struct router_sink *sink,
+                                    struct err *err);
 const struct router_frame *router_frame(const struct router *router, uint64_t handle);
 /* One result of the frame is dealt with; true when it was the last: now router_ack it. */
 bool router_settle(struct router *router, uint64_t handle);

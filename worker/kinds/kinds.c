@@ -9,10 +9,15 @@ static const struct kind *const kinds[] = {
     &kind_preprocess, &kind_train, &kind_predict, &kind_metrics, &kind_exec, &kind_sleep, NULL,
 };
 
+static bool is_text(const char *text, const char *bytes, size_t count)
+{
+    return count && text[0] == bytes[0] && strlen(text) == count && !memcmp(text, bytes, count);
+}
+
 const struct kind *kind_find(const char *name, size_t name_bytes)
 {
     for (const struct kind *const *at = kinds; *at; at++)
-        if (strlen((*at)->name) == name_bytes && !memcmp((*at)->name, name, name_bytes))
+        if (is_text((*at)->name, name, name_bytes))
             return *at;
     return NULL;
 }
@@ -62,11 +67,10 @@ enum status kind_check_version(const char *kind, size_t kind_bytes, const char *
     const struct kind_info *near = NULL;
     for (size_t i = 0; i < kind_info_count; i++) {
         const struct kind_info *info = &kind_infos[i];
-        if (strlen(info->kind) != kind_bytes || memcmp(info->kind, kind, kind_bytes))
+        if (!is_text(info->kind, kind, kind_bytes))
             continue;
         near = info;
-        if (strlen(info->version) == version_bytes &&
-            !memcmp(info->version, version, version_bytes))
+        if (is_text(info->version, version, version_bytes))
             return OK;
     }
     if (!near)

@@ -17,7 +17,7 @@ static void submit(struct world *world)
         return;
     struct world_run *run = &world->runs[world->run_count];
     run->number = world->run_count++;
-    uint8_t is_in[WORLD_TASKS] = {0}, is_forced[2 * WORLD_TASKS] = {0};
+    uint8_t is_in[WORLD_TASKS] = {0};
     uint32_t node_of[WORLD_TASKS];
     for (uint32_t i = 0; i < 5; i++)
         is_in[rng_below(&world->rng, WORLD_TASKS)] = 1;
@@ -36,7 +36,7 @@ static void submit(struct world *world)
                     (struct task_edge){node_of[world->tasks[i].inputs[j]], 0};
             node_of[i] = at;
             run->universe[at] = i;
-            is_forced[at] = world_chance(world, 3);
+            run->is_forced[at] = world_chance(world, 3);
         }
     }
     for (uint32_t i = 0; i < WORLD_TASKS; i++) {
@@ -67,7 +67,7 @@ static void submit(struct world *world)
                                            .edges = run->edges,
                                            .policies = policies,
                                            .policy_count = 3,
-                                           .is_forced = is_forced}};
+                                           .is_forced = run->is_forced}};
     run->is_submitted = true;
     world_send(world, &event);
 }
@@ -320,7 +320,9 @@ void world_init(struct world *world, uint64_t seed)
     world->wake_at = MS_NEVER;
     world->now = 1000;
     world->is_faulty = true;
-    struct sched_options options = {.seed = seed, .lease_ms = 200};
+    /* Mostly a step may do next to nothing, so that everything is cut and others come between. */
+    uint32_t step_work = seed % 4 ? 1 + (uint32_t)(seed % 9) : 0;
+    struct sched_options options = {.seed = seed, .lease_ms = 200, .step_work = step_work};
     world->sched = sched_new(&options);
     for (uint32_t i = 0; i < WORLD_TASKS; i++) {
         struct world_task *task = &world->tasks[i];

@@ -39,6 +39,7 @@ struct world_run {
     struct task_node nodes[2 * WORLD_TASKS];
     uint32_t universe[2 * WORLD_TASKS]; /* node → task of the world */
     struct task_edge edges[WORLD_EDGES];
+    uint8_t is_forced[2 * WORLD_TASKS];
     uint32_t node_count, edge_count;
 };
 

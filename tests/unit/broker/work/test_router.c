@@ -29,11 +29,7 @@ static int open_world(void **state)
 {
     struct world *world = calloc(1, sizeof *world);
     struct router_options options = {.endpoint = "tcp://127.0.0.1:*", .epoch = 5, .credit = 100};
-    struct err err = {0};
-    if (router_open(&options, &world->router, &err) != OK) {
-        fprintf(stderr, "%s\n", err.text);
-        return -1;
-    }
+    assert_int_equal(router_open(&options, &world->router, NULL), OK);
     world->trace = buf_init(0);
     peer_connect(&world->peer, router_endpoint(world->router), "first");
     peer_connect(&world->other, router_endpoint(world->router), "second");
@@ -92,12 +88,14 @@ static void note(void *context, struct sched_event *event, const struct router_r
     }
 }
 
+#define SINK(world) (&(const struct router_sink){note, NULL, (world)})
+
 /* Receives until `words` words have come, or half a second has passed. */
 static const char *receive(struct world *world, size_t words)
 {
     buf_clear(&world->trace);
     for (ms_t end = clock_ms() + 500; clock_ms() < end;) {
-        assert_int_equal(router_receive(world->router, world->now, note, world, NULL), OK);
+        assert_int_equal(router_receive(world->router, world->now, SINK(world), NULL), OK);
         size_t seen = 0;
         for (size_t i = 0; i < world->trace.count; i++)
             seen += world->trace.bytes[i] == ' ';
@@ -377,7 +375,7 @@ static void random_frames_never_crash(void **state)
         if (round % 3 == 0)
             peer_hello(&world->peer, PROTOCOL_VERSION, 0, "anna", NULL, 0);
         peer_send(&world->peer, frame, count < sizeof frame ? count : sizeof frame);
-        assert_int_equal(router_receive(world->router, world->now, note, world, NULL), OK);
+        assert_int_equal(router_receive(world->router, world->now, SINK(world), NULL), OK);
     }
     while (*receive(world, 0))
         continue;

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "common/base/id_map.h"
+#include "common/base/mem.h"
 #include "common/base/rng.h"
 
 enum { IDS = 600, STEPS = 60000 };
@@ -33,7 +34,10 @@ static void check_all(const struct id_map *map, const struct id *ids, const bool
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < IDS; i++) {
+        id_map_prefetch(map, &ids[i]);
         assert_int_equal(id_map_get(map, &ids[i]), model[i] ? i : ID_MAP_NONE);
+        uint32_t guess = id_map_guess(map, &ids[i]);
+        assert_true(guess == ID_MAP_NONE ? !model[i] : model[guess]); /* never one that is gone */
         count += model[i];
     }
     assert_int_equal(map->count, count);
@@ -85,11 +89,45 @@ static void is_empty_at_first(void **state)
     id_map_remove(&map, &id);
     id_map_reserve(&map, 1000);
     assert_int_equal(id_map_get(&map, &id), ID_MAP_NONE);
-    uint32_t mask = map.mask;
+    uint32_t mask = map.now.mask;
     id_map_put(&map, &id, 0);
-    assert_int_equal(map.mask, mask);
+    assert_int_equal(map.now.mask, mask);
     assert_true((uint64_t)mask + 1 >= 1500);
     id_map_fini(&map);
+}
+
+/* Large tables move over while they are in use. */
+static void grows_bit_by_bit(void **state)
+{
+    (void)state;
+    enum { MANY = 200000 };
+    struct id *ids = mem_alloc(MANY * sizeof *ids);
+    uint8_t *is_in = mem_alloc(MANY);
+    struct rng rng = rng_seed(3);
+    struct id_map map = id_map_init(id_at, ids);
+    bool was_moving = false;
+    for (uint32_t i = 0; i < MANY; i++) {
+        for (uint32_t k = 0; k < ID_BYTES; k += 8)
+            memcpy(ids[i].bytes + k, &(uint64_t){rng_next(&rng)}, 8);
+        id_map_put(&map, &ids[i], i);
+        is_in[i] = 1;
+        was_moving |= map.old.slots != NULL;
+        uint32_t some = rng_below(&rng, i + 1);
+        assert_int_equal(id_map_get(&map, &ids[some]), is_in[some] ? some : ID_MAP_NONE);
+        if (i % 3)
+            continue;
+        id_map_remove(&map, &ids[some]); /* an absent one, too */
+        is_in[some] = 0;
+        assert_int_equal(id_map_get(&map, &ids[some]), ID_MAP_NONE);
+    }
+    assert_true(was_moving);
+    for (uint32_t i = 0; i < MANY; i++)
+        assert_int_equal(id_map_get(&map, &ids[i]), is_in[i] ? i : ID_MAP_NONE);
+    id_map_clear(&map);
+    assert_int_equal(id_map_get(&map, &ids[MANY - 1]), ID_MAP_NONE);
+    id_map_fini(&map);
+    mem_free(ids);
+    mem_free(is_in);
 }
 
 int main(void)
@@ -98,6 +136,7 @@ int main(void)
         cmocka_unit_test(is_empty_at_first),
         cmocka_unit_test(agrees_with_a_model_uniform),
         cmocka_unit_test(agrees_with_a_model_colliding),
+        cmocka_unit_test(grows_bit_by_bit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,26 @@
+/* Work that one step leaves to the next ones. A step may walk through `step_work` nodes and edges;
+ * a graph of a million tasks is submitted, released, cancelled and checked in many such steps, and
+ * between them other runs' events have their turn. What is left over asks for a TICK at once.
+ *
+ *   submit   a run's nodes become tasks (submission.h)
+ *   release  a task succeeded; those that wait for it are told, from `cursor` on
+ *   end      tasks ended; what waits for them ends too (sched->endings, a stack)
+ *   cancel   a run's tasks are stopped, from node `cursor` on
+ *   check    a run is about to be over; its leaf outputs are asked for, from run->check_at on
+ *
+ * Items are worked off in the order they came, so a run is cancelled after it was submitted.
+ *
+ * Three walks are not cut: a worker's attempts when it is lost (bounded by its credit), what a task
+ * reads (bounded by its specification's size), and the dependants of a task whose bytes vanished
+ * from the store, all of which must wait at once. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "broker/sched/core.h"
+
+void todo_push(struct sched *sched, struct todo todo);
+/* Works off what is there, as far as this step may. */
+void todo_run(struct sched *sched);
+static inline bool todo_is_empty(const struct sched *sched)
+{
+    return sched->todo_at == sched->todo.count;
+}

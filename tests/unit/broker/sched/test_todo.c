@@ -1,0 +1,262 @@
+/* However large a graph is, no step is long: it is submitted, released, failed, cancelled and
+ * checked in many, and others have their turn between them. What a step may do is counted by its
+ * actions, since a test has no clock to rely on. */
+// SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "broker/sched/sched.h"
+#include "common/base/mem.h"
+
+enum { LEAVES = 5000, WORK = 100, BIG = 0, SMALL = 1 };
+
+/* One root and LEAVES tasks that need it; beside it a run of one task. */
+struct world {
+    struct sched *sched;
+    struct sched_actions actions;
+    struct task_node nodes[LEAVES + 1], small;
+    struct task_edge edges[LEAVES];
+    struct artifact output;
+    size_t actions_max, checked;
+    uint32_t steps, resolve_count;
+    uint32_t resolves[LEAVES + 1];
+    struct attempt assigned[LEAVES + 2]; /* in order */
+    uint32_t assigned_count;
+    bool is_over[2], is_asked;
+    ms_t wake_at;
+};
+
+static const struct task_policy policy = {.cpu_hundredths = 100, .backoff_max_ms = 1};
+
+static void take(struct world *world, const struct sched_action *action)
+{
+    struct sched_task_info info;
+    switch (action->type) {
+    case SCHED_RESOLVE: world->resolves[world->resolve_count++] = action->task; break;
+    case SCHED_ASSIGN:
+        sched_task_info(world->sched, action->task, &info);
+        world->assigned[world->assigned_count++] = (struct attempt){info.id, action->attempt};
+        break;
+    case SCHED_CHECK:
+        world->checked += action->input_count;
+        world->is_asked = true;
+        break;
+    case SCHED_RUN_OVER: world->is_over[action->run] = true; break;
+    case SCHED_WAKE_AT: world->wake_at = action->at; break;
+    default: break;
+    }
+}
+
+static void step(struct world *world, struct sched_event *event)
+{
+    struct err err;
+    event->now = 1;
+    world->wake_at = MS_NEVER;
+    world->actions.count = 0;
+    sched_step(world->sched, event, &world->actions);
+    world->steps++;
+    if (!sched_check(world->sched, &err))
+        fail_msg("%s", err.text);
+    size_t count = world->actions.count;
+    world->actions_max = count > world->actions_max ? count : world->actions_max;
+    for (size_t i = 0; i < count; i++)
+        take(world, &world->actions.items[i]);
+}
+
+/* What is left over asks for a step at once; how many it took. */
+static uint32_t go_on(struct world *world)
+{
+    uint32_t before = world->steps;
+    while (world->wake_at <= 1)
+        step(world, &(struct sched_event){.type = SCHED_TICK});
+    return world->steps - before;
+}
+
+static void submit(struct world *world, uint32_t run)
+{
+    struct sched_event event = {.type = SCHED_SUBMIT,
+                                .submit = {.run = run,
+                                           .nodes = run == BIG ? world->nodes : &world->small,
+                                           .node_count = run == BIG ? LEAVES + 1 : 1,
+                                           .edges = world->edges,
+                                           .policies = &policy,
+                                           .policy_count = 1}};
+    step(world, &event);
+}
+
+static void finish(struct world *world, const struct attempt *attempt, enum status code)
+{
+    struct sched_event event = {.type = SCHED_DONE};
+    event.done.attempt = *attempt;
+    event.done.outputs = &world->output;
+    event.done.output_count = 1;
+    if (code != OK) {
+        event = (struct sched_event){.type = SCHED_FAILED};
+        event.failed.attempt = *attempt;
+        event.failed.code = code;
+        event.failed.text = "";
+    }
+    step(world, &event);
+    step(world, &(struct sched_event){.type = SCHED_COMMITTED});
+}
+
+static int setup(void **state)
+{
+    struct world *world = mem_alloc(sizeof *world);
+    struct sched_options options = {.step_work = WORK};
+    world->sched = sched_new(&options);
+    world->output.bytes = 1;
+    for (uint32_t i = 0; i <= LEAVES; i++) {
+        memcpy(world->nodes[i].id.bytes, &i, sizeof i);
+        world->nodes[i].edge_count = i > 0;
+        world->nodes[i].first_edge = i ? i - 1 : 0;
+    }
+    memset(world->small.id.bytes, 0xff, ID_BYTES);
+    step(world, &(struct sched_event){.type = SCHED_HELLO, .hello = {.slots = 2, .credit = 16}});
+    world->steps = 0;
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+    sched_free(world->sched);
+    sched_actions_fini(&world->actions);
+    mem_free(world);
+    return 0;
+}
+
+static uint32_t count(const struct world *world, uint32_t run, enum task_state which)
+{
+    struct sched_run_info info;
+    sched_run_info(world->sched, run, &info);
+    return info.counts[which];
+}
+
+static void is_submitted_in_steps(void **state)
+{
+    struct world *world = *state;
+    struct sched_run_info info;
+    submit(world, BIG);
+    sched_run_info(world->sched, BIG, &info);
+    assert_false(info.is_begun);
+    submit(world, SMALL); /* takes its turn behind it */
+    assert_true(go_on(world) > 5 * LEAVES / WORK);
+    assert_true(world->actions_max <= 2 * WORK);
+    sched_run_info(world->sched, BIG, &info);
+    assert_true(info.is_begun);
+    assert_int_equal(count(world, BIG, TASK_WAITING), LEAVES);
+    assert_int_equal(world->assigned_count, 2); /* the root, and the small run's task */
+}
+
+static void submit_both(struct world *world)
+{
+    submit(world, BIG);
+    submit(world, SMALL);
+    go_on(world);
+    world->actions_max = 0;
+}
+
+static void releases_in_steps(void **state)
+{
+    struct world *world = *state;
+    submit_both(world);
+    finish(world, &world->assigned[0], OK);
+    assert_true(world->resolve_count <= WORK);
+    finish(world, &world->assigned[1], OK); /* another run's end is seen meanwhile */
+    assert_true(world->resolve_count < LEAVES);
+    assert_int_equal(count(world, SMALL, TASK_SUCCEEDED), 1);
+    assert_true(go_on(world) > LEAVES / WORK / 2);
+    assert_int_equal(world->resolve_count, LEAVES);
+    assert_true(world->actions_max <= 2 * WORK);
+}
+
+static void failures_spread_in_steps(void **state)
+{
+    struct world *world = *state;
+    submit_both(world);
+    finish(world, &world->assigned[0], E_INVALID);
+    assert_true(count(world, BIG, TASK_UPSTREAM_FAILED) <= 2 * WORK);
+    go_on(world);
+    assert_int_equal(count(world, BIG, TASK_UPSTREAM_FAILED), LEAVES);
+    assert_true(world->is_over[BIG]);
+    assert_true(world->actions_max <= 2 * WORK);
+}
+
+static void is_cancelled_in_steps(void **state)
+{
+    struct world *world = *state;
+    submit_both(world);
+    finish(world, &world->assigned[0], OK);
+    go_on(world);
+    for (uint32_t i = 0; i < world->resolve_count; i++)
+        step(world, &(struct sched_event){.type = SCHED_RESOLVED,
+                                          .resolved = {.task = world->resolves[i]}});
+    uint32_t given = world->assigned_count;
+    step(world, &(struct sched_event){.type = SCHED_CANCEL, .cancel = {.run = BIG}});
+    assert_true(count(world, BIG, TASK_CANCELLED) <= WORK);
+    finish(world, &world->assigned[1], OK); /* makes room: nothing of a cancelled run goes there */
+    assert_int_equal(world->assigned_count, given);
+    go_on(world);
+    assert_true(count(world, BIG, TASK_CANCELLED) >= LEAVES - 16);
+    assert_true(world->actions_max <= 2 * WORK);
+}
+
+/* Also a run that is still being submitted. */
+static void a_submission_is_cancelled(void **state)
+{
+    struct world *world = *state;
+    submit(world, BIG);
+    step(world, &(struct sched_event){.type = SCHED_CANCEL, .cancel = {.run = BIG}});
+    go_on(world);
+    assert_int_equal(count(world, BIG, TASK_CANCELLED), LEAVES + 1);
+    assert_true(world->is_over[BIG]);
+    assert_int_equal(world->assigned_count, 0);
+}
+
+static void outputs_are_checked_in_parts(void **state)
+{
+    struct world *world = *state;
+    submit_both(world);
+    finish(world, &world->assigned[0], OK);
+    go_on(world);
+    for (uint32_t i = 0; i < world->resolve_count; i++)
+        step(world, &(struct sched_event){.type = SCHED_RESOLVED,
+                                          .resolved = {.task = world->resolves[i],
+                                                       .is_found = true,
+                                                       .record = {1, &world->output}}});
+    world->actions_max = 0;
+    step(world, &(struct sched_event){.type = SCHED_COMMITTED});
+    uint32_t looks = 0;
+    for (; !world->is_over[BIG]; looks++) {
+        go_on(world);
+        assert_true(world->is_asked || world->is_over[BIG]);
+        if (!world->is_asked)
+            break;
+        world->is_asked = false;
+        step(world, &(struct sched_event){.type = SCHED_CHECKED, .checked = {.run = BIG}});
+    }
+    go_on(world);
+    assert_true(world->is_over[BIG]);
+    assert_int_equal(world->checked, LEAVES);
+    assert_true(looks > LEAVES / WORK / 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(is_submitted_in_steps, setup, teardown),
+        cmocka_unit_test_setup_teardown(releases_in_steps, setup, teardown),
+        cmocka_unit_test_setup_teardown(failures_spread_in_steps, setup, teardown),
+        cmocka_unit_test_setup_teardown(is_cancelled_in_steps, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_submission_is_cancelled, setup, teardown),
+        cmocka_unit_test_setup_teardown(outputs_are_checked_in_parts, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
