@@ -194,7 +194,7 @@ def hashing(bench):
 def processes(bench):
     pipeline = write_pipeline(bench, "processes", [
         f"  run: {{kind: exec, matrix: {{i: {{range: [0, {PROCESSES}, 1]}}}}, "
-        f"params: {{command: [{peers.TRUE}, \"n=${{matrix.i}}\"]}}}}"])
+        f"params: {{command: [{peers.TRUE}, n, \"${{matrix.i}}\"]}}}}"])
     folder = bench.fresh()
     ran = bench.run_pipeline(pipeline, folder, executed=PROCESSES)
     bench.keep("processes", PROCESSES / ran.wall_s)
@@ -215,7 +215,7 @@ def chain(bench):
     lines = []
     for i in range(LINKS):
         inputs = f"inputs: {{before: s{i - 1}.out}}, " if i else ""
-        lines.append(f"  s{i}: {{kind: exec, {inputs}params: {{command: [{peers.TRUE}, \"{i}\"], stdout: out}}}}")
+        lines.append(f"  s{i}: {{kind: exec, {inputs}params: {{command: [{peers.TRUE}, n, \"{i}\"], stdout: out}}}}")
     folder = bench.fresh()
     ran = bench.run_pipeline(write_pipeline(bench, "chain", lines), folder, executed=LINKS)
     bench.keep("chain", ran.wall_s / LINKS)

@@ -4,7 +4,7 @@ import pathlib
 import shutil
 import sys
 
-TRUE = shutil.which("true")
+TRUE = shutil.which("true")  # of one word it loads the locale to compare it with --help; of two it does nothing
 
 
 NAMES = {"make": "GNU make", "ninja": "ninja", "parallel": "GNU parallel"}
@@ -38,12 +38,12 @@ def make_nothing(folder, count):
 
 def make_processes(folder, count):
     targets = " ".join(f"t{i}" for i in range(count))
-    write_makefile(folder, [f".PHONY: all {targets}", f"all: {targets}", f"{targets}:", f"\t@{TRUE} $@"])
+    write_makefile(folder, [f".PHONY: all {targets}", f"all: {targets}", f"{targets}:", f"\t@{TRUE} n $@"])
     return ["make", "-s", "-j2"]
 
 
 def make_chain(folder, count):
-    links = [f"t{i}: {f't{i - 1}' if i else ''}\n\t@{TRUE} $@" for i in range(count)]
+    links = [f"t{i}: {f't{i - 1}' if i else ''}\n\t@{TRUE} n $@" for i in range(count)]
     write_makefile(folder, [".PHONY: " + " ".join(f"t{i}" for i in range(count)), f"all: t{count - 1}", *links])
     return ["make", "-s", "-j2", "all"]
 
@@ -64,16 +64,16 @@ def ninja_up_to_date(folder, count):
 
 
 def ninja_processes(folder, count):
-    return write_ninja(folder, f"{TRUE} $out", [f"build t{i}: r\n" for i in range(count)])
+    return write_ninja(folder, f"{TRUE} n $out", [f"build t{i}: r\n" for i in range(count)])
 
 
 def ninja_chain(folder, count):
     edges = [f"build t{i}: r {f't{i - 1}' if i else ''}\n" for i in range(count)]
-    return write_ninja(folder, f"{TRUE} $out", edges)
+    return write_ninja(folder, f"{TRUE} n $out", edges)
 
 
 def parallel_processes(folder, count):
     """It keeps a few files at home; here that is the folder."""
     folder.mkdir()
     (folder / "numbers").write_text("".join(f"{i}\n" for i in range(count)))
-    return ["env", f"PARALLEL_HOME={folder}", "parallel", "--will-cite", "-j2", "-a", "numbers", TRUE]
+    return ["env", f"PARALLEL_HOME={folder}", "parallel", "--will-cite", "-j2", "-a", "numbers", TRUE, "n"]
