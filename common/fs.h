@@ -30,9 +30,9 @@ MUST_USE enum status fs_make_temp_dir(const char *prefix, char *out, size_t out_
                                       struct err *err);
 /* rm -rf that follows no symlink; a missing path is OK. */
 MUST_USE enum status fs_remove_tree(const char *path, struct err *err);
-/* What is in the folder, but for the names in `keep` (NULL-terminated), goes the same way; the
- * folder stays. */
-MUST_USE enum status fs_clear(const char *path, const char *const *keep, struct err *err);
+/* What is in the folder just opened as `fd`, but for the names in `keep` (NULL-terminated), goes
+ * the same way; `path` is for messages. */
+MUST_USE enum status fs_clear(int fd, const char *path, const char *const *keep, struct err *err);
 bool fs_exists(const char *path);
 /* A name beside `path` that nobody else uses: "PATH.tmp-" and random digits. Errors: E_LIMIT past
  * PATH_MAX. */

@@ -15,7 +15,7 @@
 
 /* Folders nested deeper than this are first moved up, so that removal needs few descriptors and
  * little stack however deep somebody nested them. */
-enum { REMOVE_DEPTH_MAX = 32 };
+enum { REMOVE_DEPTH_MAX = 32, LIST_BYTES = 4096 };
 
 static void close_folder_auto(DIR **folder)
 {
@@ -87,27 +87,39 @@ static enum status remove_entry(struct removal *removal, int parent, const char 
     return OK;
 }
 
-/* Names are deleted while they are listed, so it lists again until nothing is left. */
+static enum status remove_listed(struct removal *removal, int fd, const char *list, size_t bytes,
+                                 int depth, struct err *err)
+{
+    for (size_t at = 0; at < bytes;) {
+        const struct dirent64 *entry = (const struct dirent64 *)(const void *)(list + at);
+        at += entry->d_reclen;
+        if (!is_dot(entry->d_name) && (depth || !is_kept(removal, entry->d_name)))
+            TRY(remove_entry(removal, fd, entry->d_name, depth, err));
+    }
+    return OK;
+}
+
+/* Names are deleted while they are listed: a list of several pieces may miss some, and so does the
+ * root's where folders were moved up, so it lists again. */
 static enum status remove_content(struct removal *removal, int fd, int depth, struct err *err)
 {
+    _Alignas(struct dirent64) char list[LIST_BYTES];
     (void)fchmod(
         fd,
         0700); /* so that entries of a read-only folder can go; where it fails, unlinkat says why */
-    int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    AUTO(close_folder) DIR *folder = again < 0 ? NULL : fdopendir(again);
-    if (!folder) {
-        int error = errno;
-        fs_close_fd_auto(&again);
-        return fs_error(err, error, removal->path, "cannot list");
-    }
-    for (bool found = true; found; rewinddir(folder)) {
-        found = false;
-        for (const struct dirent *entry; (entry = readdir(folder));) {
-            if (is_dot(entry->d_name) || (!depth && is_kept(removal, entry->d_name)))
-                continue;
-            found = true;
-            TRY(remove_entry(removal, fd, entry->d_name, depth, err));
+    for (bool is_again = true; is_again;) {
+        uint64_t moved_count = removal->moved_count;
+        int pieces = 0;
+        ssize_t bytes;
+        while ((bytes = getdents64(fd, list, sizeof list)) > 0) {
+            pieces++;
+            TRY(remove_listed(removal, fd, list, (size_t)bytes, depth, err));
         }
+        if (bytes < 0)
+            return fs_error(err, errno, removal->path, "cannot list");
+        is_again = pieces > 1 || (!depth && removal->moved_count != moved_count);
+        if (is_again && lseek(fd, 0, SEEK_SET) != 0)
+            return fs_error(err, errno, removal->path, "cannot list");
     }
     return OK;
 }
@@ -131,13 +143,9 @@ enum status fs_remove_tree(const char *path, struct err *err)
     return OK;
 }
 
-enum status fs_clear(const char *path, const char *const *keep, struct err *err)
+enum status fs_clear(int fd, const char *path, const char *const *keep, struct err *err)
 {
-    struct removal removal = {.path = path, .keep = keep};
-    AUTO(fs_close_fd) int fd = open_folder(AT_FDCWD, path);
-    if (fd < 0)
-        return fs_error(err, errno, path, "cannot clear");
-    removal.root = fd;
+    struct removal removal = {.root = fd, .path = path, .keep = keep};
     enum status status = remove_content(&removal, fd, 0, err);
     if (status != OK)
         err_prefix(err, "%s", path);

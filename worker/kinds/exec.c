@@ -253,7 +253,7 @@ static enum status run_in(struct exec *exec, struct err *err)
     TRY(exec_place_inputs(exec, err));
     TRY(exec_plan_outputs(exec, err));
     TRY(open_sinks(exec, &pump, err));
-    if (mkdir(KIND_TEMP_FOLDER, 0700) && errno != EEXIST)
+    if (access(KIND_TEMP_FOLDER, F_OK) && mkdir(KIND_TEMP_FOLDER, 0700))
         return fs_error(err, errno, KIND_TEMP_FOLDER, "mkdir");
     TRY(guard_begin(&guard, err));
     enum status status = start(exec, &pump, &child, err);

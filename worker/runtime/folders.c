@@ -74,18 +74,15 @@ void folders_free(struct folders *folders)
     mem_free(folders);
 }
 
-static int open_part(const char *path)
+static int open_part(const struct folders *folders, const char *name, int flags)
 {
-    return open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return openat(folders->root_fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 }
 
 /* Marks the part as untouched and remembers how it looks. */
-static enum status mark(const char *path, struct seen *out, struct err *err)
+static enum status mark(int fd, const char *path, struct seen *out, struct err *err)
 {
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = UNTOUCHED_S}};
-    AUTO(fs_close_fd) int fd = open_part(path);
-    if (fd < 0)
-        return fs_error(err, errno, path, "open");
     if (futimens(fd, times) || fstat(fd, &out->info))
         return fs_error(err, errno, path, "mark");
     if (ioctl(fd, FS_IOC_GETFLAGS, &out->flags))
@@ -94,7 +91,7 @@ static enum status mark(const char *path, struct seen *out, struct err *err)
     return OK;
 }
 
-static enum status make(struct folder *folder, struct err *err)
+static enum status make(const struct folders *folders, struct folder *folder, struct err *err)
 {
     struct folder_parts *parts = folder->parts;
     static const enum part outer_first[] = {PART_FOLDER, PART_WORK, PART_TEMP, PART_OUTPUTS};
@@ -105,8 +102,12 @@ static enum status make(struct folder *folder, struct err *err)
     int log = open(folder->log_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (log < 0)
         return fs_error(err, errno, folder->log_path, "open");
-    for (enum part part = 0; part < PART_COUNT; part++)
-        TRY(mark(parts->paths[part], &parts->seen[part], err));
+    for (enum part part = 0; part < PART_COUNT; part++) {
+        AUTO(fs_close_fd) int fd = open_part(folders, parts->names[part], O_RDONLY);
+        if (fd < 0)
+            return fs_error(err, errno, parts->paths[part], "open");
+        TRY(mark(fd, parts->paths[part], &parts->seen[part], err));
+    }
     return OK;
 }
 
@@ -134,12 +135,19 @@ enum status folders_take(struct folders *folders, struct folder **out, struct er
     parts->paths[PART_LOG] = folder->log_path;
     for (enum part part = 0; part < PART_COUNT; part++)
         parts->names[part] = parts->paths[part] + strlen(folders->root) + 1;
-    enum status status = make(folder, err);
+    enum status status = make(folders, folder, err);
     if (status == OK)
         *out = folder;
     else
         drop(folder);
     return status;
+}
+
+bool folders_has_log(const struct folders *folders, const struct folder *folder)
+{
+    struct stat now;
+    return fstatat(folders->root_fd, folder->parts->names[PART_LOG], &now, AT_SYMLINK_NOFOLLOW) ||
+           now.st_size;
 }
 
 static bool is_same_time(const struct timespec *a, const struct timespec *b)
@@ -163,7 +171,7 @@ static bool is_untouched(const struct folders *folders, const char *name, const 
            is_same_time(&now.st_ctim, &seen->info.st_ctim);
 }
 
-static bool is_emptied(const char *path, enum part part)
+static bool is_emptied(int fd, const char *path, enum part part)
 {
     static const char *const in_work[] = {KIND_TEMP_FOLDER, NULL};
     static const char *const in_folder[] = {"work", "outputs", "log", NULL};
@@ -172,10 +180,7 @@ static bool is_emptied(const char *path, enum part part)
                                                         [PART_WORK] = in_work,
                                                         [PART_OUTPUTS] = nothing,
                                                         [PART_FOLDER] = in_folder};
-    if (part != PART_LOG)
-        return fs_clear(path, kept[part], NULL) == OK;
-    AUTO(fs_close_fd) int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    return fd >= 0 && ftruncate(fd, 0) == 0;
+    return part == PART_LOG ? ftruncate(fd, 0) == 0 : fs_clear(fd, path, kept[part], NULL) == OK;
 }
 
 /* As if no job had been there; false: something of it would stay. */
@@ -187,7 +192,10 @@ static bool tidy(const struct folders *folders, struct folder *folder)
         struct seen *seen = &parts->seen[part], now;
         if (is_untouched(folders, parts->names[part], seen))
             continue;
-        if (!is_emptied(path, part) || mark(path, &now, NULL) != OK ||
+        AUTO(fs_close_fd)
+        int fd = open_part(folders, parts->names[part],
+                           part == PART_LOG ? O_WRONLY : O_RDONLY | O_DIRECTORY);
+        if (fd < 0 || !is_emptied(fd, path, part) || mark(fd, path, &now, NULL) != OK ||
             !is_same_thing(&now.info, &seen->info) || now.flags != seen->flags ||
             now.attribute_bytes != seen->attribute_bytes)
             return false;

@@ -31,6 +31,8 @@ struct folders *folders_new(const char *root);
 void folders_free(struct folders *folders);
 /* An empty folder. Errors: E_NOTFOUND no root; E_IO, E_DENIED, E_FULL. */
 MUST_USE enum status folders_take(struct folders *folders, struct folder **out, struct err *err);
+/* Has something been written to its log? */
+bool folders_has_log(const struct folders *folders, const struct folder *folder);
 /* `is_quiet`: no process of the job can be left that still writes there; else it is removed. */
 void folders_give_back(struct folders *folders, struct folder *folder, bool is_quiet);
 /* Does what giving back left to be done, for when there is time. */

@@ -218,7 +218,8 @@ void works_publish(struct works *works, uint32_t job, enum status code, const ch
     if (code != OK)
         err_set(&heavy->err, code, "%s", text);
     publication->output_dir = heavy->folder->output_dir;
-    publication->log_path = heavy->folder->log_path;
+    if (folders_has_log(works->folders, heavy->folder))
+        publication->log_path = heavy->folder->log_path;
     if (code == OK && heavy->spec.output_count) {
         const char **names = arena_alloc(&heavy->arena, heavy->spec.output_count * sizeof *names);
         const char *name;

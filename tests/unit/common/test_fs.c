@@ -173,14 +173,33 @@ static void clears_a_folder_but_for_what_is_to_stay(void **state)
     temp_write_text(temp_at(temp, "t/file"), "x");
     temp_write_text(temp_at(temp, "t/other"), "x");
     chmod(temp_at(temp, "t"), 0500);
-    assert_int_equal(fs_clear(temp_at(temp, "t"), keep, &err), OK);
+    assert_int_equal(symlink("a", temp_at(temp, "t/c/link")), 0);
+    int fd = open(temp_at(temp, "t"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(fs_clear(fd, "t", keep, &err), OK);
+    close(fd);
     assert_int_equal(temp_count(temp_at(temp, "t")), 2);
     assert_true(fs_exists(temp_at(temp, "t/a/b")));
     assert_true(fs_exists(temp_at(temp, "t/file")));
-    assert_int_equal(symlink("a", temp_at(temp, "t/link")), 0);
-    assert_int_not_equal(fs_clear(temp_at(temp, "t/link"), keep + 2, &err), OK);
-    assert_true(fs_exists(temp_at(temp, "t/a/b")));
-    assert_int_equal(fs_clear(temp_at(temp, "absent"), keep, &err), E_NOTFOUND);
+    fd = open(temp_at(temp, "t/file"), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(fs_clear(fd, "t/file", keep, &err), E_NOTFOUND);
+    assert_non_null(strstr(err.text, "t/file: cannot list"));
+    close(fd);
+}
+
+/* More names than are listed at once. */
+static void removes_a_folder_of_many(void **state)
+{
+    struct temp *temp = *state;
+    struct err err = {0};
+    assert_int_equal(fs_make_dirs(temp_at(temp, "many/sub"), &err), OK);
+    for (int i = 0; i < 2000; i++) {
+        char path[256];
+        snprintf(path, sizeof path, "%s/many/%s/a-name-of-some-length-%d", temp->path,
+                 i % 2 ? "sub" : ".", i);
+        temp_write_text(path, "");
+    }
+    assert_int_equal(fs_remove_tree(temp_at(temp, "many"), &err), OK);
+    assert_false(fs_exists(temp_at(temp, "many")));
 }
 
 /* Deeper than a path can be written, or descriptors be had. */
@@ -296,6 +315,7 @@ int main(void)
         TEST(renames_only_to_a_free_name),
         TEST(removes_trees_and_no_more),
         TEST(clears_a_folder_but_for_what_is_to_stay),
+        TEST(removes_a_folder_of_many),
         TEST(removes_what_is_nested_very_deep),
         TEST(walks_in_order_of_bytes),
         TEST(walking_refuses_what_is_no_file),

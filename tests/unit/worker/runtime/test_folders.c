@@ -83,10 +83,12 @@ static void a_used_one_is_emptied(void **state)
         temp_write_text(in(temp, folder->work_dir, "junk"), "x");
         temp_write_text(in(temp, folder->output_dir, "model"), "y");
         temp_write_text(in(temp, folder->path, "beside"), "z");
+        assert_false(folders_has_log(folders, folder));
         int fd = open(folder->log_path, O_WRONLY | O_APPEND);
         assert_int_equal(write(fd, "words", 5), 5);
         close(fd);
-        assert_int_equal(chmod(folder->output_dir, 0), 0);
+        assert_true(folders_has_log(folders, folder));
+        assert_int_equal(chmod(folder->output_dir, 0500), 0);
         folders_give_back(folders, folder, true);
         folder = taken(folders);
         assert_int_equal(number_of(folder->work_dir), work);
