@@ -28,7 +28,7 @@
  *     priority or a lower one starts only if the head would still fit beside it, but for what it
  *     lacks, of which the other may take nothing, and if a slot is left. So a large job can't
  *     starve, and a worker with one gpu is not idle while two jobs want it. What comes next is
- *     fetched meanwhile.
+ *     fetched meanwhile, also past those that wait.
  *   - Light jobs take the core of their slot and nothing else.
  *   - A job that asks more than the worker offers fails at once: E_UNSUPPORTED.
  *   - Slots are started only when there is work for them; a slot runs one heavy job at a time,

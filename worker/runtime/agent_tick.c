@@ -7,6 +7,8 @@ enum {
     /* A job that ends sooner is not announced: its result says all, and a frame of its own would
      * cost more than many a job. */
     ANNOUNCE_MS = 10,
+    /* Jobs not fetched that one tick looks at for one that could pass another. */
+    LOOKED_AT_MAX = 256,
     /* What a result waits for company at most, while no slot waits for work. */
     RESULTS_MS = 4
 };
@@ -55,17 +57,6 @@ static void sample_sizes(struct agent *agent, ms_t now, struct agent_actions *ou
         agent->sample_at = MS_NEVER;
     else if (is_due || agent->sample_at == MS_NEVER)
         agent->sample_at = now + agent->options.sample_ms;
-}
-
-static void start_fetches(struct agent *agent, struct agent_actions *out)
-{
-    while (agent->waiting.count && agent->fetching + agent->ready.count + agent->heavy_running <
-                                       agent->options.slots + agent->options.prefetch) {
-        uint32_t job = agent_queue_take(agent, &agent->waiting);
-        agent->jobs[job].state = JOB_FETCHING;
-        agent->fetching++;
-        agent_add(out, AGENT_FETCH)->job = job;
-    }
 }
 
 static void start_job(struct agent *agent, uint32_t number, uint32_t job, struct agent_actions *out)
@@ -118,6 +109,35 @@ static uint32_t start_heavy(struct agent *agent, ms_t now, struct agent_actions 
             waiting = job;
     }
     return waiting;
+}
+
+static void fetch(struct agent *agent, uint32_t job, struct agent_actions *out)
+{
+    agent_queue_remove(agent, &agent->waiting, job);
+    agent->jobs[job].state = JOB_FETCHING;
+    agent->fetching++;
+    agent_add(out, AGENT_FETCH)->job = job;
+}
+
+/* As many as the slots will want next. Where slots are idle because the heavy job `waiting` and
+ * those like it lack resources, also what could start past it. */
+static void start_fetches(struct agent *agent, uint32_t waiting, struct agent_actions *out)
+{
+    while (agent->waiting.count && agent->fetching + agent->ready.count + agent->heavy_running <
+                                       agent->options.slots + agent->options.prefetch)
+        fetch(agent, agent->waiting.head, out);
+    if (waiting == AGENT_NONE || !agent->waiting.count)
+        return;
+    uint32_t idle = 0, looked = 0;
+    for (uint32_t i = 0; i < agent->options.slots; i++)
+        idle += agent->slots[i].phase == SLOT_IDLE;
+    for (uint32_t next, job = agent->waiting.head;
+         job != AGENT_NONE && agent->fetching + 1 < idle && looked < LOOKED_AT_MAX;
+         job = next, looked++) {
+        next = agent->jobs[job].next;
+        if (agent_share_fits(agent, job, waiting))
+            fetch(agent, job, out);
+    }
 }
 
 /* May light jobs go into the slot? Not if a heavy one waits for a slot, or for what they take. */
@@ -250,8 +270,9 @@ void agent_tick(struct agent *agent, ms_t now, struct agent_actions *out)
 {
     enforce_deadlines(agent, now, out);
     if (!agent->is_draining && !agent->is_dismissed) {
-        start_fetches(agent, out);
-        start_light(agent, start_heavy(agent, now, out), out);
+        uint32_t waiting = start_heavy(agent, now, out);
+        start_light(agent, waiting, out);
+        start_fetches(agent, waiting, out);
         spawn_slots(agent, out);
     }
     announce(agent, now, out);

@@ -85,6 +85,30 @@ static void a_plain_job_passes_the_head_where_a_slot_is_left(void **state)
     end(&story);
 }
 
+/* More of them than are fetched ahead: what could start is fetched past them. */
+static void many_that_want_the_gpu_leave_no_slot_idle(void **state)
+{
+    (void)state;
+    struct story story = begin_sharing(3);
+    give_fetched(&story, 1, gpu);
+    tick(&story, "start j1 s0");
+    for (uint32_t job = 2; job < 14; job++)
+        give(&story, job, gpu);
+    give(&story, 14, plain);
+    give(&story, 15, plain);
+    tick(&story, "fetch j2 fetch j3 fetch j4 fetch j5 fetch j6 fetch j7 fetch j8 fetch j9 "
+                 "fetch j10 fetch j11");
+    for (uint32_t job = 2; job < 12; job++)
+        done(&story, AGENT_FETCHED, job, OK, "");
+    tick(&story, "fetch j14"); /* for one of the two idle slots: the other is the head's */
+    done(&story, AGENT_FETCHED, 14, OK, "");
+    tick(&story, "start j14 s1");
+    slot_result(&story, 1, 1);
+    buf_clear(&story.trace);
+    tick(&story, "fetch j15");
+    end(&story);
+}
+
 static void a_large_job_is_not_starved_by_small_ones(void **state)
 {
     (void)state;
@@ -271,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_jobs_on_one_gpu_run_one_after_the_other),
         cmocka_unit_test(a_plain_job_passes_the_head_where_a_slot_is_left),
+        cmocka_unit_test(many_that_want_the_gpu_leave_no_slot_idle),
         cmocka_unit_test(a_large_job_is_not_starved_by_small_ones),
         cmocka_unit_test(a_higher_priority_becomes_the_head),
         cmocka_unit_test(memory_limits_are_reserved),
