@@ -46,6 +46,7 @@ def measure_all(bench, chosen, rounds):
             except (Failure, OSError, ValueError, KeyError) as error:
                 failed[name] = f"{type(error).__name__}: {error}"
             took[name] = time.perf_counter() - begun
+            print(f"    {took[name]:.1f} s", file=sys.stderr)
     return failed
 
 

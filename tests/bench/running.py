@@ -163,10 +163,6 @@ class Bench:
             raise Failure(f"{pipeline}: expected {expected}, but {wrong}")
         return ran
 
-    def has_option(self, option):
-        """Does `broker run` know it?"""
-        return option in self.once("run-help", lambda _: self.run([self.broker, "run", "--help"], self.folder).out)
-
     def run_figures(self, program, *arguments):
         """A C program of this folder: its figures become samples "program: name"."""
         ran = self.run([self.programs / program, *arguments], self.folder)

@@ -48,9 +48,7 @@ def workers(count):
     """A million tasks for workers that only answer; none of them is ours (-j0). All must have had some."""
     def measure(bench):
         folder, endpoint, name = bench.fresh(), "ipc://work.sock", f"workers {count}"
-        options = ["-j0", "--listen", endpoint]
-        if bench.has_option("--min-workers"):
-            options += ["--min-workers", count]
+        options = ["-j0", "--listen", endpoint, "--min-workers", count]
         with bench.background([bench.programs / "bench_workers", endpoint, count], folder) as crowd:
             ran = bench.run_pipeline(sleep_pipeline(bench, MILLION), folder, log="info", options=options,
                                      limit_s=JOINED_LIMIT_S, total=MILLION, executed=MILLION)
