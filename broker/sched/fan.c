@@ -80,3 +80,13 @@ uint32_t fan_fill(struct sched *sched, struct submission *submission, uint32_t i
     }
     return node->edge_count;
 }
+
+void fan_add(struct sched *sched, uint32_t producer, uint32_t consumer)
+{
+    struct task *task = task_at(sched, producer);
+    uint32_t first = sched->fans.count, before = task->dependants;
+    ASSERT(first + 1 < FAN_LINK);
+    VECTOR_PUSH(sched->fans, consumer);
+    VECTOR_PUSH(sched->fans, before == FAN_END ? FAN_END : FAN_LINK | before);
+    task->dependants = first;
+}

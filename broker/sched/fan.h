@@ -11,3 +11,5 @@ uint32_t fan_count(struct sched *sched, struct submission *submission, uint32_t 
 void fan_reserve(struct sched *sched, const struct submission *submission);
 uint32_t fan_lay(struct sched *sched, struct submission *submission, uint32_t node);
 uint32_t fan_fill(struct sched *sched, struct submission *submission, uint32_t node);
+/* One more edge, between tasks that are there. Not between counting and filling. */
+void fan_add(struct sched *sched, uint32_t producer, uint32_t consumer);

@@ -178,6 +178,28 @@ static void force_listed(struct sched *sched, const struct submission *submissio
     task->finished_at = 0;
 }
 
+/* What was there may read a task that ended in its former run, where this run has a new one of that
+ * id: should it have to run again, it waits for the new one. */
+static void leave_dead_inputs(struct sched *sched, const struct submission *submission,
+                              uint32_t node, uint32_t index)
+{
+    const struct task_node *from = &submission->nodes[node];
+    const struct task *task = task_at(sched, index);
+    uint32_t count;
+    task_inputs(sched, task, &count);
+    for (uint32_t i = 0; i < count && i < from->edge_count; i++) {
+        uint32_t *input = &sched->inputs.items[task->first_input + 1 + i];
+        const struct task *before = task_at(sched, *input >> OUTPUT_BITS);
+        const struct task_edge *edge = &submission->edges[from->first_edge + i];
+        uint32_t producer = run_at(sched, submission)->node_tasks[edge->task];
+        if (producer == *input >> OUTPUT_BITS || !task_is_final(before) ||
+            before->stage == STAGE_SUCCEEDED)
+            continue;
+        *input = producer << OUTPUT_BITS | edge->output;
+        fan_add(sched, producer, index);
+    }
+}
+
 static void share_task(struct sched *sched, const struct submission *submission, uint32_t node,
                        uint32_t index)
 {
@@ -194,6 +216,7 @@ static void share_task(struct sched *sched, const struct submission *submission,
               from->spec, from->spec_bytes);
     if (is_new && forced)
         force_listed(sched, submission, index);
+    leave_dead_inputs(sched, submission, node, index);
     share_rehome(sched, index);
 }
 
@@ -230,7 +253,8 @@ static uint32_t add_node(struct sched *sched, struct submission *submission, uin
     if (node == 0)
         run->first_task = index;
     submission->is_dense &= index == run->first_task + node;
-    return submission->is_forced ? submission->nodes[node].edge_count : 0;
+    bool is_shared = !(task_at(sched, index)->flags & FLAG_LISTED);
+    return submission->is_forced || is_shared ? submission->nodes[node].edge_count : 0;
 }
 
 /* ---- need ---- */

@@ -135,12 +135,49 @@ static void test_last_outputs(void **state)
         "> 1 executed, 1 hit\n");
 }
 
+static void test_lost_after_the_source_was_stopped(void **state)
+{
+    (void)state;
+    story_play(
+        "# prepare was being made again for a run that was stopped; what was made of it stays.\n"
+        "# A later run has a new prepare, and uses it when train's bytes are gone as well.\n"
+        "given the state answers at once\n"
+        "submit run 1: prepare -> train, prepare -> score\n"
+        "w1 joins: slots=1\n"
+        "> assign prepare#1 to w1\n"
+        "w1 finishes prepare#1\n"
+        "> assign train#1 to w1\n"
+        "> assign score#1 to w1\n"
+        "w1 finishes train#1\n"
+        "w1 misses prepare for score#1\n"
+        "> forget prepare\n"
+        "> assign prepare#2 to w1\n"
+        "kill run 1\n"
+        "> kill prepare#2 at w1\n"
+        "w1 fails prepare#2: cancelled\n"
+        "> run 1 over\n"
+        "submit run 2: prepare -> train -> report\n"
+        "> assign report#1 to w1\n"
+        "w1 misses train for report#1\n"
+        "> forget train\n"
+        "> assign prepare#3 to w1\n"
+        "w1 finishes prepare#3\n"
+        "> assign train#2 to w1\n"
+        "w1 finishes train#2\n"
+        "> assign report#2 to w1\n"
+        "w1 finishes report#2\n"
+        "> run 2 over\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_input),          cmocka_unit_test(test_deep),
-        cmocka_unit_test(test_consumers_wait), cmocka_unit_test(test_again_and_again),
+        cmocka_unit_test(test_input),
+        cmocka_unit_test(test_deep),
+        cmocka_unit_test(test_consumers_wait),
+        cmocka_unit_test(test_again_and_again),
         cmocka_unit_test(test_last_outputs),
+        cmocka_unit_test(test_lost_after_the_source_was_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
