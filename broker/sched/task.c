@@ -267,6 +267,8 @@ static void settle_one(struct sched *sched, uint32_t index)
         return;
     }
     enum stage before = (enum stage)task->stage;
+    if (before == STAGE_WAITING)
+        task->pending = UINT32_MAX; /* counted anew below: nobody's word is the last meanwhile */
     hear_all_producers(sched, task);
     if (task->stage != before)
         return; /* that settled it */
