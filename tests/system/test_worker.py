@@ -84,7 +84,8 @@ steps:
     for text in texts:
         folder, *lines = text.splitlines()
         assert folder.endswith("/work")
-        assert lines[:11] == [".:", ".tmp", "found", "", "..:", "log", "outputs", "work", "", f"{folder}/.tmp:", "0"], text
+        assert lines[:12] == [".:", ".tmp", "found", "", "..:", "log", "outputs", "spare", "work", "",
+                              f"{folder}/.tmp:", "0"], text
     assert len({text.split("\n", 1)[1].replace(text.split("\n", 1)[0], "") for text in texts}) == 1
 
 

@@ -94,6 +94,11 @@ enum status exec_place_inputs(struct exec *exec, struct err *err)
     const struct kind_call *call = exec->call;
     exec->input_paths =
         arena_alloc(&exec->arena, (call->input_count + 1) * sizeof *exec->input_paths);
+    for (uint32_t i = 0; i < call->input_count; i++)
+        if (!call->inputs[i].path) {
+            (void)rename("../" KIND_SPARE_FOLDER, "inputs"); /* else it is made when needed */
+            break;
+        }
     for (uint32_t i = 0; i < call->input_count; i++) {
         const struct kind_input *input = &call->inputs[i];
         char what[NAME_BYTES_MAX + 16];

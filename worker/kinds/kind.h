@@ -11,8 +11,10 @@
 #include "proto/task_spec.h"
 #include "proto/value.h"
 
-/* In every work folder: a folder for temporary files. */
-#define KIND_TEMP_FOLDER ".tmp"
+/* In every work folder: a folder for temporary files. Beside it, perhaps: an empty folder that a
+ * kind may move into it and fill, which costs less than to make one. */
+#define KIND_TEMP_FOLDER  ".tmp"
+#define KIND_SPARE_FOLDER "spare"
 
 struct kind_input {
     const char *name;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -16,7 +17,7 @@
 #include "worker/kinds/kind.h"
 
 /* Inner ones first: what is done to one part changes the one around it. */
-enum part { PART_TEMP, PART_WORK, PART_OUTPUTS, PART_LOG, PART_FOLDER, PART_COUNT };
+enum part { PART_TEMP, PART_SPARE, PART_WORK, PART_OUTPUTS, PART_LOG, PART_FOLDER, PART_COUNT };
 
 /* The time of change of an untouched part, in seconds. */
 enum { UNTOUCHED_S = 1 };
@@ -30,6 +31,7 @@ struct seen {
 struct folder_parts {
     struct arena arena;                                /* of all that belongs to the folder */
     const char *paths[PART_COUNT], *names[PART_COUNT]; /* absolute; from the root */
+    const char *moved_spare;                           /* where a job may have moved it */
     struct seen seen[PART_COUNT];
 };
 
@@ -94,10 +96,13 @@ static enum status mark(int fd, const char *path, struct seen *out, struct err *
 static enum status make(const struct folders *folders, struct folder *folder, struct err *err)
 {
     struct folder_parts *parts = folder->parts;
-    static const enum part outer_first[] = {PART_FOLDER, PART_WORK, PART_TEMP, PART_OUTPUTS};
+    static const enum part outer_first[] = {PART_FOLDER, PART_WORK, PART_TEMP, PART_OUTPUTS,
+                                            PART_SPARE};
     for (size_t i = 0; i < sizeof outer_first / sizeof *outer_first; i++)
         if (mkdir(parts->paths[outer_first[i]], 0700))
             return fs_error(err, errno, parts->paths[outer_first[i]], "mkdir");
+    if (chmod(parts->paths[PART_SPARE], 0755)) /* as if the job had made it */
+        return fs_error(err, errno, parts->paths[PART_SPARE], "chmod");
     AUTO(fs_close_fd)
     int log = open(folder->log_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (log < 0)
@@ -132,6 +137,8 @@ enum status folders_take(struct folders *folders, struct folder **out, struct er
     parts->paths[PART_WORK] = folder->work_dir;
     parts->paths[PART_TEMP] = arena_format(arena, "%s/" KIND_TEMP_FOLDER, folder->work_dir);
     parts->paths[PART_OUTPUTS] = folder->output_dir;
+    parts->paths[PART_SPARE] = arena_format(arena, "%s/" KIND_SPARE_FOLDER, folder->path);
+    parts->moved_spare = arena_format(arena, "%s/inputs", folder->work_dir);
     parts->paths[PART_LOG] = folder->log_path;
     for (enum part part = 0; part < PART_COUNT; part++)
         parts->names[part] = parts->paths[part] + strlen(folders->root) + 1;
@@ -174,19 +181,29 @@ static bool is_untouched(const struct folders *folders, const char *name, const 
 static bool is_emptied(int fd, const char *path, enum part part)
 {
     static const char *const in_work[] = {KIND_TEMP_FOLDER, NULL};
-    static const char *const in_folder[] = {"work", "outputs", "log", NULL};
+    static const char *const in_folder[] = {"work", "outputs", "log", KIND_SPARE_FOLDER, NULL};
     static const char *const nothing[] = {NULL};
     static const char *const *const kept[PART_COUNT] = {[PART_TEMP] = nothing,
+                                                        [PART_SPARE] = nothing,
                                                         [PART_WORK] = in_work,
                                                         [PART_OUTPUTS] = nothing,
                                                         [PART_FOLDER] = in_folder};
     return part == PART_LOG ? ftruncate(fd, 0) == 0 : fs_clear(fd, path, kept[part], NULL) == OK;
 }
 
+static void take_spare_back(const struct folders *folders, const struct folder *folder)
+{
+    const struct folder_parts *parts = folder->parts;
+    struct stat spare;
+    if (fstatat(folders->root_fd, parts->names[PART_SPARE], &spare, AT_SYMLINK_NOFOLLOW))
+        (void)rename(parts->moved_spare, parts->paths[PART_SPARE]); /* else it is missed */
+}
+
 /* As if no job had been there; false: something of it would stay. */
 static bool tidy(const struct folders *folders, struct folder *folder)
 {
     struct folder_parts *parts = folder->parts;
+    take_spare_back(folders, folder);
     for (enum part part = 0; part < PART_COUNT; part++) {
         const char *path = parts->paths[part];
         struct seen *seen = &parts->seen[part], now;
@@ -195,9 +212,9 @@ static bool tidy(const struct folders *folders, struct folder *folder)
         AUTO(fs_close_fd)
         int fd = open_part(folders, parts->names[part],
                            part == PART_LOG ? O_WRONLY : O_RDONLY | O_DIRECTORY);
-        if (fd < 0 || !is_emptied(fd, path, part) || mark(fd, path, &now, NULL) != OK ||
-            !is_same_thing(&now.info, &seen->info) || now.flags != seen->flags ||
-            now.attribute_bytes != seen->attribute_bytes)
+        if (fd < 0 || !is_emptied(fd, path, part) || fchmod(fd, seen->info.st_mode & 07777) ||
+            mark(fd, path, &now, NULL) != OK || !is_same_thing(&now.info, &seen->info) ||
+            now.flags != seen->flags || now.attribute_bytes != seen->attribute_bytes)
             return false;
         *seen = now;
     }

@@ -4,6 +4,7 @@
  *   ROOT/<n>/work/       the handler's own folder, empty but for KIND_TEMP_FOLDER
  *   ROOT/<n>/outputs/    NAME → output NAME
  *   ROOT/<n>/log         stdout and stderr
+ *   ROOT/<n>/spare/      KIND_SPARE_FOLDER; found in work/ as `inputs` after a job that had some
  *
  * Each part carries a time of change that no clock gives any more, so that whatever is made or
  * removed in it shows, however coarse the file system's clock; the time of its status shows the

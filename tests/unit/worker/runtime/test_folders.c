@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "common/fs.h"
 #include "tests/unit/common/temp.h"
 #include "worker/kinds/kind.h"
 
@@ -42,13 +43,19 @@ static ino_t number_of(const char *path)
 static void assert_as_new(struct temp *temp, const struct folder *folder)
 {
     struct stat info;
-    const char *const folders[] = {folder->path, folder->work_dir, folder->output_dir,
-                                   in(temp, folder->work_dir, KIND_TEMP_FOLDER)};
-    static const int entries[] = {3, 1, 0, 0};
-    for (size_t i = 0; i < 4; i++) {
-        assert_int_equal(temp_count(folders[i]), entries[i]);
-        assert_int_equal(lstat(folders[i], &info), 0);
-        assert_int_equal(info.st_mode, S_IFDIR | 0700);
+    const struct {
+        const char *path;
+        int entries;
+        mode_t mode;
+    } folders[] = {{folder->path, 4, 0700},
+                   {folder->work_dir, 1, 0700},
+                   {in(temp, folder->work_dir, KIND_TEMP_FOLDER), 0, 0700},
+                   {in(temp, folder->path, KIND_SPARE_FOLDER), 0, 0755},
+                   {folder->output_dir, 0, 0700}};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        assert_int_equal(temp_count(folders[i].path), folders[i].entries);
+        assert_int_equal(lstat(folders[i].path, &info), 0);
+        assert_int_equal(info.st_mode, S_IFDIR | folders[i].mode);
     }
     assert_int_equal(lstat(folder->log_path, &info), 0);
     assert_int_equal(info.st_mode, S_IFREG | 0600);
@@ -71,6 +78,15 @@ static void an_untouched_folder_is_used_again(void **state)
     folders_give_back(folders, second, true);
 }
 
+/* As a job with inputs does. */
+static void use_spare(struct temp *temp, const struct folder *folder)
+{
+    const char *inputs = in(temp, folder->work_dir, "inputs");
+    assert_int_equal(rename(in(temp, folder->path, KIND_SPARE_FOLDER), inputs), 0);
+    temp_write_text(in(temp, inputs, "table"), "t");
+    assert_int_equal(chmod(inputs, 0500), 0);
+}
+
 static void a_used_one_is_emptied(void **state)
 {
     struct temp *temp = *state;
@@ -78,7 +94,10 @@ static void a_used_one_is_emptied(void **state)
     struct folder *folder = taken(folders);
     ino_t work = number_of(folder->work_dir), log = number_of(folder->log_path);
     for (int round = 0; round < 3; round++) {
-        assert_int_equal(mkdir(in(temp, folder->work_dir, "inputs"), 0500), 0);
+        if (round == 0)
+            assert_int_equal(mkdir(in(temp, folder->work_dir, "inputs"), 0500), 0);
+        else
+            use_spare(temp, folder);
         assert_int_equal(mkdir(in(temp, folder->work_dir, ".tmp/.hidden"), 0), 0);
         temp_write_text(in(temp, folder->work_dir, "junk"), "x");
         temp_write_text(in(temp, folder->output_dir, "model"), "y");
@@ -89,6 +108,7 @@ static void a_used_one_is_emptied(void **state)
         close(fd);
         assert_true(folders_has_log(folders, folder));
         assert_int_equal(chmod(folder->output_dir, 0500), 0);
+        assert_int_equal(chmod(folder->log_path, 0644), 0);
         folders_give_back(folders, folder, true);
         folder = taken(folders);
         assert_int_equal(number_of(folder->work_dir), work);
@@ -96,12 +116,6 @@ static void a_used_one_is_emptied(void **state)
         assert_as_new(temp, folder);
     }
     folders_give_back(folders, folder, true);
-}
-
-static void spoil_log_mode(struct temp *temp, const struct folder *folder)
-{
-    (void)temp;
-    assert_int_equal(chmod(folder->log_path, 0644), 0);
 }
 
 static void spoil_log_link(struct temp *temp, const struct folder *folder)
@@ -136,6 +150,13 @@ static void spoil_temp(struct temp *temp, const struct folder *folder)
     assert_int_equal(symlink(temp->path, path), 0);
 }
 
+static void spoil_spare(struct temp *temp, const struct folder *folder)
+{
+    use_spare(temp, folder);
+    assert_int_equal(fs_remove_tree(in(temp, folder->work_dir, "inputs"), NULL), OK);
+    assert_int_equal(symlink(temp->path, in(temp, folder->work_dir, "inputs")), 0);
+}
+
 static void spoil_attributes(struct temp *temp, const struct folder *folder)
 {
     if (setxattr(folder->output_dir, "user.mark", "x", 1, 0)) /* a file system without them */
@@ -151,8 +172,8 @@ static void spoil_everything(struct temp *temp, const struct folder *folder)
 static void what_would_show_costs_the_folder(void **state)
 {
     static void (*const spoils[])(struct temp *, const struct folder *) = {
-        spoil_log_mode, spoil_log_link, spoil_log_name,   spoil_log_pipe,
-        spoil_work,     spoil_temp,     spoil_attributes, spoil_everything};
+        spoil_log_link, spoil_log_name, spoil_log_pipe,   spoil_work,
+        spoil_temp,     spoil_spare,    spoil_attributes, spoil_everything};
     struct temp *temp = *state;
     temp_write_text(temp_at(temp, "victim"), "untouched");
     const char *root = temp_at(temp, "root");
