@@ -287,6 +287,7 @@ struct sched {
     VECTOR(uint32_t) dirty;  /* offers that may have both work and room */
     VECTOR(uint32_t) gained; /* workers that may have more room, while heavy tasks wait */
     VECTOR(uint32_t) crowd;  /* workers of which some flights must wait */
+    VECTOR(uint32_t) hungry; /* workers that need not wait any more for what was asked back */
     uint32_t crowd_turn, worker_count, slots; /* slots: of all workers */
     bool has_quorum;      /* as many as options.workers_min were connected, at least once */
     struct place *places; /* NULL: nothing large was seen */

@@ -62,8 +62,10 @@ static void stop_expecting(struct sched *sched, struct flight *flight)
     if (flight->thief == NONE)
         return;
     struct worker *thief = &sched->workers.items[flight->thief];
-    if (thief->is_used && thief->joined == flight->thief_joined)
+    if (thief->is_used && thief->joined == flight->thief_joined) {
         thief->expected--;
+        VECTOR_PUSH(sched->hungry, flight->thief);
+    }
     sched->workers.items[flight->worker].leaving--;
     flight->thief = NONE;
 }

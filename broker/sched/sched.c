@@ -72,23 +72,41 @@ void sched_free(struct sched *sched)
         return;
     free_parts(sched);
     void *arrays[] = {
-        sched->tasks.items,          sched->inputs.items,
-        sched->fans.items,           sched->artifacts.items,
-        sched->free_tasks.items,     sched->notes.items,
-        sched->free_notes.items,     sched->pasts.items,
-        sched->free_pasts.items,     sched->shares.items,
-        sched->free_shares.items,    sched->known.items,
-        sched->known_outputs.items,  sched->runs.items,
-        sched->rules.items,          sched->lanes.items,
-        sched->free_rules.items,     sched->free_lanes.items,
-        sched->busy_lanes.items,     sched->gained.items,
-        sched->crowd.items,          sched->places,
-        sched->free_instances.items, sched->workers.items,
-        sched->offers.items,         sched->dirty.items,
-        sched->instances.items,      sched->flights.items,
-        sched->free_flights.items,   sched->commits.items,
-        sched->stack.items,          sched->ended.items,
-        sched->todo.items,           sched->endings.items,
+        sched->tasks.items,
+        sched->inputs.items,
+        sched->fans.items,
+        sched->artifacts.items,
+        sched->free_tasks.items,
+        sched->notes.items,
+        sched->free_notes.items,
+        sched->pasts.items,
+        sched->free_pasts.items,
+        sched->shares.items,
+        sched->free_shares.items,
+        sched->known.items,
+        sched->known_outputs.items,
+        sched->runs.items,
+        sched->rules.items,
+        sched->lanes.items,
+        sched->free_rules.items,
+        sched->free_lanes.items,
+        sched->busy_lanes.items,
+        sched->gained.items,
+        sched->crowd.items,
+        sched->hungry.items,
+        sched->places,
+        sched->free_instances.items,
+        sched->workers.items,
+        sched->offers.items,
+        sched->dirty.items,
+        sched->instances.items,
+        sched->flights.items,
+        sched->free_flights.items,
+        sched->commits.items,
+        sched->stack.items,
+        sched->ended.items,
+        sched->todo.items,
+        sched->endings.items,
     };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         mem_free(arrays[i]);
@@ -199,6 +217,8 @@ void sched_step(struct sched *sched, const struct sched_event *event, struct sch
     uint32_t worker = worker_of(event);
     if (worker < sched->workers.count)
         steal_for(sched, worker);
+    if (sched->hungry.count)
+        steal_for_hungry(sched);
     while (sched->ended.count && sched->work_left > 0) {
         run_end_some(sched);
         work_off(sched);

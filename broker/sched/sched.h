@@ -296,7 +296,8 @@ void sched_load(const struct sched *sched, struct sched_load *out);
 void sched_forget(struct sched *sched, uint32_t run);
 
 /* One sentence that a person can act on: why does this task not run ("waits for prepare, which
- * failed", "needs kind train.mlp@1, which none of 3 connected workers offers")? */
+ * needs label zone=a; no worker has it; 3 are connected")? Workers by name, tasks by the first 12
+ * digits of their ids. */
 void sched_explain(const struct sched *sched, uint32_t task, struct buf *out);
 /* Of each step of the run that has ready tasks which no connected worker could take, busy or not,
  * one such task; UINT32_MAX: no more. Begins with a cursor of 0. */

@@ -83,3 +83,10 @@ void steal_for(struct sched *sched, uint32_t index)
         revoke_some(sched, &sched->workers.items[victim], index);
     }
 }
+
+void steal_for_hungry(struct sched *sched)
+{
+    for (uint32_t i = 0; i < sched->hungry.count; i++)
+        steal_for(sched, sched->hungry.items[i]);
+    sched->hungry.count = 0;
+}

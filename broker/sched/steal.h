@@ -8,3 +8,5 @@
 /* If the worker starves: asks one of the crowd. Looks at a bounded number of them; those after it
  * are looked at the next time. */
 void steal_for(struct sched *sched, uint32_t worker);
+/* For those that something was asked back for which came, or will not come. */
+void steal_for_hungry(struct sched *sched);
