@@ -7,7 +7,7 @@
 #include "common/base/mem.h"
 
 static const char *const KIND = "work@1";
-static const struct resource GPU = {"gpu", 1};
+static const struct resource GPU = {"gpu", 1}, GPUS = {"gpu", 2};
 
 /* ---- what happens ---- */
 
@@ -86,16 +86,17 @@ static void connect_worker(struct world *world, struct world_worker *worker, boo
         if (!world_chance(world, 10))
             running[count++] =
                 (struct attempt){world->tasks[worker->held[i].task].id, worker->held[i].number};
+    bool is_large = worker->number % 2 == 1; /* any task fits any of them */
     worker->is_connected = true;
     worker->is_hung = false;
     struct sched_event event = {.type = SCHED_HELLO,
                                 .hello = {.worker = worker->number,
-                                          .slots = 3,
-                                          .cpu_hundredths = 300,
-                                          .memory_bytes = 10,
+                                          .slots = is_large ? 3 : 1,
+                                          .cpu_hundredths = is_large ? 400 : 200,
+                                          .memory_bytes = is_large ? 10 : 5,
                                           .credit = 16,
                                           .resource_count = 1,
-                                          .resources = &GPU,
+                                          .resources = is_large ? &GPUS : &GPU,
                                           .kind_count = 1,
                                           .kinds = &KIND,
                                           .running = running,
