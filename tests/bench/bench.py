@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from running import Bench, Failure
 from scale import SCALE
 
 ROUNDS, ROUNDS_SLOW, SLOW_S = 5, 3, 10
+ALL_S = 15 * 60  # after which a third round is enough for all
 
 
 def machine():
@@ -34,10 +36,11 @@ def machine():
 def measure_all(bench, chosen, rounds):
     """Rounds of everything, so that a slow minute of the machine spoils one sample of each and not all of one. Returns
     what failed."""
-    took, failed = {}, {}
+    took, failed, started = {}, {}, time.perf_counter()
     for number in range(rounds):
         for name, measure in chosen.items():
-            if name in failed or (number >= ROUNDS_SLOW and took[name] > SLOW_S):
+            is_late = time.perf_counter() - started > ALL_S
+            if name in failed or (number >= ROUNDS_SLOW and (took[name] > SLOW_S or is_late)):
                 continue
             print(f"round {number + 1} of {rounds}: {name}", file=sys.stderr)
             begun = time.perf_counter()
@@ -62,6 +65,7 @@ def main():
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}; expected {', '.join(known)}")
     chosen = {name: run for name, run in known.items() if name in (options.measurements or known)}
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what runs in the background is stopped
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=os.environ["BENCH"]))  # a real disk, as users have
     try:
         bench = Bench(Path(os.environ["BIN"]), Path(os.environ["BENCH"]), folder)

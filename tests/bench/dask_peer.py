@@ -7,8 +7,9 @@ import dask
 from dask.distributed import Client, LocalCluster, wait
 
 TASKS = 10_000
-LINKS = 1_000
-TREE_LEVELS = 13
+MERGED = 5_000
+LINKS = 500
+TREE_LEVELS = 12
 
 
 @dask.delayed(pure=False)
@@ -31,7 +32,7 @@ def tree():
 
 
 def merge():
-    return [nothing(*[nothing() for _ in range(TASKS)])], TASKS + 1
+    return [nothing(*[nothing() for _ in range(MERGED)])], MERGED + 1
 
 
 def independent():

@@ -61,6 +61,20 @@ def anonymous_bytes(pid):
     return int(found[1]) << 10 if found else 0
 
 
+def wait_for_end(pid, limit_s):
+    """Its status and what it used. It does not outlive the limit, nor us if we are told to end."""
+    limit = threading.Timer(limit_s, os.kill, (pid, signal.SIGKILL))
+    limit.start()
+    try:
+        return os.wait4(pid, 0)[1:]
+    except BaseException:
+        os.kill(pid, signal.SIGTERM)
+        os.wait4(pid, 0)
+        raise
+    finally:
+        limit.cancel()
+
+
 class Watch(threading.Thread):
     """The most own memory a process ever had, as seen 50 times a second."""
 
@@ -121,11 +135,8 @@ class Bench:
         watching = Watch(pid) if watch else None
         if watching:
             watching.start()
-        limit = threading.Timer(limit_s, os.kill, (pid, signal.SIGKILL))
-        limit.start()
-        _, status, usage = os.wait4(pid, 0)
+        status, usage = wait_for_end(pid, limit_s)
         wall_s = time.perf_counter() - begun
-        limit.cancel()
         own_bytes = watching.stop() if watching else 0
         os.chdir(self.folder)
         if status:
