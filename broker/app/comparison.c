@@ -106,12 +106,20 @@ static void compare_one(struct app *app, struct arena *arena, const struct value
     }
 }
 
+bool comparison_is_due(const struct graph *graph)
+{
+    for (uint32_t i = 0; i < graph->step_count; i++)
+        if (strcmp(graph->steps[i].kind, "metrics") == 0)
+            return true;
+    return false;
+}
+
 void comparison_add(struct app *app, struct arena *arena, struct value *result)
 {
     const struct graph *graph = app->submission->graph;
     const struct value *steps = value_get(result, "steps");
     struct value comparisons = doc_list();
-    for (uint32_t i = 0; i < graph->step_count; i++)
+    for (uint32_t i = 0; graph->tasks && i < graph->step_count; i++)
         for (uint32_t t = 0;
              t < graph->steps[i].task_count && strcmp(graph->steps[i].kind, "metrics") == 0; t++)
             compare_one(app, arena, steps, graph->steps[i].first_task + t, &comparisons);

@@ -4,6 +4,8 @@
 #pragma once
 #include "broker/app/local.h"
 
+/* May the graph's result have any? Then its tasks are kept until then. */
+bool comparison_is_due(const struct graph *graph);
 /* Adds "comparisons": [{"step", "metric", "mode", "rows": [{"axes", "settings", "metrics",
  * "seconds", "winner"}]}] to the result; the list is empty where nothing was compared. */
 void comparison_add(struct app *app, struct arena *arena, struct value *result);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/app/local.h"
+#include "broker/app/comparison.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "broker/app/comparison.h"
 #include "common/base/assert.h"
 #include "common/base/mem.h"
 #include "common/clock.h"
@@ -144,7 +146,8 @@ static enum status restore_records(struct app *app, struct err *err)
     AUTO(mem_free) struct restore *restore = mem_alloc(sizeof *restore);
     restore->app = app;
     enum status status =
-        submission_look_up(app->submission, app->state, restore_found, restore, err);
+        submission_look_up(app->submission, app->state,
+                           &(struct submission_finder){NULL, restore_found, restore}, err);
     restore_flush(restore);
     arena_fini(&restore->arena);
     return status;
@@ -198,7 +201,7 @@ static enum status mark_tasks(struct app *app, const struct app_request *request
 
 static void submit(struct app *app)
 {
-    const struct graph *graph = app->submission->graph;
+    struct graph *graph = app->submission->graph;
     struct sched_event event = {.type = SCHED_SUBMIT,
                                 .submit = {.run = RUN,
                                            .nodes = graph->tasks,
@@ -209,6 +212,8 @@ static void submit(struct app *app)
                                            .is_target = app->is_target,
                                            .is_forced = app->is_forced}};
     loop_submit(app->loop, &event);
+    if (!comparison_is_due(graph))
+        graph_forget_tasks(graph);
     progress_begin(app);
 }
 

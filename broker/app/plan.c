@@ -123,7 +123,8 @@ enum status plan_open(struct app *app, const struct app_request *request, struct
     if (status != OK && status != E_NOTFOUND)
         return status;
     if (status == OK) {
-        TRY(submission_look_up(plan->now, app->state, mark_known, plan, err));
+        TRY(submission_look_up(plan->now, app->state,
+                               &(struct submission_finder){NULL, mark_known, plan}, err));
         TRY(open_before(app, plan, err));
     }
     mark_needed(plan);

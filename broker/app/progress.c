@@ -15,7 +15,7 @@ static bool is_final(enum task_state state)
 
 static void count_node(struct app *app, uint32_t node, const struct sched_task_info *info)
 {
-    struct step_counts *step = &app->steps[app->submission->graph->tasks[node].step];
+    struct step_counts *step = &app->steps[graph_task_step(app->submission->graph, node)];
     uint8_t before = app->seen[node], now = (uint8_t)(info->state | (info->is_hit ? SEEN_HIT : 0));
     step->by_state[before & ~SEEN_HIT]--;
     step->by_state[info->state]++;
@@ -161,12 +161,12 @@ static uint32_t count_alike(const struct app *app)
 {
     const struct graph *graph = app->submission->graph;
     struct sched_task_info first, info;
-    uint32_t at = app->line_shown, step = graph->tasks[app->lines[at]].step;
+    uint32_t at = app->line_shown, step = graph_task_step(graph, app->lines[at]);
     task_info(app, app->lines[at], &first);
     if (first.state == TASK_FAILED ||
         (first.state == TASK_SUCCEEDED && !first.is_hit && !first.is_cutoff))
         return 1;
-    while (++at < app->line_count && graph->tasks[app->lines[at]].step == step) {
+    while (++at < app->line_count && graph_task_step(graph, app->lines[at]) == step) {
         task_info(app, app->lines[at], &info);
         if (info.state != first.state || info.is_hit != first.is_hit ||
             info.is_cutoff != first.is_cutoff)
@@ -179,15 +179,15 @@ bool app_next_line(struct app *app, struct buf *out)
 {
     if (app->line_shown >= app->line_count)
         return false;
+    const struct graph *graph = app->submission->graph;
     uint32_t node = app->lines[app->line_shown], alike = count_alike(app);
     if (alike == 1) {
         put_line(app, node, out);
     } else {
         struct sched_task_info info;
         task_info(app, node, &info);
-        buf_format(out, "%s (%u tasks): %s",
-                   app->submission->graph->steps[app->submission->graph->tasks[node].step].name,
-                   alike, ending_text(&info));
+        buf_format(out, "%s (%u tasks): %s", graph->steps[graph_task_step(graph, node)].name, alike,
+                   ending_text(&info));
     }
     app->line_shown += alike;
     return true;

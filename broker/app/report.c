@@ -78,9 +78,9 @@ static struct value task_entry(struct app *app, uint32_t task, struct arena *are
     struct sched_task_info info;
     sched_task_info(sched, sched_task_index(sched, RUN, task), &info);
     struct value entry = doc_map();
-    doc_put(arena, &entry, "step", value_string(graph->steps[graph->tasks[task].step].name));
+    doc_put(arena, &entry, "step", value_string(graph->steps[graph_task_step(graph, task)].name));
     doc_put(arena, &entry, "axes", submission_axes(app->submission, task, arena));
-    doc_put(arena, &entry, "task", doc_id(arena, &graph->tasks[task].id));
+    doc_put(arena, &entry, "task", doc_id(arena, &info.id));
     doc_put(arena, &entry, "state", value_string(task_state_name(info.state)));
     doc_put(arena, &entry, "hit", value_bool(info.is_hit || info.is_cutoff));
     doc_put(arena, &entry, "cutoff", value_bool(info.is_cutoff));
@@ -113,6 +113,13 @@ static void add_record(void *context, uint32_t task, const struct record *record
         report_record(record, listing->arena, &listing->entries[task]);
 }
 
+static struct id listed_id(void *context, uint32_t task)
+{
+    struct listing *listing = context;
+    const struct sched *sched = loop_sched(listing->app->loop);
+    return *sched_work(sched, sched_task_index(sched, RUN, task)).id;
+}
+
 static enum status list_tasks(struct app *app, struct arena *arena, struct value *steps,
                               struct err *err)
 {
@@ -121,7 +128,8 @@ static enum status list_tasks(struct app *app, struct arena *arena, struct value
     for (uint32_t task = 0; task < count; task++)
         entries[task] = task_entry(app, task, arena);
     struct listing listing = {app, arena, entries};
-    TRY(submission_look_up(app->submission, app->state, add_record, &listing, err));
+    TRY(submission_look_up(app->submission, app->state,
+                           &(struct submission_finder){listed_id, add_record, &listing}, err));
     for (uint32_t task = 0; task < count; task++) {
         complete_entry(&entries[task], arena);
         doc_add(arena, steps, entries[task]);

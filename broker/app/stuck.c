@@ -62,7 +62,7 @@ static void look_at_task(struct app *app, uint32_t task, ms_t now)
     struct stuck *stuck = app->stuck;
     const struct graph *graph = app->submission->graph;
     uint32_t node = app->node_of_task[task];
-    struct stuck_step *step = &stuck->steps[graph->tasks[node].step];
+    struct stuck_step *step = &stuck->steps[graph_task_step(graph, node)];
     if (step->since == MS_NEVER)
         step->since = now;
     step->seen_at = now;

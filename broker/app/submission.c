@@ -342,8 +342,7 @@ enum status submission_task(const struct submission *s, const char *name, size_t
 
 struct look_up {
     uint32_t first;
-    submission_found_fn *found;
-    void *context;
+    const struct submission_finder *finder;
     struct err *err;
     enum status status;
 };
@@ -356,19 +355,20 @@ static void found_one(void *context, uint32_t index, const uint8_t *bytes, size_
     if (status != OK)
         look_up->status = status;
     else
-        look_up->found(look_up->context, look_up->first + index, &record);
+        look_up->finder->found(look_up->finder->context, look_up->first + index, &record);
 }
 
 enum status submission_look_up(const struct submission *s, struct state *state,
-                               submission_found_fn *found, void *context, struct err *err)
+                               const struct submission_finder *finder, struct err *err)
 {
     uint32_t total = s->graph->task_count, most = total < STATE_FIND_MAX ? total : STATE_FIND_MAX;
     AUTO(mem_free) struct id *ids = mem_alloc(most * sizeof *ids + 1);
-    struct look_up look_up = {.found = found, .context = context, .err = err};
+    struct look_up look_up = {.finder = finder, .err = err};
     for (uint32_t first = 0; first < total; first += most) {
         uint32_t count = total - first < most ? total - first : most;
         for (uint32_t i = 0; i < count; i++)
-            ids[i] = s->graph->tasks[first + i].id;
+            ids[i] = finder->id_of ? finder->id_of(finder->context, first + i)
+                                   : s->graph->tasks[first + i].id;
         look_up.first = first;
         TRY(state_find_tasks(state, ids, count, found_one, &look_up, err));
         if (look_up.status != OK)
@@ -379,7 +379,7 @@ enum status submission_look_up(const struct submission *s, struct state *state,
 
 struct value submission_axes(const struct submission *s, uint32_t task, struct arena *arena)
 {
-    const struct graph_step *step = &s->graph->steps[s->graph->tasks[task].step];
+    const struct graph_step *step = &s->graph->steps[graph_task_step(s->graph, task)];
     struct value axes = doc_map();
     for (uint32_t i = 0; i < step->axis_count; i++) {
         const struct value *value = graph_task_axis(s->graph, task, i);

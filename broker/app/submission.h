@@ -55,10 +55,16 @@ enum status submission_no_step(const struct submission *submission, const char *
 MUST_USE enum status submission_task(const struct submission *submission, const char *name,
                                      size_t bytes, uint32_t *out, struct err *err);
 
-/* Looks every task up in batches; `found(context, task, record)` for each that has a record. */
+/* Looks every task up in batches; `found(context, task, record)` for each that has a record.
+ * `id_of` tells the tasks' ids; NULL: the graph does. */
 typedef void submission_found_fn(void *context, uint32_t task, const struct record *record);
+struct submission_finder {
+    struct id (*id_of)(void *context, uint32_t task);
+    submission_found_fn *found;
+    void *context;
+};
 MUST_USE enum status submission_look_up(const struct submission *submission, struct state *state,
-                                        submission_found_fn *found, void *context, struct err *err);
+                                        const struct submission_finder *finder, struct err *err);
 /* The axes of a task as a map {"case": "small"} (mapping values by their name). */
 struct value submission_axes(const struct submission *submission, uint32_t task,
                              struct arena *arena);

@@ -340,6 +340,12 @@ enum status graph_expand(const struct pipeline *pipeline, struct diagnostics *d,
     return OK;
 }
 
+void graph_forget_tasks(struct graph *graph)
+{
+    mem_free(TAKE(graph->tasks));
+    mem_free(TAKE(graph->edges));
+}
+
 void graph_free(struct graph *graph)
 {
     mem_free(graph->tasks);

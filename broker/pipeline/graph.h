@@ -43,6 +43,11 @@ struct graph {
 MUST_USE enum status graph_expand(const struct pipeline *pipeline, struct diagnostics *d,
                                   struct graph **out);
 void graph_free(struct graph *graph);
+/* Frees the tasks and their edges, 64 bytes and more each, when the scheduler has its own; specs,
+ * steps and names stay. */
+void graph_forget_tasks(struct graph *graph);
+/* The index of its step. */
+uint32_t graph_task_step(const struct graph *graph, uint32_t task);
 /* "train[model=mlp]" or "train[case=shallow,seed=1]", or "prepare" where it has no axes. */
 void graph_task_name(const struct graph *graph, uint32_t task, struct buf *out);
 /* The value of one axis for a task, valid until the next call for the same axis. */

@@ -12,15 +12,28 @@ static uint32_t axis_index(const struct graph_step *step, uint32_t offset, uint3
     return offset % step->axis_sizes[axis];
 }
 
+uint32_t graph_task_step(const struct graph *graph, uint32_t task)
+{
+    uint32_t from = 0, to = graph->step_count;
+    while (to - from > 1) {
+        uint32_t middle = from + (to - from) / 2;
+        if (graph->steps[middle].first_task <= task)
+            from = middle;
+        else
+            to = middle;
+    }
+    return from;
+}
+
 const struct value *graph_task_axis(const struct graph *graph, uint32_t task, uint32_t axis)
 {
-    const struct graph_step *step = &graph->steps[graph->tasks[task].step];
+    const struct graph_step *step = &graph->steps[graph_task_step(graph, task)];
     return axis_value(step->axes[axis], axis_index(step, task - step->first_task, axis));
 }
 
 void graph_task_name(const struct graph *graph, uint32_t task, struct buf *out)
 {
-    const struct graph_step *step = &graph->steps[graph->tasks[task].step];
+    const struct graph_step *step = &graph->steps[graph_task_step(graph, task)];
     buf_put_text(out, step->name);
     for (uint32_t k = 0; k < step->axis_count; k++) {
         buf_format(out, "%c%s=", k ? ',' : '[', step->axis_names[k]);

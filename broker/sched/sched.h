@@ -36,8 +36,8 @@
  *   - A worker that is lost costs its tasks no retry. One that lost its life while it ran a task is
  *     held against that task, as is a slot: after poison_kills of them it fails, and says which.
  *
- * MEMORY: dense arrays and indices; ≤ 100 bytes a task beside the graph, which the run's submitter
- * keeps alive. Thread: the loop's. */
+ * MEMORY: dense arrays and indices; ≤ 100 bytes a task beside the specifications, which the run's
+ * submitter keeps alive. Thread: the loop's. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdbool.h>
@@ -86,7 +86,8 @@ struct sched_event {
     enum sched_event_type type;
     ms_t now;
     union {
-        /* `nodes`, `edges`, `is_target`, `is_forced` are the submitter's until the run is over. */
+        /* Nodes, edges and marks are borrowed until the run is_begun; specs until it is
+         * forgotten. */
         struct {
             uint32_t run; /* the submitter's number, dense and small */
             const struct task_node *nodes;
