@@ -22,7 +22,8 @@ static struct story begin_sharing(uint32_t slots)
     }
     for (uint32_t i = 1; i < slots; i++)
         slot_ready(&story, i);
-    for (uint32_t done = 0; done < slots;) {
+    for (uint32_t done = 0, round = 0; done < slots; round++) {
+        assert_true(round < 2 * slots); /* each has its turn */
         happen(&story, (struct agent_event){.type = AGENT_TICK});
         for (uint32_t i = 0; i < slots; i++)
             if (agent_is_awaiting(story.agent, i)) {
