@@ -11,8 +11,8 @@
  * Others than plain ones start at once at a worker with ROOM_FREE if what they need is free there
  * too. They may wait at any worker with room whose totals they fit, unless it is *over*: its
  * flights need more than there is, so one of them waits already. The worker's agent starts nothing
- * that does not fit, and lets nothing overtake the first of its queue that waits: so large tasks
- * don't starve. */
+ * that does not fit, and nothing that takes of what the first of its queue lacks: so large tasks
+ * don't starve, and the rest of the worker isn't idle meanwhile. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/sched/core.h"
