@@ -86,6 +86,23 @@ static void a_plain_job_passes_the_head_where_a_slot_is_left(void **state)
     end(&story);
 }
 
+/* Cores are plenty, slots are not. */
+static void the_last_slot_is_kept_for_the_head(void **state)
+{
+    (void)state;
+    const struct given small_gpu = {.cpu_hundredths = 10, .gpu = 1}, small = {.cpu_hundredths = 10};
+    struct story story = begin_sharing(2);
+    give_fetched(&story, 1, small_gpu);
+    tick(&story, "start j1 s0");
+    give_fetched(&story, 2, small_gpu);
+    give_fetched(&story, 3, small);
+    tick(&story, "");
+    slot_result(&story, 0, 1);
+    buf_clear(&story.trace);
+    tick(&story, "start j2 s0 start j3 s1");
+    end(&story);
+}
+
 /* More of them than are fetched ahead: what could start is fetched past them. */
 static void many_that_want_the_gpu_leave_no_slot_idle(void **state)
 {
@@ -296,6 +313,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_jobs_on_one_gpu_run_one_after_the_other),
         cmocka_unit_test(a_plain_job_passes_the_head_where_a_slot_is_left),
+        cmocka_unit_test(the_last_slot_is_kept_for_the_head),
         cmocka_unit_test(many_that_want_the_gpu_leave_no_slot_idle),
         cmocka_unit_test(a_large_job_is_not_starved_by_small_ones),
         cmocka_unit_test(a_higher_priority_becomes_the_head),
