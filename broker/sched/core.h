@@ -168,8 +168,8 @@ struct flight {
     uint32_t previous, next; /* in the worker's list, oldest first */
     uint32_t assigned_at;
     uint64_t step, total;
-    bool is_revoking, is_killed, is_lost; /* lost: killed only since its lease ran out */
-    uint32_t thief, thief_joined;         /* is_revoking: for whom; NONE: for nobody */
+    bool is_revoking, is_killed, is_suspect; /* suspect: may have cost its worker its life */
+    uint32_t thief, thief_joined;            /* is_revoking: for whom; NONE: for nobody */
 };
 
 enum room { ROOM_NONE, ROOM_FREE, ROOM_DEEP, ROOM_COUNT };

@@ -84,6 +84,19 @@ bool peers_hear(struct sched *sched, uint32_t index)
     return true;
 }
 
+/* What may have run: what was said to, and, since short work is not announced, the oldest of the
+ * others, as many as there were slots for. */
+static void find_suspects(struct sched *sched, const struct worker *worker)
+{
+    uint32_t silent = worker->slots > worker->started ? worker->slots - worker->started : 0;
+    for (uint32_t at = worker->first; at != NONE; at = sched->flights.items[at].next) {
+        struct flight *flight = &sched->flights.items[at];
+        bool has_started = task_at(sched, flight->task)->stage == STAGE_RUNNING;
+        flight->is_suspect = !flight->is_killed && (has_started || silent > 0);
+        silent -= !has_started && silent > 0;
+    }
+}
+
 /* All its attempts are lost sight of. `is_crash`: those that ran may be why. */
 static void lose_flights(struct sched *sched, uint32_t index, bool is_crash, bool kill,
                          const char *fate)
@@ -91,16 +104,14 @@ static void lose_flights(struct sched *sched, uint32_t index, bool is_crash, boo
     char text[REASON_BYTES];
     snprintf(text, sizeof text, "%s %s", worker_name(sched, index), fate);
     const struct worker *worker = &sched->workers.items[index];
-    for (uint32_t at = worker->first; kill && at != NONE; at = sched->flights.items[at].next) {
-        struct flight *flight = &sched->flights.items[at];
-        flight->is_lost = !flight->is_killed;
-        flight_stop(sched, flight->task, true);
-    }
+    if (is_crash)
+        find_suspects(sched, worker);
+    for (uint32_t at = worker->first; kill && at != NONE; at = sched->flights.items[at].next)
+        flight_stop(sched, sched->flights.items[at].task, true);
     while (worker->last != NONE) { /* the youngest first: each goes before the others again */
         const struct flight *flight = &sched->flights.items[worker->last];
         uint32_t task = flight->task;
-        bool was_running = is_crash && task_at(sched, task)->stage == STAGE_RUNNING &&
-                           (flight->is_lost || !flight->is_killed);
+        bool was_running = is_crash && flight->is_suspect;
         flight_lose(sched, task, was_running ? text : NULL);
         sched->work_left--;
         retry_worker_lost(sched, task, was_running, text);

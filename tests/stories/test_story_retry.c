@@ -167,6 +167,30 @@ static void test_bystander(void **state)
                "life: attempt 1: w1 went away (worker_gone)\n");
 }
 
+static void test_short_poison(void **state)
+{
+    (void)state;
+    story_play(
+        "# Work that is over before it is announced may cost a worker its life, too: the oldest\n"
+        "# attempts are suspected, as many as there were slots.\n"
+        "given the state answers at once\n"
+        "given bomb has poison=2\n"
+        "given calm has poison=1\n"
+        "submit run 1: bomb, calm\n"
+        "w1 joins: slots=1\n"
+        "> assign bomb#1 to w1\n"
+        "> assign calm#1 to w1\n"
+        "w1 goes away\n"
+        "w2 joins: slots=1\n"
+        "> assign bomb#2 to w2\n"
+        "> assign calm#2 to w2\n"
+        "w2 goes away\n"
+        "why bomb?\n"
+        "> failed after 2 attempts: poison: 2 of its attempts cost a worker or slot its "
+        "life: attempt 1: w1 went away (worker_gone); attempt 2: w2 went away "
+        "(worker_gone)\n");
+}
+
 static void test_crashed_slots(void **state)
 {
     (void)state;
@@ -361,6 +385,7 @@ static void test_most_backoff(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_short_poison),
         cmocka_unit_test(test_backoff),
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_not_retryable),
