@@ -43,7 +43,7 @@ def test_all_workers_of_a_run_work(cluster):
 
 def test_nothing_is_given_out_before_enough_workers_have_joined(cluster):
     pipeline(cluster, step("work", f"{cluster.mark('begun')}; {cluster.gate('all')}", 6))
-    cluster.start("--min-workers", 3, "--lease", "1s")
+    cluster.start("--min-workers", 3)
     cluster.join("w1", "--slots", 2)
     cluster.join("w2", "--slots", 2)
     cluster.wait_welcome("w1", "w2")
@@ -123,7 +123,7 @@ def test_a_worker_that_was_stopped_past_its_lease_does_no_harm(cluster):
     pipeline(cluster, step("slow", f"{cluster.mark('slow')}; {slow}", 1, "retry: 0, "),
              step("last", f"{cluster.mark('last')}; cat ${{inputs.x}}", 1,
                   "inputs: {x: slow.o}, resources: {labels: {zone: a}}, retry: 0, "))
-    cluster.start("--lease", "1s")
+    cluster.start("--lease", "3s")
     cluster.join("w1", "--slots", 1, "--labels", "zone=a")
     cluster.wait_marks("slow", 1)
     cluster.signal("w1", signal.SIGSTOP)
@@ -178,15 +178,15 @@ def test_a_worker_drops_what_the_next_broker_does_not_want(cluster):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_workers_that_come_and_go_at_random(cluster, seed):
-    """Killed, stopped and told to leave: nothing is lost, and each fault costs at most what ran there."""
-    draw, slots, tasks, faults, stopped = random.Random(seed), 2, 40, 0, []
+    """Killed, stopped and told to leave: nothing is lost, and no fault costs a task more than one execution."""
+    draw, tasks, faults, stopped = random.Random(seed), 40, 0, []
     policy = "retry: {limit: 0, poison: 1000}, "
     pipeline(cluster, step("work", f"{cluster.mark('run-${matrix.i}')}; sleep 0.05", tasks, policy),
              step("last", f"{cluster.mark('last')}; {cluster.gate('end')}", 1, policy))
     cluster.start("--lease", "1s")
     living = []
     for i in range(8):
-        cluster.join(f"w{i}", "--slots", slots, "--grace", "10s")
+        cluster.join(f"w{i}", "--slots", 2, "--grace", "10s")
         living.append(f"w{i}")
         cluster.wait_welcome(f"w{i}")
         cluster.wait_marks("run-*", min(tasks, 3 * i + 1))
@@ -205,5 +205,5 @@ def test_workers_that_come_and_go_at_random(cluster, seed):
     assert document["state"] == "succeeded"
     outputs = output_ids(document)
     assert len({made["o"] for name, made in outputs.items() if name.startswith("work")}) == tasks
-    assert all(cluster.marks(f"run-{i}") >= 1 for i in range(tasks))
-    assert cluster.marks("run-*") + cluster.marks("last") <= tasks + 1 + slots * faults
+    assert all(1 <= cluster.marks(f"run-{i}") <= 1 + faults for i in range(tasks))
+    assert 1 <= cluster.marks("last") <= 1 + faults
