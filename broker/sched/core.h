@@ -130,6 +130,7 @@ struct note {
 struct share {
     uint32_t run, nodes, rule, spec_bytes, next;
     bool is_executor; /* this run counts it as executed, the others as a hit */
+    bool is_left;     /* the run was cancelled and counts it so, whatever becomes of it */
     const uint8_t *spec;
 };
 
@@ -208,7 +209,8 @@ struct offer {
     } room[ROOM_COUNT];
 };
 
-enum commit_type { COMMIT_RESULT, COMMIT_ALIAS };
+/* ANSWER: a success that came twice, to be acknowledged with the first. */
+enum commit_type { COMMIT_RESULT, COMMIT_ALIAS, COMMIT_ANSWER };
 struct commit {
     enum commit_type type;
     uint32_t task, worker, joined, attempt, index;

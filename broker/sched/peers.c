@@ -157,14 +157,21 @@ static void leave_old_connection(struct sched *sched, const uint8_t instance[INS
     remove_worker(sched, index);
 }
 
-/* Takes over what the worker runs already, unless somebody else has begun it or it is done. */
+/* Takes over what the worker runs already, unless somebody else has begun it or it is done. An
+ * attempt that failed or was given back is over: the worker lists it because that was not yet
+ * acknowledged, and will not speak of it again. */
 static void adopt(struct sched *sched, uint32_t index, const struct attempt *attempt)
 {
     uint32_t at = id_map_get(&sched->ids, &attempt->task);
     struct task *task = at == ID_MAP_NONE ? NULL : task_at(sched, at);
+    if (task && flight_find(sched, index, at, attempt->number))
+        return; /* listed twice: a frame that came twice made it hold it twice */
     bool is_open = task && (task->stage == STAGE_READY || task->stage == STAGE_BACKOFF ||
                             task->stage == STAGE_RESOLVING);
-    if (is_open && attempt->number >= task->attempt && attempt->number < ATTEMPT_MAX) {
+    uint32_t instance = sched->workers.items[index].instance;
+    bool is_over = is_open && attempt->number == task->attempt &&
+                   !note_find_past(sched, task, at, attempt->number, instance);
+    if (is_open && !is_over && attempt->number >= task->attempt && attempt->number < ATTEMPT_MAX) {
         task_unqueue(sched, at);
         flight_begin(sched, at, index, attempt->number);
         flight_start(sched, flight_find(sched, index, at, attempt->number));

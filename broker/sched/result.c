@@ -46,7 +46,15 @@ static void drop_done(struct sched *sched, uint32_t index, const struct sched_ev
         action->frame = event->done.frame;
         action->index = event->done.index;
     }
-    acknowledge(sched, index, event->done.worker, event->done.frame, event->done.index);
+    struct commit commit = {.type = COMMIT_ANSWER,
+                            .task = index,
+                            .worker = event->done.worker,
+                            .frame = event->done.frame,
+                            .index = event->done.index};
+    if (task && task->stage == STAGE_COMMITTING) /* nothing is acknowledged before it is durable */
+        VECTOR_PUSH(sched->commits, commit);
+    else
+        acknowledge(sched, index, commit.worker, commit.frame, commit.index);
 }
 
 static void begin_commit(struct sched *sched, uint32_t index, struct commit commit)
@@ -175,6 +183,10 @@ void result_committed(struct sched *sched)
 {
     for (uint32_t i = 0; i < sched->commits.count; i++) {
         struct commit commit = sched->commits.items[i];
+        if (commit.type == COMMIT_ANSWER) {
+            acknowledge(sched, commit.task, commit.worker, commit.frame, commit.index);
+            continue;
+        }
         ASSERT(task_at(sched, commit.task)->stage == STAGE_COMMITTING);
         if (commit.type == COMMIT_RESULT) {
             acknowledge(sched, commit.task, commit.worker, commit.frame, commit.index);

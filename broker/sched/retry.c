@@ -113,7 +113,8 @@ void retry_attempt_failed(struct sched *sched, uint32_t index, const struct fail
     remember(sched, index, failure);
     if (end_if_cancelled(sched, index, failure))
         return;
-    if (failure->was_killed) { /* for a run that is gone; another still wants it */
+    /* Ended at our wish, by a run that is gone or a lease that ran out: others still want it. */
+    if (failure->was_killed || failure->code == E_CANCELLED) {
         task_settle(sched, index);
         return;
     }

@@ -32,7 +32,8 @@ void run_count_change(struct sched *sched, uint32_t index, enum task_state befor
     for (uint32_t at = share_first(sched, task, index); at != NONE;
          at = sched->shares.items[at].next) {
         struct share share = sched->shares.items[at];
-        count_change(sched, share.run, share.nodes, before, after);
+        if (!share.is_left)
+            count_change(sched, share.run, share.nodes, before, after);
     }
 }
 
@@ -57,6 +58,8 @@ void run_count_success(struct sched *sched, uint32_t index, bool is_success)
     for (uint32_t at = share_first(sched, task, index); at != NONE;
          at = sched->shares.items[at].next) {
         struct share *share = &sched->shares.items[at];
+        if (share->is_left)
+            continue;
         if (is_success)
             share->is_executor = !is_found && share->run == owner;
         count_success(&sched->runs.items[share->run], share->is_executor,
@@ -187,11 +190,11 @@ static bool leave_to_others(struct sched *sched, uint32_t index, uint32_t run)
         return false;
     for (uint32_t at = share_first(sched, task, index); at != NONE;
          at = sched->shares.items[at].next) {
-        struct share share = sched->shares.items[at];
-        if (share.run != run)
+        struct share *share = &sched->shares.items[at];
+        if (share->run != run || share->is_left)
             continue;
-        count_change(sched, run, share.nodes, task_state_of(task->stage), TASK_CANCELLED);
-        share_leave(sched, index, run);
+        share->is_left = true; /* its node still names the task, until it is forgotten */
+        count_change(sched, run, share->nodes, task_state_of(task->stage), TASK_CANCELLED);
         break;
     }
     return true;

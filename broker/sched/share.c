@@ -122,5 +122,6 @@ bool share_leave(struct sched *sched, uint32_t index, uint32_t run)
     }
     if (rule_of(sched, task)->run == run)
         move_home(sched, index, &sched->shares.items[first]);
+    share_rehome(sched, index); /* to a run that is not over, if there is one */
     return true;
 }

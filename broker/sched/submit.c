@@ -156,7 +156,9 @@ static bool is_shareable(struct sched *sched, const struct submission *submissio
                          const struct task *task)
 {
     bool is_waiting = task->stage == STAGE_WAITING || task->stage == STAGE_UNNEEDED;
-    if (is_waiting && !has_same_producers(sched, submission, node, task))
+    /* What succeeded may have to run again: forced, or because it is lost. */
+    bool may_wait = task->stage == STAGE_SUCCEEDED && !(task->flags & FLAG_LISTED);
+    if ((is_waiting || may_wait) && !has_same_producers(sched, submission, node, task))
         return false;
     return !task_is_final(task) || task->stage == STAGE_SUCCEEDED || task->stage == STAGE_UNNEEDED;
 }

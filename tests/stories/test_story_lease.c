@@ -120,15 +120,16 @@ static void test_resent(void **state)
 {
     (void)state;
     story_play(
-        "# A result is sent again until it is acknowledged: the second copy changes nothing.\n"
+        "# A result is sent again until it is acknowledged: the second copy changes nothing,\n"
+        "# and is acknowledged with the first, when that is durable.\n"
         "submit run 1: train\n"
         "w1 joins: slots=1\n"
         "> assign train#1 to w1\n"
         "w1 finishes train#1\n"
         "> persist train\n"
         "w1 finishes train#1\n"
-        "> ack train to w1\n"
         "the commit is durable\n"
+        "> ack train to w1\n"
         "> ack train to w1\n"
         "> check 1 outputs of run 1\n");
 }
@@ -159,7 +160,6 @@ static void test_continued(void **state)
                "w2 finishes a#2\n"
                "> persist a\n"
                "w1 finishes a#1\n"
-               "> ack a to w1\n"
                "> assign c#2 to w1\n"
                "w1 finishes b#1\n"
                "> kill b#2 at w2\n"
@@ -172,6 +172,7 @@ static void test_continued(void **state)
                "> persist c\n"
                "the commit is durable\n"
                "> ack a to w2\n"
+               "> ack a to w1\n"
                "> ack b to w1\n"
                "> ack c to w1\n"
                "> check 3 outputs of run 1\n"
