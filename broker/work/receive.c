@@ -146,6 +146,7 @@ static void receive_hello(const struct sink *sink, const uint8_t *routing_id, si
                     (unsigned long long)hello.epoch, (unsigned long long)router->options.epoch);
     if (status == OK)
         leave_to_another(sink, routing_id, routing_bytes, hello.instance);
+    bool was_there = sessions_find(&router->sessions, routing_id, routing_bytes) != UINT32_MAX;
     struct err full = {0};
     if (find_or_put(router, routing_id, routing_bytes, status == OK ? hello.instance : NULL,
                     &worker, &full) != OK) {
@@ -157,6 +158,10 @@ static void receive_hello(const struct sink *sink, const uint8_t *routing_id, si
         return;
     }
     struct session *session = sessions_get(&router->sessions, worker);
+    if (session->is_known && was_there) { /* it came twice: what it says may be long past */
+        welcome(router, worker);
+        return;
+    }
     memcpy(session->instance, hello.instance, INSTANCE_BYTES);
     memcpy(session->public_key, hello.public_key, PUBLIC_KEY_BYTES);
     memcpy(session->name, hello.name, hello.name_bytes);
@@ -443,7 +448,6 @@ enum status router_receive(struct router *router, ms_t now, const struct router_
     struct sink sink = {router, now, to, &result_count};
     zmq_msg_t from, message;
     probe_silent(router, now);
-    drop_lost(&sink);
     while (result_count < RECEIVE_RESULTS_MAX && receive_part(router, &from)) {
         if (zmq_msg_more(&from) && receive_part(router, &message)) {
             if (!zmq_msg_more(&message))
@@ -454,5 +458,7 @@ enum status router_receive(struct router *router, ms_t now, const struct router_
         }
         zmq_msg_close(&from);
     }
+    if (result_count < RECEIVE_RESULTS_MAX) /* GOODBYE, or results, may have come before the end */
+        drop_lost(&sink);
     return OK;
 }
