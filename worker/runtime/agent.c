@@ -179,11 +179,27 @@ void agent_exit(struct agent *agent, enum status code, const char *text, struct 
     action->text = text;
 }
 
+/* What runs is handed back: nobody waits for a lease to end, or holds it against the tasks. */
+static void exit_at_once(struct agent *agent, enum status code, const char *text,
+                         struct agent_actions *out)
+{
+    if (agent->has_exited)
+        return;
+    if (agent->open_results)
+        agent_add(out, AGENT_FLUSH);
+    agent->open_results = 0;
+    if (agent->is_linked)
+        agent_add(out, AGENT_SEND_GOODBYE);
+    agent_exit(agent, code, text, out);
+}
+
 static void on_task(struct agent *agent, const struct agent_event *event, struct agent_actions *out)
 {
     uint32_t number = event->task.job;
     ASSERT(number < AGENT_JOBS_MAX && agent->jobs[number].state == JOB_NONE);
     struct job *job = &agent->jobs[number];
+    if (agent->job_end <= number)
+        agent->job_end = number + 1;
     *job = (struct job){.attempt = event->task.attempt,
                         .is_light = event->task.is_light,
                         .slot = AGENT_NONE,
@@ -203,7 +219,7 @@ static void on_task(struct agent *agent, const struct agent_event *event, struct
 /* Rare, hence a scan. AGENT_NONE: already answered. */
 static uint32_t find(const struct agent *agent, const struct attempt *attempt)
 {
-    for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++) {
+    for (uint32_t i = 0; i < agent->job_end; i++) {
         const struct job *job = &agent->jobs[i];
         if (job->state != JOB_NONE && !job->is_given_up && job->attempt.number == attempt->number &&
             !memcmp(&job->attempt.task, &attempt->task, sizeof attempt->task))
@@ -359,7 +375,7 @@ static void on_slot_died(struct agent *agent, const struct agent_event *event,
         char how[DEATH_WORDS_BYTES];
         snprintf(words, ERR_TEXT_BYTES, "slots do not start: %s before being ready",
                  describe_death(event, how));
-        agent_exit(agent, E_UNSUPPORTED, words, out);
+        exit_at_once(agent, E_UNSUPPORTED, words, out);
     }
 }
 
@@ -404,7 +420,7 @@ static void on_refused(struct agent *agent, const struct agent_event *event,
 
 static void hand_back_unbegun(struct agent *agent, struct agent_actions *out)
 {
-    for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++) {
+    for (uint32_t i = 0; i < agent->job_end; i++) {
         const struct job *job = &agent->jobs[i];
         if (job->state != JOB_NONE && job->state <= JOB_READY && !job->is_given_up)
             agent_hand_back(agent, i, out);
@@ -414,7 +430,7 @@ static void hand_back_unbegun(struct agent *agent, struct agent_actions *out)
 static void on_drain(struct agent *agent, ms_t now, struct agent_actions *out)
 {
     if (agent->is_draining) {
-        agent_exit(agent, OK, "", out);
+        exit_at_once(agent, OK, "", out);
         return;
     }
     agent->is_draining = true;
@@ -437,6 +453,7 @@ static void on_dismiss(struct agent *agent, ms_t now, struct agent_actions *out)
 static void on_connection(struct agent *agent, bool is_up, struct agent_actions *out)
 {
     agent->is_online = false;
+    agent->is_linked = is_up;
     if (is_up)
         agent_add(out, AGENT_SEND_HELLO);
 }

@@ -35,8 +35,10 @@
  *     or a window of light ones. The window doubles while jobs are quick and falls back to one
  *     when one was slow: in a window of slow jobs, work would wait behind work while another
  *     slot is idle.
- *   - A heavy job is announced (STARTED) once it has run for a while. Results wait a little for
- *     company, but not while a slot waits for work: the broker may hold what they release.
+ *   - A heavy job is announced (STARTED) once it has run for a while; a further attempt at
+ *     anything at once, since the one before may have killed its worker unseen. Results wait a
+ *     little for company, but not while a slot waits for work: the broker may hold what they
+ *     release.
  *   - A slot that dies with one job in flight failed that job. With several, nobody knows whose
  *     fault it was: they are run again one by one, alone.
  *   - A timeout counts from START, is enforced here, and its text says so. So is the memory

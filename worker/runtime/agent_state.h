@@ -46,6 +46,7 @@ struct slot_state {
 struct agent {
     struct agent_options options;
     struct job *jobs;
+    uint32_t job_end; /* behind the highest number ever used: nobody looks further */
     uint32_t *counts; /* named ones, options.resource_count for each job; NULL: none */
     uint32_t share_count;
     uint64_t offered[SHARES_MAX], used[SHARES_MAX]; /* used: by what start_heavy started */
@@ -56,6 +57,7 @@ struct agent {
     struct queue light, waiting, ready; /* ready: heavy jobs, and light ones that run alone */
     uint32_t held;                      /* jobs whose RESULT or REVOKED is still owed */
     uint32_t fetching, running, publishing, heavy_running;
+    bool is_linked; /* HELLO was said; online: and answered by WELCOME */
     bool is_online, is_draining, is_dismissed, has_exited, has_spawned;
     bool has_unacked;
     uint32_t open_results;

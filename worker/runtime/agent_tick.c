@@ -59,9 +59,11 @@ static void sample_sizes(struct agent *agent, ms_t now, struct agent_actions *ou
         agent->sample_at = now + agent->options.sample_ms;
 }
 
+/* What was tried before may be what killed us: its start is told before it can do so again. */
 static void start_job(struct agent *agent, uint32_t number, uint32_t job, struct agent_actions *out)
 {
     struct slot_state *slot = &agent->slots[number];
+    bool is_suspect = agent->jobs[job].attempt.number > 1;
     slot->ring[(slot->first + slot->count++) % AGENT_WINDOW_MAX] = job;
     agent->jobs[job].state = JOB_RUNNING;
     agent->jobs[job].slot = number;
@@ -69,6 +71,11 @@ static void start_job(struct agent *agent, uint32_t number, uint32_t job, struct
     struct agent_action *action = agent_add(out, AGENT_START);
     action->job = job;
     action->slot = number;
+    if (!is_suspect)
+        return;
+    struct agent_action *started = agent_add(out, AGENT_SEND_STARTED);
+    started->job = job;
+    started->attempt = agent->jobs[job].attempt;
 }
 
 static void start_heavy_job(struct agent *agent, uint32_t slot, uint32_t number, ms_t now,
@@ -79,7 +86,8 @@ static void start_heavy_job(struct agent *agent, uint32_t slot, uint32_t number,
     agent_share_take(agent, number);
     agent->slots[slot].phase = SLOT_HEAVY;
     job->deadline = job->timeout_ms ? now + job->timeout_ms : MS_NEVER;
-    job->announce_at = job->is_light ? MS_NEVER : now + ANNOUNCE_MS;
+    bool is_told_now = job->is_light || job->attempt.number > 1;
+    job->announce_at = is_told_now ? MS_NEVER : now + ANNOUNCE_MS;
     start_job(agent, slot, number, out);
     agent->heavy_running += job->is_light ? 0 : 1;
 }
@@ -232,7 +240,7 @@ static void leave(struct agent *agent, ms_t now, struct agent_actions *out)
     bool is_idle = !agent->running && !agent->fetching && !agent->publishing;
     bool is_late = now >= agent->exit_at;
     if (is_idle && (is_late || (!agent->open_results && !agent->has_unacked))) {
-        if (agent->is_online)
+        if (agent->is_linked)
             agent_add(out, AGENT_SEND_GOODBYE);
         bool is_lost = agent->has_unacked && !agent->is_dismissed;
         agent_exit(agent, is_lost ? E_UNREACHABLE : OK,
@@ -285,7 +293,7 @@ void agent_tick(struct agent *agent, ms_t now, struct agent_actions *out)
 
 bool agent_next_held(const struct agent *agent, uint32_t *cursor, struct attempt *out)
 {
-    while (*cursor < AGENT_JOBS_MAX) {
+    while (*cursor < agent->job_end) {
         const struct job *job = &agent->jobs[(*cursor)++];
         if (job->state == JOB_NONE || job->is_given_up)
             continue;
@@ -310,7 +318,7 @@ bool agent_check(const struct agent *agent, struct err *err)
     uint32_t states[JOB_PUBLISHING + 1] = {0}, held = 0, in_slots = 0;
     if (!agent_share_check(agent, err))
         return false;
-    for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++) {
+    for (uint32_t i = 0; i < agent->job_end; i++) {
         states[agent->jobs[i].state]++;
         held += agent->jobs[i].state != JOB_NONE && !agent->jobs[i].is_given_up;
     }

@@ -21,6 +21,20 @@ static void a_heavy_job_is_fetched_started_published_and_reported(void **state)
     end(&story);
 }
 
+static void a_further_attempt_is_announced_at_once(void **state)
+{
+    (void)state;
+    struct story story = begin();
+    struct agent_event event = {.type = AGENT_TASK};
+    event.task.job = 1;
+    event.task.attempt = attempt_of(1);
+    event.task.attempt.number = 2;
+    event.task.is_light = true;
+    happen(&story, event);
+    tick(&story, "start j1 s0 started j1");
+    end(&story);
+}
+
 static void a_job_is_announced_once_it_has_run_for_a_while(void **state)
 {
     (void)state;
@@ -269,6 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_heavy_job_is_fetched_started_published_and_reported),
+        cmocka_unit_test(a_further_attempt_is_announced_at_once),
         cmocka_unit_test(a_job_is_announced_once_it_has_run_for_a_while),
         cmocka_unit_test(an_input_that_is_lost_fails_the_job_without_a_slot),
         cmocka_unit_test(light_jobs_are_batched_once_they_prove_quick),

@@ -141,6 +141,18 @@ static void a_drain_ends_what_runs_past_the_grace(void **state)
     end(&story);
 }
 
+static void a_worker_that_is_not_yet_welcome_says_goodbye(void **state)
+{
+    (void)state;
+    struct story story = begin();
+    happen(&story, (struct agent_event){.type = AGENT_DISCONNECTED});
+    happen(&story, (struct agent_event){.type = AGENT_CONNECTED});
+    expect(&story, "hello"); /* by now it may have been given something */
+    happen(&story, (struct agent_event){.type = AGENT_DRAIN});
+    tick(&story, "goodbye exit");
+    end(&story);
+}
+
 static void a_second_signal_ends_at_once(void **state)
 {
     (void)state;
@@ -148,7 +160,10 @@ static void a_second_signal_ends_at_once(void **state)
     run_heavy(&story, 1, (struct given){0});
     happen(&story, (struct agent_event){.type = AGENT_DRAIN});
     happen(&story, (struct agent_event){.type = AGENT_DRAIN});
-    expect(&story, "exit");
+    expect(&story, "goodbye exit");
+    uint32_t at = 0;
+    struct attempt held;
+    assert_true(agent_next_held(story.agent, &at, &held)); /* what runs is handed back */
     end(&story);
 }
 
@@ -180,7 +195,7 @@ static void slots_that_never_start_end_the_worker(void **state)
     }
     tick(&story, "spawn s0");
     slot_died(&story, 0, 0, 127);
-    expect(&story, "exit unsupported");
+    expect(&story, "goodbye exit unsupported");
     end(&story);
 }
 
@@ -195,6 +210,7 @@ int main(void)
         cmocka_unit_test(heartbeats_come_three_to_a_lease),
         cmocka_unit_test(a_drain_finishes_what_runs_and_hands_back_the_rest),
         cmocka_unit_test(a_drain_ends_what_runs_past_the_grace),
+        cmocka_unit_test(a_worker_that_is_not_yet_welcome_says_goodbye),
         cmocka_unit_test(a_second_signal_ends_at_once),
         cmocka_unit_test(a_dismissed_worker_leaves_when_results_are_acknowledged),
         cmocka_unit_test(slots_that_never_start_end_the_worker),
