@@ -41,6 +41,7 @@ UNIT_SRC := $(call sources,tests/unit tests/stories)
 objects = $(patsubst %.c,$(B)/obj/%.o,$(1))
 LIBS := $(B)/libworker.a $(B)/libbroker.a $(B)/libcommon.a
 UNIT := $(patsubst %.c,$(B)/%,$(filter %.c,$(foreach f,$(UNIT_SRC),$(if $(findstring /test_,$(f)),$(f)))))
+SIM_SRC := $(call sources,tests/sim)
 BENCH := $(patsubst %.c,$(B)/%,$(call sources,tests/bench))
 UNIT_SUPPORT := $(call objects,$(foreach f,$(UNIT_SRC),$(if $(findstring /test_,$(f)),,$(f))))
 
@@ -91,17 +92,24 @@ $(B)/tests/%: tests/%.c $(UNIT_SUPPORT) $(LIBS)
 	@$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -MF $@.d -o $@ $< $(UNIT_SUPPORT) -Wl,--start-group $(LIBS) -Wl,--end-group \
 	  -lcmocka -lczmq -lzmq -llmdb -lxgboost -llbfgs -lsleef $(COMMON_LIBS)
 
-.PHONY: unit stories tidy test system pinned bench sanitized iris install uninstall format clean help setup-build setup-test
+# The simulator: the real scheduler and agent in a modelled world.
+$(B)/tests/sim/sim: $(call objects,$(SIM_SRC)) $(LIBS)
+	@mkdir -p $(@D)
+	@echo "LD $@"
+	@$(CC) $(LDFLAGS_ALL) -o $@ $(call objects,$(SIM_SRC)) -Wl,--start-group $(LIBS) -Wl,--end-group $(COMMON_LIBS)
+
+.PHONY: unit stories sim tidy test system pinned bench sanitized iris install uninstall format clean help setup-build setup-test
 ## iris: install what is missing, build, train and compare eight models on the iris flowers
 iris: setup-build
 	@$(MAKE) --no-print-directory all
 	$(B)/broker --pipeline configs/iris.yaml
 
-## test: install what is missing, then every test: tidy, unit, stories, golden, system
+## test: install what is missing, then every test: tidy, unit, stories, simulator, golden, system
 test: setup-build setup-test
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory tidy
 	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory sim
 	@$(MAKE) --no-print-directory system
 	@$(MAKE) --no-print-directory MODE=debug CC=gcc B=build/debug pinned
 	@$(MAKE) --no-print-directory MODE=release CC=clang B=build/release-clang pinned
@@ -117,6 +125,10 @@ unit: $(UNIT)
 ## stories: the scheduler's stories alone
 stories: $(filter $(B)/tests/stories/%,$(UNIT))
 	@fail=0; for t in $^; do $$t || fail=1; done; exit $$fail
+
+## sim: the scheduler and the agent in a simulated world, thousands of seeds; SEED=n replays one, MINUTES=n goes on
+sim: $(B)/tests/sim/sim
+	@$< $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 ## system: golden vectors and the real programs against scikit-learn, XGBoost and faults (pytest)
 system: programs $(VENV)/ready
