@@ -56,7 +56,8 @@ void broker_start(struct world *world)
     broker->is_up = true;
     broker->epoch++;
     struct sched_options options = {.seed = mix(world->params.seed, broker->epoch),
-                                    .lease_ms = world->lease_ms};
+                                    .lease_ms = world->lease_ms,
+                                    .step_work = world->step_work};
     broker->sched = sched_new(&options);
     broker->wake_at = broker->turn_at = MS_NEVER;
     broker->probe_at = broker->stalled_ms = 0;
@@ -141,6 +142,17 @@ void broker_tell(struct world *world, struct sched_event *event)
 {
     look_at_clock(world);
     broker_step(world, event);
+}
+
+/* Until all tasks of the run are there: frames about them are for after that. */
+void broker_submit(struct world *world, struct sched_event *submit)
+{
+    struct sched_event *event = submit, nothing = {.type = SCHED_RESTORE};
+    struct sched_run_info info = {0};
+    for (; !info.is_begun; event = &nothing) {
+        broker_tell(world, event);
+        sched_run_info(world->broker.sched, submit->submit.run, &info);
+    }
 }
 
 static void resolve(struct world *world)

@@ -153,6 +153,15 @@ static void check_inputs(struct world *world, const struct sched_action *action,
     }
 }
 
+/* Tasks of a run that is being stopped, step by step, are ready and not to be given out. */
+static bool is_stopping(const struct world *world)
+{
+    for (uint32_t i = 0; i < world->run_count; i++)
+        if (world->runs[i].is_cancelled && !world->runs[i].is_over)
+            return true;
+    return false;
+}
+
 /* What one worker has of what is not yet acknowledged; and is something more urgent left behind? */
 static void check_others(struct world *world, const struct sched_action *action, uint32_t number)
 {
@@ -167,7 +176,8 @@ static void check_others(struct world *world, const struct sched_action *action,
             continue;
         sched_task_info(broker->sched, task, &info);
         unacked += info.assigned_at != MS_NEVER && info.worker == action->worker;
-        bool is_left = info.state == TASK_READY && info.assigned_at == MS_NEVER && info.code == OK;
+        bool is_left = info.state == TASK_READY && info.assigned_at == MS_NEVER &&
+                       info.code == OK && !is_stopping(world);
         if (is_left && info.policy->priority > given.policy->priority &&
             info.policy->cpu_hundredths <= given.policy->cpu_hundredths &&
             info.policy->memory_bytes <= given.policy->memory_bytes &&

@@ -191,7 +191,9 @@ void net_noticed(struct world *world, uint32_t number, bool by_worker)
 {
     struct conn *conn = &world->conns.items[number];
     struct place *place = &world->places[conn->place];
-    if (!by_worker)
+    if (!by_worker && conn->queue[TO_BROKER].first) /* the end comes behind what was sent */
+        world_at(world, world->now + 20, EVENT_TEAR, number, false, 0);
+    else if (!by_worker)
         conn->is_served = false;
     else if (place->is_up && place->conn == number)
         place_input(world, conn->place, (struct input){.type = INPUT_LINK_DOWN});

@@ -131,6 +131,7 @@ void script_make(struct world *world)
     world->lease_ms = between(rng, 300, 3000);
     world->credit = between(rng, 2, 24);
     world->delay_ms = between(rng, 0, 20);
+    world->step_work = chance(rng, 70) ? between(rng, 1, 24) : 0;
     make_policies(world);
     make_places(world);
     world->run_count = world->params.runs < RUNS_MAX ? world->params.runs : RUNS_MAX;
@@ -196,7 +197,7 @@ static void submit(struct world *world, uint32_t number)
                                            .policy_count = CLASSES,
                                            .is_target = run->has_targets ? run->is_target : NULL,
                                            .is_forced = run->has_forced ? run->is_forced : NULL}};
-    broker_tell(world, &event);
+    broker_submit(world, &event);
     broker_wake(world, world->now);
 }
 

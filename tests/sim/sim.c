@@ -1,6 +1,6 @@
 /* The simulator's command line (see world.h for what it simulates).
  *
- *   sim                          a few thousand seeds
+ *   sim                          a few thousand seeds, and all short histories of small graphs
  *   sim --seeds N [--from N]     so many
  *   sim --minutes N              as long as that
  *   sim --seed N [--units N --runs N --places N --faults BITS --ms N --fault-max N --skip N …]
@@ -22,7 +22,7 @@
 #include "tests/sim/world.h"
 
 enum {
-    SEEDS_DEFAULT = 6000,
+    SEEDS_DEFAULT = 5000,
     JOBS_MAX_COUNT = 64,
     WATCHDOG_SECONDS = 20,
     TWICE_EVERY = 64 /* seeds: that one is run a second time, to see that it is the same */
@@ -31,13 +31,14 @@ enum {
 struct options {
     uint64_t from, seeds, minutes;
     uint32_t jobs;
-    bool is_one, is_quiet, is_enumerating, is_tracing, has_shrinking;
+    bool is_one, is_enumerating, is_tracing, has_shrinking;
     struct params params;
 };
 
 /* What the processes share: the next seed, and what each has seen. */
 struct shared {
     uint64_t next, end, done, events, faults, executions, tries, failures;
+    uint64_t histories; /* enumerated */
     uint64_t deadline;
     struct verdict verdicts[JOBS_MAX_COUNT]; /* of the seed each is at */
     uint64_t failed_seed;
@@ -83,11 +84,13 @@ static void run_seed(struct shared *shared, struct verdict *verdict, uint64_t se
         shared->longest_ms = verdict->lasted_ms;
 }
 
-static void work(struct shared *shared, uint32_t job)
+static void work(const struct options *options, struct shared *shared, uint32_t job)
 {
     int null = open("/dev/null", O_WRONLY);
     if (null >= 0)
         dup2(null, STDERR_FILENO);
+    if (options->is_enumerating)
+        add(&shared->histories, enumerate_all(job, options->jobs));
     for (;;) {
         if (shared->failures || (shared->deadline && seconds() >= shared->deadline))
             _exit(0);
@@ -100,17 +103,19 @@ static void work(struct shared *shared, uint32_t job)
 
 /* ---- all of them ---- */
 
-static pid_t start(struct shared *shared, uint32_t job)
+static pid_t start(const struct options *options, struct shared *shared, uint32_t job)
 {
     fflush(stdout);
     pid_t child = fork();
     if (child == 0)
-        work(shared, job);
+        work(options, shared, job);
     return child;
 }
 
 static void report(uint64_t seed, bool has_shrinking)
 {
+    if (!seed) /* the enumeration: it has spoken */
+        return;
     struct params params = params_of_seed(seed);
     struct verdict verdict;
     AUTO(buf_fini) struct buf command = buf_init(0);
@@ -146,7 +151,7 @@ static void watch(const struct options *options, struct shared *shared)
     uint64_t begun = seconds();
     uint32_t running = options->jobs;
     for (uint32_t i = 0; i < options->jobs; i++)
-        children[i] = start(shared, i);
+        children[i] = start(options, shared, i);
     while (running > 0) {
         int status = 0;
         pid_t child = waitpid(-1, &status, WNOHANG);
@@ -164,6 +169,21 @@ static void watch(const struct options *options, struct shared *shared)
     }
 }
 
+/* 1234567 as "1,234,567"; four at a time. */
+static const char *put(uint64_t number)
+{
+    static char texts[4][32];
+    static uint32_t next;
+    char *at = texts[next++ % 4] + sizeof texts[0] - 1;
+    *at = 0;
+    for (uint32_t digits = 0; number || !digits; number /= 10, digits++) {
+        if (digits && digits % 3 == 0)
+            *--at = ',';
+        *--at = (char)('0' + number % 10);
+    }
+    return at;
+}
+
 static int run_all(const struct options *options)
 {
     struct shared *shared =
@@ -172,16 +192,19 @@ static int run_all(const struct options *options)
         return 2;
     shared->next = options->from;
     shared->end = options->minutes ? UINT64_MAX : options->from + options->seeds;
+    for (uint32_t i = 0; i < options->jobs; i++)
+        shared->verdicts[i].seed = 0;
     shared->deadline = options->minutes ? seconds() + 60 * options->minutes : 0;
     watch(options, shared);
     if (shared->failures)
         report(shared->failed_seed, options->has_shrinking);
-    printf("sim: %llu seeds, %llu events, %llu faults, %llu tries, %llu executions, "
-           "longest end %u ms, %llu failures\n",
-           (unsigned long long)shared->done, (unsigned long long)shared->events,
-           (unsigned long long)shared->faults, (unsigned long long)shared->tries,
-           (unsigned long long)shared->executions, shared->longest_ms,
-           (unsigned long long)shared->failures);
+    if (options->is_enumerating)
+        printf("sim: %s short histories of small graphs enumerated\n", put(shared->histories));
+    printf("sim: %s faults, %s tries, %s executions; all over %s ms after the last fault\n",
+           put(shared->faults), put(shared->tries), put(shared->executions),
+           put(shared->longest_ms));
+    printf("sim: %s seeds, %s events, %s failures\n", put(shared->done), put(shared->events),
+           put(shared->failures));
     return shared->failures ? 1 : 0;
 }
 
@@ -254,11 +277,14 @@ int main(int argc, char **argv)
 {
     struct options options = {.from = 1,
                               .seeds = SEEDS_DEFAULT,
+                              .is_enumerating = true,
                               .is_tracing = true,
                               .has_shrinking = true,
                               .jobs = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN)};
     for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--no-trace")) {
+        if (!strcmp(argv[i], "--no-enumeration")) {
+            options.is_enumerating = false;
+        } else if (!strcmp(argv[i], "--no-trace")) {
             options.is_tracing = false;
         } else if (!strcmp(argv[i], "--no-shrink")) {
             options.has_shrinking = false;

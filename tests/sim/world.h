@@ -56,7 +56,7 @@ struct world {
     LIST(struct conn) conns;
     LIST(struct attempt_made) tries;
     struct chances chances;
-    uint32_t lease_ms, credit, delay_ms, slow_until_delay_ms;
+    uint32_t lease_ms, credit, step_work, delay_ms, slow_until_delay_ms;
     ms_t slow_until, store_down_until, ended_at;
     uint32_t faults_made, executions;
     uint32_t quick_retries, retries; /* of those whose backoff could be told from none */
@@ -130,6 +130,7 @@ void broker_wake(struct world *world, ms_t at);
 void broker_turn(struct world *world);
 void broker_step(struct world *world, struct sched_event *event);
 void broker_tell(struct world *world, struct sched_event *event); /* from outside the loop */
+void broker_submit(struct world *world, struct sched_event *submit);
 void broker_send(struct world *world, uint32_t number, struct frame *frame);
 void broker_fini(struct world *world);
 ms_t broker_clock(const struct world *world);
@@ -223,8 +224,13 @@ void trace_sched_action(struct world *world, const struct sched_action *action);
 void trace_agent_event(struct world *world, uint32_t place, const struct agent_event *event);
 void trace_agent_action(struct world *world, uint32_t place, const struct agent_action *action);
 
-/* ---- shrink.c, enumerate.c ---- */
+/* ---- shrink.c, small.c, enumerate.c ---- */
 /* Runs it in a child process; false: it failed, and the verdict says how. */
 bool run_apart(const struct params *params, bool is_tracing, struct verdict *verdict);
 void shrink(struct params *params, struct verdict *verdict);
-uint64_t enumerate_all(bool is_quiet);
+enum { SMALL_NODES = 4 };
+bool small_has_edge(uint32_t edges, uint32_t from, uint32_t to);
+/* Of graphs that differ in the order of their tasks alone, one is. */
+bool small_is_canonical(uint32_t count, uint32_t edges);
+/* Every small graph's every short history; this process' part of them. Returns how many. */
+uint64_t enumerate_all(uint32_t part, uint32_t parts);
