@@ -156,9 +156,7 @@ static bool is_shareable(struct sched *sched, const struct submission *submissio
                          const struct task *task)
 {
     bool is_waiting = task->stage == STAGE_WAITING || task->stage == STAGE_UNNEEDED;
-    /* What succeeded may have to run again: forced, or because it is lost. */
-    bool may_wait = task->stage == STAGE_SUCCEEDED && !(task->flags & FLAG_LISTED);
-    if ((is_waiting || may_wait) && !has_same_producers(sched, submission, node, task))
+    if (is_waiting && !has_same_producers(sched, submission, node, task))
         return false;
     return !task_is_final(task) || task->stage == STAGE_SUCCEEDED || task->stage == STAGE_UNNEEDED;
 }
@@ -180,8 +178,8 @@ static void force_listed(struct sched *sched, const struct submission *submissio
     task->finished_at = 0;
 }
 
-/* What was there may read a task that ended in its former run, where this run has a new one of that
- * id: should it have to run again, it waits for the new one. */
+/* What was there may read a task that ended in its former run, or was forgotten with it, where this
+ * run has a new one of that id: should it have to run again, it waits for the new one. */
 static void leave_dead_inputs(struct sched *sched, const struct submission *submission,
                               uint32_t node, uint32_t index)
 {
@@ -194,8 +192,10 @@ static void leave_dead_inputs(struct sched *sched, const struct submission *subm
         const struct task *before = task_at(sched, *input >> OUTPUT_BITS);
         const struct task_edge *edge = &submission->edges[from->first_edge + i];
         uint32_t producer = run_at(sched, submission)->node_tasks[edge->task];
-        if (producer == *input >> OUTPUT_BITS || !task_is_final(before) ||
-            before->stage == STAGE_SUCCEEDED)
+        const struct task *named = task_at(sched, producer);
+        bool is_gone = before->stage == STAGE_FREE || !id_equal(&before->id, &named->id);
+        bool has_ended = task_is_final(before) && before->stage != STAGE_SUCCEEDED;
+        if (producer == *input >> OUTPUT_BITS || (!is_gone && !has_ended))
             continue;
         *input = producer << OUTPUT_BITS | edge->output;
         fan_add(sched, producer, index);

@@ -245,6 +245,7 @@ static enum stage judge_inputs(struct sched *sched, struct task *task)
         enum stage stage = task_at(sched, producer)->stage;
         pending += stage != STAGE_SUCCEEDED;
         is_failed |= stage == STAGE_FAILED || stage == STAGE_UPSTREAM_FAILED;
+        is_failed |= stage == STAGE_FREE; /* forgotten, with the run that had it last */
         is_cancelled |= stage == STAGE_CANCELLED;
         if (stage == STAGE_UNNEEDED)
             VECTOR_PUSH(sched->stack, producer);
