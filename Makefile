@@ -98,7 +98,7 @@ $(B)/tests/sim/sim: $(call objects,$(SIM_SRC)) $(LIBS)
 	@echo "LD $@"
 	@$(CC) $(LDFLAGS_ALL) -o $@ $(call objects,$(SIM_SRC)) -Wl,--start-group $(LIBS) -Wl,--end-group $(COMMON_LIBS)
 
-.PHONY: unit stories sim tidy test system pinned bench sanitized iris install uninstall format clean help setup-build setup-test
+.PHONY: unit stories sim mutants tidy test system pinned bench sanitized iris install uninstall format clean help setup-build setup-test
 ## iris: install what is missing, build, train and compare eight models on the iris flowers
 iris: setup-build
 	@$(MAKE) --no-print-directory all
@@ -129,6 +129,10 @@ stories: $(filter $(B)/tests/stories/%,$(UNIT))
 ## sim: the scheduler and the agent in a simulated world, thousands of seeds; SEED=n replays one, MINUTES=n goes on
 sim: $(B)/tests/sim/sim
 	@$< $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
+## mutants: does the simulator find bugs? the scheduler and the agent, broken in one way after the other
+mutants:
+	@tests/sim/mutants.sh
 
 ## system: golden vectors and the real programs against scikit-learn, XGBoost and faults (pytest)
 system: programs $(VENV)/ready

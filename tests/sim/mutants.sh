@@ -26,7 +26,7 @@ broker/sched/retry.c|s/if \(!delay\) \{/if (delay < UINT32_MAX) {/|a backoff is 
 broker/sched/retry.c|s/if \(!status_is_retryable\(failure->code\) \|\| /if (/|what no retry mends is retried
 broker/sched/retry.c|s/if \(failure->was_killed \|\| failure->code == E_CANCELLED\)/if (failure->was_killed)/|what ended at our wish counts as a failure
 broker/sched/run.c|s/(static bool leave_to_others.*?)share_rehome\(sched, index\);/$1/s|a cancellation disturbs the other run
-broker/sched/run.c|s/if \(count && !run->is_cancelled\)/if (count > 1000)/|a run is over though outputs are missing
+broker/sched/run.c|s/if \(count && !run->is_cancelled && make_missing/if (count > 1000 && make_missing/|a run is over though outputs are missing
 broker/sched/room.c|s/worker->unacked (<|>=) worker->credit/worker->unacked $1 2 * worker->credit/g|credit is not kept
 broker/sched/dispatch.c|s/if \(x->priority != y->priority\)\n\s*return x->priority > y->priority;//s|priority is ignored
 broker/sched/match.c|s/if \(!has_label\(/if (has_label(/; s/if \(has_label\((.*?)\)\)\n\s*return false;/has_label($1);/s|labels are ignored
