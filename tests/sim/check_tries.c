@@ -30,7 +30,7 @@ static void excuse(struct world *world, struct attempt_made *try, bool may_kill)
     struct unit *unit = &world->units[try->unit];
     if (may_kill && !try->may_die) {
         try->may_die = true;
-        unit->deaths += try->is_begun;
+        unit->deaths++; /* short work is suspected, too, though nobody heard that it began */
     }
     try->is_excused = true;
     unit->clean -= try->clean;
@@ -135,19 +135,10 @@ void try_begin(struct world *world, const struct sched_action *action, uint32_t 
         is_away || world->now < place->excused_until || world->now < world->broker.excused_until;
     try.may_die =
         is_away || world->now < place->mortal_until || world->now < world->broker.excused_until;
+    unit->deaths += try.may_die;
     LIST_ADD(world->tries, try);
     unit->last_try = world->tries.count - 1;
     unit->was_submitted = false;
-}
-
-void try_starts(struct world *world, uint32_t place, const struct job *job)
-{
-    struct attempt_made *try =
-        try_find(world, job->unit, job->number, place, world->places[place].life);
-    if (!try || try->is_begun)
-        return;
-    try->is_begun = true;
-    world->units[job->unit].deaths += try->may_die;
 }
 
 void try_executes(struct world *world, uint32_t place, const struct job *job)

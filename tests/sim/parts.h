@@ -109,7 +109,7 @@ struct blob {
 /* One assignment. */
 struct attempt_made {
     uint32_t unit, number, place, life;
-    bool is_excused, is_killed, may_die, is_begun, is_given_back, is_failed, is_final, is_done;
+    bool is_excused, is_killed, may_die, is_given_back, is_failed, is_final, is_done;
     uint32_t clean, crashes; /* clean: executions that nothing excuses */
     enum status code;
     ms_t failed_at;

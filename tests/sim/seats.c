@@ -74,7 +74,6 @@ void seat_give(struct world *world, uint32_t number, uint32_t slot, uint32_t job
 {
     struct seat *seat = &world->places[number].seats[slot];
     seat->jobs[seat->job_count++] = job;
-    try_starts(world, number, &world->places[number].jobs[job]);
     begin_next(world, number, slot);
 }
 

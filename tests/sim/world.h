@@ -206,7 +206,6 @@ struct attempt_made *try_find(struct world *world, uint32_t unit, uint32_t numbe
                               uint32_t life);
 void try_begin(struct world *world, const struct sched_action *action, uint32_t unit,
                const struct session *session);
-void try_starts(struct world *world, uint32_t place, const struct job *job); /* given to a slot */
 void try_executes(struct world *world, uint32_t place, const struct job *job);
 /* `may_kill`: the scheduler may take it for the worker's death. */
 void excuse_place(struct world *world, uint32_t place, uint32_t for_ms, bool may_kill);
