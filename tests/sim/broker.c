@@ -149,10 +149,12 @@ void broker_submit(struct world *world, struct sched_event *submit)
 {
     struct sched_event *event = submit, nothing = {.type = SCHED_RESTORE};
     struct sched_run_info info = {0};
+    world->broker.is_submitting = true;
     for (; !info.is_begun; event = &nothing) {
         broker_tell(world, event);
         sched_run_info(world->broker.sched, submit->submit.run, &info);
     }
+    world->broker.is_submitting = false;
 }
 
 static void resolve(struct world *world)
@@ -254,6 +256,8 @@ static void plan_next(struct world *world)
     else if (broker->is_waiting)
         broker_wake(world, broker->retry_at);
     else if (has_work || broker->inbox.first)
+        broker_wake(world, world->now);
+    else if (broker->wake_at <= broker->now)
         broker_wake(world, world->now);
     else if (broker->wake_at != MS_NEVER && broker->frozen_at == MS_NEVER)
         broker_wake(world, broker->wake_at + broker->stalled_ms - broker->offset);

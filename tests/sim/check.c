@@ -41,6 +41,24 @@ static uint32_t count_marked(struct world *world)
     return count;
 }
 
+/* A success counts if that attempt was given to that worker and the task is not final, whatever
+ * became of the attempt meanwhile. */
+static bool is_due(struct world *world, const struct sched_event *event, struct before *before)
+{
+    uint32_t task = sched_task_find(world->broker.sched, &event->done.attempt.task);
+    const struct session *session = &world->broker.sessions.items[event->done.worker];
+    before->unit = unit_of(world, &event->done.attempt.task);
+    if (task == NOBODY || state_is_pending(world, before->unit, WRITE_RECORD) ||
+        state_is_pending(world, before->unit, WRITE_ALIAS))
+        return false;
+    sched_task_info(world->broker.sched, task, &before->info);
+    const struct attempt_made *try =
+        try_find(world, before->unit, event->done.attempt.number, session->place, session->life);
+    return before->info.state <= TASK_RUNNING && try && !try->is_given_back && !try->is_failed &&
+           !try->is_done && try->epoch == world->broker.epoch &&
+           (uint32_t)(try - world->tries.items) >= world->units[before->unit].submitted_at;
+}
+
 void check_before(struct world *world, const struct sched_event *event, struct before *before)
 {
     struct attempt attempt;
@@ -48,6 +66,8 @@ void check_before(struct world *world, const struct sched_event *event, struct b
     *before = (struct before){.task = NOBODY};
     if (event->type == SCHED_GONE && event->gone.is_drain)
         before->marked = count_marked(world);
+    if (event->type == SCHED_DONE)
+        before->must_count = is_due(world, event, before);
     if (!attempt_of_event(event, &attempt, &worker))
         return;
     before->task = sched_task_find(world->broker.sched, &attempt.task);
@@ -102,6 +122,9 @@ void check_after(struct world *world, const struct sched_event *event, const str
 {
     if (event->type == SCHED_GONE && event->gone.is_drain && count_marked(world) > before->marked)
         world_fail(world, "a drain is held against a task");
+    if (before->must_count && !state_is_pending(world, before->unit, WRITE_RECORD))
+        world_fail(world, "t%u#%u succeeded, and that does not count", before->unit,
+                   event->done.attempt.number);
     if (before->task == NOBODY)
         return;
     if (before->is_stale)
@@ -325,7 +348,7 @@ void check_run_over(struct world *world, uint32_t number)
     if (!info.is_over ||
         info.counts[TASK_WAITING] + info.counts[TASK_READY] + info.counts[TASK_RUNNING])
         world_fail(world, "run %u is said to be over, but tasks are open", number);
-    if (run->is_cancelled)
+    if (run->is_cancelled || world->broker.is_submitting)
         return;
     for (uint32_t i = 0; i < run->edge_count; i++)
         has_dependants[run->edges[i].task] = true;

@@ -128,6 +128,7 @@ void try_begin(struct world *world, const struct sched_action *action, uint32_t 
     const struct place *place = &world->places[session->place];
     struct attempt_made try = {
         .unit = number, .number = action->attempt, .place = session->place, .life = session->life};
+    try.epoch = world->broker.epoch;
     if (unit->last_try != NOBODY)
         check_again(world, number, &world->tries.items[unit->last_try]);
     bool is_away = !place->is_up || place->life != session->life || place->conn != session->conn;

@@ -11,8 +11,8 @@ only=${1:-} # a part of the last column: these alone
 mutations() {
     cat <<'END'
 broker/sched/peers.c|s/(bool peers_hear.*?)renew_lease\(sched, worker\);/$1/s|a lease is not renewed by what is heard
-broker/sched/flight.c|s/return flight->worker == worker && flight->attempt == attempt/return flight->worker == worker/|an attempt's number is not compared
-broker/sched/flight.c|s/return flight->worker == worker && flight->attempt == attempt/return flight->attempt == attempt/|the worker of an attempt is not compared
+broker/sched/flight.c|s/return flight->worker == worker && flight->attempt == attempt/return flight->worker == worker && attempt < UINT32_MAX/|an attempt's number is not compared
+broker/sched/flight.c|s/return flight->worker == worker && flight->attempt == attempt/return worker < UINT32_MAX && flight->attempt == attempt/|the worker of an attempt is not compared
 broker/sched/result.c|s/(\.index = event->done\.index\}\);\n)(\}\n\nvoid result_failed)/$1    result_committed(sched);\n$2/|what waits for a result is sent before the commit
 broker/sched/result.c|s/(static void begin_commit.*?action->is_replacement[^\n]*\n)/$1    acknowledge(sched, index, commit.worker, commit.frame, commit.index);\n/s; s/(if \(commit\.type == COMMIT_RESULT\) \{\n)\s*acknowledge\([^;]*;/$1/s|a result is acknowledged before the commit
 broker/sched/result.c|s/if \(task && task->stage == STAGE_COMMITTING\)/if (task && false)/|a result's copy is acknowledged before the commit
@@ -37,8 +37,6 @@ broker/sched/peers.c|s/(void peers_revoked.*?)    task_settle\(sched, task\);/$1
 broker/sched/task.c|s/(void task_take_back.*?)consumer->pending\+\+;/$1consumer->pending += 0;/s|a task does not wait for what is made again
 worker/runtime/agent.c|s/agent_add\(out, AGENT_RESEND\);//|a result is not sent again
 worker/runtime/agent.c|s/agent->jobs\[job\]\.state <= JOB_READY\)/agent->jobs[job].state <= JOB_RUNNING)/|what runs is given back
-worker/runtime/agent.c|s/agent->has_unacked = event->ack\.left \|\| agent->open_results;/agent->has_unacked = false;/|a drain does not wait for acknowledgements
-worker/runtime/agent.c|s/(static void on_kill.*?)job->is_cancelled = true;/$1/s|a killed job is not marked as such
 worker/runtime/agent_tick.c|s/if \(!agent->is_online \|\| now < agent->heartbeat_at\)/if (now < MS_NEVER)/|the agent does not renew its lease
 worker/runtime/agent_tick.c|s/agent_kill_slot\(agent, i, KILL_TIMEOUT, out\);/(void)out;/|a timeout is not enforced
 worker/runtime/agent_tick.c|s/bool is_suspect = agent->jobs\[job\]\.attempt\.number > 1;/bool is_suspect = false;/; s/job->is_light \|\| job->attempt\.number > 1/job->is_light/|further attempts are not announced

@@ -96,7 +96,8 @@ struct unit {
     uint32_t last_try, clean, failures, deaths, losses, crashes;
     uint32_t redo;  /* times it may run again though it was done: forced, or its outputs are gone */
     bool is_redone; /* it is being run again so, until it is done again */
-    bool was_submitted; /* since its last try */
+    bool was_submitted;    /* since its last try */
+    uint32_t submitted_at; /* tries made before its last submission */
 };
 
 struct blob {
@@ -109,6 +110,7 @@ struct blob {
 /* One assignment. */
 struct attempt_made {
     uint32_t unit, number, place, life;
+    uint64_t epoch; /* of the broker that gave it out */
     bool is_excused, is_killed, may_die, is_given_back, is_failed, is_final, is_done;
     uint32_t clean, crashes; /* clean: executions that nothing excuses */
     enum status code;
@@ -281,6 +283,7 @@ struct asked {
 
 struct broker {
     bool is_up, is_committing, is_waiting;
+    bool is_submitting; /* tasks of runs that are over may be taken by the new one */
     uint64_t epoch;
     struct sched *sched;
     struct sched_actions actions;

@@ -186,6 +186,7 @@ static void submit(struct world *world, uint32_t number)
     for (uint32_t i = 0; i < run->node_count; i++) {
         struct unit *unit = &world->units[run->units[i]];
         unit->was_submitted = true;
+        unit->submitted_at = world->tries.count;
         unit->redo += run->has_forced && run->is_forced[i];
     }
     struct sched_event event = {.type = SCHED_SUBMIT,
@@ -201,8 +202,14 @@ static void submit(struct world *world, uint32_t number)
     broker_wake(world, world->now);
 }
 
+/* Records are read when none waits to be written or removed: what is restored must be what is
+ * there. */
 void script_submit(struct world *world, uint32_t number)
 {
+    if (world->broker.is_up && world->broker.batch.count) {
+        world_at(world, world->now + 5, EVENT_SUBMIT, number, 0, 0);
+        return;
+    }
     world->runs[number].is_submitted = true;
     if (world->broker.is_up)
         submit(world, number);

@@ -189,6 +189,7 @@ struct before {
     struct sched_task_info info; /* of `task`, unless that is NOBODY */
     bool is_stale;               /* the event is of another attempt than the last */
     bool was_killed;             /* at the scheduler's wish */
+    bool must_count;             /* a success of what it gave out, and waits for */
     uint32_t marked;             /* GONE of a drain: tasks that a lost worker is held against */
 };
 void check_before(struct world *world, const struct sched_event *event, struct before *before);
