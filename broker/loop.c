@@ -106,7 +106,7 @@ static struct id action_key(struct loop *loop, const struct sched_action *action
 static void send_task(struct loop *loop, const struct sched_action *action,
                       const struct sched_work *work)
 {
-    if (action->input_count)
+    if (action->input_count && !action->is_resolved) /* else it was worked out then */
         action_key(loop, action, work);
     struct task_msg message = loop_batch_task(&loop->batch, action, work);
     router_assign(loop->options.router, action->worker, &message);

@@ -181,11 +181,12 @@ struct worker {
     uint32_t slots, credit;
     uint32_t flights, started, unacked; /* unacked: flights and results that are being committed */
     uint32_t first, last;               /* flights */
-    uint32_t depth, turn;               /* turn: results since turn_at */
+    uint32_t depth, turn;               /* turn: results since the depth grew */
+    uint32_t length_us;                 /* of its tasks, as learned; 0: not yet */
     uint32_t expected, leaving;         /* flights of others asked back for it; of its own */
     uint32_t crowd;                     /* place in `crowd`, NONE: what it holds, it can run */
     uint32_t watch;                     /* its entry in `leases` carries this */
-    ms_t turn_at, lease_at;
+    ms_t lease_at;
     enum room room;
     bool is_over, has_gained; /* over: see room.h; gained: is in `gained` */
     uint32_t room_previous, room_next;

@@ -97,6 +97,7 @@ static void assign(struct sched *sched, uint32_t index, uint32_t worker, enum ro
     action->attempt = task->attempt;
     action->inputs = inputs;
     action->input_count = input_count;
+    action->is_resolved = input_count && !(task->flags & FLAG_FORCED);
 }
 
 /* Gives the worker, which has room, one task. False: there is none for it. */

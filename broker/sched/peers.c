@@ -225,8 +225,7 @@ void peers_hello(struct sched *sched, const struct sched_event *event)
                               .first = NONE,
                               .last = NONE,
                               .crowd = NONE,
-                              .depth = 2 * slots < credit ? 2 * slots : credit,
-                              .turn_at = sched->now};
+                              .depth = 2 * slots < credit ? 2 * slots : credit};
     renew_lease(sched, worker);
     watch_lease(sched, index);
     sched->worker_count++;

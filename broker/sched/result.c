@@ -78,12 +78,13 @@ static void begin_commit(struct sched *sched, uint32_t index, struct commit comm
 
 /* Was this attempt given to this worker, with the task still open? Ends whatever else is under way.
  */
-static bool accept_done(struct sched *sched, uint32_t index, uint32_t worker, uint32_t attempt)
+static bool accept_done(struct sched *sched, uint32_t index, const struct sched_event *event)
 {
+    uint32_t worker = event->done.worker, attempt = event->done.attempt.number;
     struct task *task = task_at(sched, index);
     if (flight_find(sched, worker, index, attempt)) {
         flight_end(sched, index);
-        room_count_result(sched, worker);
+        room_learn(sched, worker, event->done.took_us);
         return true;
     }
     if (task_is_final(task) || task->stage == STAGE_COMMITTING ||
@@ -105,8 +106,7 @@ void result_done(struct sched *sched, const struct sched_event *event)
     uint32_t worker = event->done.worker;
     uint32_t index = id_map_get(&sched->ids, &event->done.attempt.task);
     bool is_heard = peers_hear(sched, worker);
-    if (!is_heard || index == ID_MAP_NONE ||
-        !accept_done(sched, index, worker, event->done.attempt.number)) {
+    if (!is_heard || index == ID_MAP_NONE || !accept_done(sched, index, event)) {
         drop_done(sched, index, event);
         return;
     }
@@ -144,7 +144,6 @@ void result_failed(struct sched *sched, const struct sched_event *event)
                                   .lost_count = event->failed.lost_count,
                                   .was_killed = flight->is_killed};
         flight_end(sched, index);
-        room_count_result(sched, worker);
         retry_attempt_failed(sched, index, &failure);
     }
     acknowledge(sched, index, worker, event->failed.frame, 0);

@@ -238,21 +238,30 @@ void room_rotate(struct sched *sched, uint32_t index)
 
 /* ---- depth ---- */
 
-void room_count_result(struct sched *sched, uint32_t index)
+/* As many results as its depth before it grows, and then by a few times only: so all workers grow
+ * together, and none is given what is there while the others are still at their first tasks. */
+static void grow(struct worker *worker, uint32_t depth)
 {
-    struct worker *worker = &sched->workers.items[index];
-    if (++worker->turn < worker->depth)
-        return;
-    ms_t took = sched->now - worker->turn_at;
-    if (took <= DEPTH_MS)
-        worker->depth *= 2;
-    else if (took > DEPTH_SLOW_MS)
-        worker->depth /= 2;
-    if (worker->depth > worker->credit)
-        worker->depth = worker->credit;
-    if (worker->depth < 2 * worker->slots)
-        worker->depth = 2 * worker->slots;
+    enum { GROWTH = 8 };
+    if (depth > worker->depth) {
+        if (++worker->turn < worker->depth)
+            return;
+        depth = depth / GROWTH < worker->depth ? depth : GROWTH * worker->depth;
+    }
     worker->turn = 0;
-    worker->turn_at = sched->now;
+    worker->depth = depth;
+}
+
+void room_learn(struct sched *sched, uint32_t index, int64_t took_us)
+{
+    enum { KEPT_OF_8 = 7 }; /* of what was known: a few tasks of another length change little */
+    struct worker *worker = &sched->workers.items[index];
+    uint64_t took = took_us < 1 ? 1 : took_us > UINT32_MAX ? UINT32_MAX : (uint64_t)took_us;
+    uint64_t length = worker->length_us;
+    length = length ? (KEPT_OF_8 * length + (8 - KEPT_OF_8) * took) / 8 : took;
+    worker->length_us = length ? (uint32_t)length : 1;
+    uint64_t ahead = (uint64_t)AHEAD_MS * 1000 / worker->length_us;
+    uint64_t depth = worker->slots * (1 + (ahead ? ahead : 1));
+    grow(worker, depth < worker->credit ? (uint32_t)depth : worker->credit);
     room_gained(sched, index);
 }

@@ -17,7 +17,9 @@
 #pragma once
 #include "broker/sched/core.h"
 
-enum { DEPTH_MS = 50, DEPTH_SLOW_MS = 200 };
+/* Work that lies ahead of each slot: longer than a round trip to the broker, and than a beat of a
+ * busy one. */
+enum { AHEAD_MS = 50 };
 
 bool room_is_plain(const struct task_policy *policy);
 /* How many slots a task is worth: its cores, rounded up; 1 at least. */
@@ -43,5 +45,5 @@ void room_changed(struct sched *sched, uint32_t worker);
 void room_gained(struct sched *sched, uint32_t worker);
 /* Behind the others that have as much room. */
 void room_rotate(struct sched *sched, uint32_t worker);
-/* One more result from this worker: learns its depth. */
-void room_count_result(struct sched *sched, uint32_t worker);
+/* One of its tasks took so long: learns the worker's depth. */
+void room_learn(struct sched *sched, uint32_t worker, int64_t took_us);

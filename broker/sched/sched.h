@@ -138,8 +138,9 @@ struct sched_event {
         struct {
             uint32_t worker;
             struct attempt attempt;
-            uint64_t frame; /* the loop's handle of the RESULTS frame: goes into PERSIST and ACK */
-            uint32_t index; /* within it */
+            uint64_t frame;  /* the loop's handle of the RESULTS frame: goes into PERSIST and ACK */
+            uint32_t index;  /* within it */
+            int64_t took_us; /* the attempt, by its worker */
             const struct artifact *outputs; /* sorted by name, as in the spec */
             uint32_t output_count;
         } done;
@@ -195,6 +196,7 @@ struct sched_action {
     uint64_t frame;
     ms_t at;
     bool is_replacement;      /* PERSIST of a forced task: the old record goes in the same commit */
+    bool is_resolved;         /* ASSIGN: RESOLVE has asked for the same inputs before */
     const struct id *unknown; /* KILL of a task that no run has (`task` UINT32_MAX); else NULL */
     const struct artifact *inputs; /* RESOLVE, ASSIGN: resolved inputs; CHECK: what to look for */
     uint32_t input_count;
@@ -214,7 +216,7 @@ struct sched_options {
     uint32_t step_work;
 };
 /* About 2 ms: short beside a lease or a person's patience, long beside what a step costs anyway. */
-enum { STEP_WORK_DEFAULT = 8192 };
+enum { STEP_WORK_DEFAULT = 4096 };
 
 struct sched *sched_new(const struct sched_options *options);
 void sched_free(struct sched *sched);

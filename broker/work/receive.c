@@ -236,6 +236,7 @@ static void emit_done(const struct sink *sink, const struct entry *entry, struct
     event->done.attempt = entry->result.attempt;
     event->done.outputs = entry->record.output_count ? outputs + entry->first_output : NULL;
     event->done.output_count = entry->record.output_count;
+    event->done.took_us = entry->record.took_us;
     event->now = sink->now;
     struct router_record record = {entry->result.record, entry->result.record_bytes,
                                    &entry->record};

@@ -347,13 +347,16 @@ static bool worker_finishes(struct play *play, uint32_t worker, const char *text
     uint32_t count = play_split(play, text, " ", words);
     struct attempt attempt = attempt_of(play, words[0]);
     uint32_t task = task_named(play, words[0], strcspn(words[0], "#"));
-    struct artifact output = play_output(play, task, count > 1);
-    struct sched_event event = {.type = SCHED_DONE,
-                                .done = {.worker = worker,
-                                         .attempt = attempt,
-                                         .frame = play->frame++,
-                                         .outputs = &output,
-                                         .output_count = 1}};
+    bool is_timed = count == 4 && strcmp(words[1], "in") == 0;
+    struct artifact output = play_output(play, task, count > 1 && !is_timed);
+    struct sched_event event = {
+        .type = SCHED_DONE,
+        .done = {.worker = worker,
+                 .attempt = attempt,
+                 .frame = play->frame++,
+                 .took_us = is_timed ? 1000 * strtoll(words[2], NULL, 10) : 1000000,
+                 .outputs = &output,
+                 .output_count = 1}};
     play_send(play, &event);
     return true;
 }

@@ -25,6 +25,7 @@
  *                      credit=8 running=a#1,b#2 name=big      in one line
  *            w1 joins again: …                      the same program, a new connection
  *            w2 joins as w1: …                      likewise, before w1 was seen to go
+ *            w1 finishes a#1 in 20 ms               else it took a second
  *            w1 starts a#1 | w1 finishes a#1 | w1 finishes a#1 differently | w1 fails a#1: exit
  *            w1 misses a for b#1 | w1 hands back a#1 | w1 is at 3 of 10 in a#1
  *            w1 goes away | w1 says goodbye | w1 is heard

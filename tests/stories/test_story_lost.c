@@ -71,6 +71,7 @@ static void test_consumers_wait(void **state)
                "w1 finishes prepare#1\n"
                "> assign a#2 to w1\n"
                "> assign b#2 to w1\n"
+               "w1 finishes a#2\n"
                "> assign c#1 to w1\n");
 }
 

@@ -184,55 +184,56 @@ static void test_stealing(void **state)
 static void test_deeper(void **state)
 {
     (void)state;
-    story_play("# A worker that turns its tasks round quickly is given more ahead:\n"
-               "# two a slot, then twice that.\n"
+    story_play("# Of short tasks a worker is given more ahead: 50 ms of work for each slot.\n"
                "given the state answers at once\n"
                "submit run 1: a, b, c, d, e, f, g, h\n"
                "w1 joins: slots=1\n"
                "> assign a#1 to w1\n"
                "> assign b#1 to w1\n"
-               "w1 finishes a#1\n"
+               "w1 finishes a#1 in 15 ms\n"
                "> assign c#1 to w1\n"
-               "w1 finishes b#1\n"
+               "w1 finishes b#1 in 15 ms\n"
                "> assign d#1 to w1\n"
                "> assign e#1 to w1\n"
                "> assign f#1 to w1\n");
 }
 
+static void test_no_length(void **state)
+{
+    (void)state;
+    story_play("# Of tasks of no length it gets what its credit allows, after its first ones.\n"
+               "given the state answers at once\n"
+               "submit run 1: a, b, c, d, e, f, g, h, i\n"
+               "w1 joins: slots=1 credit=6\n"
+               "> assign a#1 to w1\n"
+               "> assign b#1 to w1\n"
+               "w1 finishes a#1 in 0 ms\n"
+               "> assign c#1 to w1\n"
+               "w1 finishes b#1 in 0 ms\n"
+               "> assign d#1 to w1\n"
+               "> assign e#1 to w1\n"
+               "> assign f#1 to w1\n"
+               "> assign g#1 to w1\n"
+               "> assign h#1 to w1\n");
+}
+
 static void test_not_deep(void **state)
 {
     (void)state;
-    story_play(
-        "# Tasks that take long are sent one ahead of each slot. A worker that was quick and\n"
-        "# is slow now goes back to that.\n"
-        "given the state answers at once\n"
-        "given leases of 100000 ms\n"
-        "submit run 1: a, b, c, d, e, f, g, h, i, j, k, l, m, n\n"
-        "w1 joins: slots=1\n"
-        "> assign a#1 to w1\n"
-        "> assign b#1 to w1\n"
-        "w1 finishes a#1\n"
-        "> assign c#1 to w1\n"
-        "w1 finishes b#1\n"
-        "> assign d#1 to w1\n"
-        "> assign e#1 to w1\n"
-        "> assign f#1 to w1\n"
-        "time is 300\n"
-        "w1 finishes c#1\n"
-        "> assign g#1 to w1\n"
-        "w1 finishes d#1\n"
-        "> assign h#1 to w1\n"
-        "w1 finishes e#1\n"
-        "> assign i#1 to w1\n"
-        "w1 finishes f#1\n"
-        "w1 finishes g#1\n"
-        "w1 finishes h#1\n"
-        "> assign j#1 to w1\n"
-        "> assign k#1 to w1\n"
-        "> assign l#1 to w1\n"
-        "time is 700\n"
-        "w1 finishes i#1\n"
-        "> assign m#1 to w1\n");
+    story_play("# Of long ones, one ahead of each slot; so also a worker whose tasks were short.\n"
+               "given the state answers at once\n"
+               "submit run 1: a, b, c, d, e, f\n"
+               "w1 joins: slots=1\n"
+               "> assign a#1 to w1\n"
+               "> assign b#1 to w1\n"
+               "w1 finishes a#1 in 25 ms\n"
+               "> assign c#1 to w1\n"
+               "w1 finishes b#1 in 25 ms\n"
+               "> assign d#1 to w1\n"
+               "> assign e#1 to w1\n"
+               "w1 finishes c#1 in 5000 ms\n"
+               "w1 finishes d#1 in 5000 ms\n"
+               "> assign f#1 to w1\n");
 }
 
 int main(void)
@@ -244,7 +245,7 @@ int main(void)
         cmocka_unit_test(test_came_back_late), cmocka_unit_test(test_new_connection),
         cmocka_unit_test(test_adopted),        cmocka_unit_test(test_nobody_elses),
         cmocka_unit_test(test_stealing),       cmocka_unit_test(test_deeper),
-        cmocka_unit_test(test_not_deep),
+        cmocka_unit_test(test_no_length),      cmocka_unit_test(test_not_deep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
