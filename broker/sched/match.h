@@ -13,11 +13,11 @@
  * once; what doesn't fit at a worker is passed over there. Of several workers that could start a
  * task with large inputs at once, the one that has most of them gets it (place.h). The deep pass
  * then gives workers what is to wait there: the best task first, whether or not what it needs is
- * free, so that it is next. How much waits is learned from how long a worker's
- * tasks take: AHEAD_MS of work ahead of each slot, and one task at least, up to its credit; it grows with each
- * turnaround (as many results as the depth was). Tasks of
- * no length are then sent by the thousand, tasks of minutes one ahead of each slot. A worker that starves while others hold what they have not begun gets some of that
- * (steal.h). */
+ * free, so that it is next. How much waits is learned from how long a worker's tasks take:
+ * AHEAD_MS of work ahead of each slot, and one task at least, up to its credit; it grows with each
+ * turnaround (as many results as the depth was). Tasks of no length are then sent by the thousand,
+ * tasks of minutes one ahead of each slot. A worker that starves while others hold what they have
+ * not begun gets some of that (steal.h). */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/sched/core.h"

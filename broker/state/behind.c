@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/base/assert.h"
 #include "common/base/mem.h"
@@ -19,7 +21,7 @@ enum {
     GATHER_MS_MAX = 1000,
     GATHER_SHARE = 4,
     GATHER_KEYS_MAX = 1 << 17,
-    FRONT_KEYS_MAX = 1 << 17, /* then commits wait for the index */
+    FRONT_KEYS_MAX = 1 << 17, /* then commits last until the index has taken them */
     RETRY_MS = 1000
 };
 
@@ -32,7 +34,9 @@ struct behind {
     bool has_threads, is_stopping, is_urgent;
     bool is_idle;     /* the index's thread waits for anything at all */
     int64_t apply_us; /* what the last transaction took */
-    bool is_dirty;    /* the journal has what fdatasync has not seen */
+    int room_fd;      /* an eventfd: readable when there is room for whom there was none */
+    bool wants_room;
+    bool is_dirty; /* the journal has what fdatasync has not seen */
     enum status index_status;
     struct err index_err;
     pthread_t index_thread, flush_thread;
@@ -64,6 +68,8 @@ struct behind *behind_new(struct journal *journal, struct lmdb_index *index)
     behind->index = index;
     behind->front = layer_new();
     behind->back = layer_new();
+    behind->room_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    ASSERT(behind->room_fd >= 0);
     pthread_mutex_init(&behind->lock, NULL);
     cond_init(&behind->added);
     cond_init(&behind->moved);
@@ -73,13 +79,22 @@ struct behind *behind_new(struct journal *journal, struct lmdb_index *index)
 
 /* ---- the index's thread; all with the lock held ---- */
 
+static void tell_room(struct behind *behind)
+{
+    uint64_t one = 1;
+    if (behind->wants_room)
+        (void)!write(behind->room_fd, &one, sizeof one);
+    behind->wants_room = false;
+}
+
 static void swap(struct behind *behind)
 {
     struct layer *front = behind->front;
     behind->front = behind->back;
     behind->back = front;
     behind->front->journal_end = front->journal_end;
-    pthread_cond_broadcast(&behind->moved); /* there is room again */
+    pthread_cond_broadcast(&behind->moved);
+    tell_room(behind);
 }
 
 /* Waits for something to do; false: stop. */
@@ -123,6 +138,8 @@ static void index_back(struct behind *behind)
         behind->apply_us = took;
         behind->index_status = status;
         behind->index_err = err;
+        if (status != OK)
+            tell_room(behind);
         if (status == OK)
             layer_clear(behind->back);
         pthread_cond_broadcast(&behind->moved);
@@ -191,14 +208,6 @@ void behind_unlock(struct behind *behind)
     pthread_mutex_unlock(&behind->lock);
 }
 
-/* What is committed faster than it can be indexed must not fill the memory. An index that can't be
- * written at all holds nothing up. */
-static void wait_for_room(struct behind *behind)
-{
-    while (behind->front->keys[SPACE_TASK].count >= FRONT_KEYS_MAX && behind->index_status == OK)
-        pthread_cond_wait(&behind->moved, &behind->lock);
-}
-
 static void start_threads(struct behind *behind)
 {
     ASSERT(pthread_create(&behind->index_thread, NULL, index_loop, behind) == 0);
@@ -217,7 +226,25 @@ void behind_added(struct behind *behind)
     /* A thread that gathers looks at the clock itself; waking it at each commit costs a switch. */
     if (behind->is_idle || behind->front->keys[SPACE_TASK].count >= GATHER_KEYS_MAX)
         pthread_cond_signal(&behind->added);
-    wait_for_room(behind);
+}
+
+/* What is committed faster than it can be indexed must not fill the memory. An index that can't be
+ * written at all holds nothing up. */
+bool behind_has_room(struct behind *behind)
+{
+    uint64_t rung;
+    (void)!read(behind->room_fd, &rung, sizeof rung); /* it is looked at now */
+    pthread_mutex_lock(&behind->lock);
+    bool has_room =
+        behind->front->keys[SPACE_TASK].count < FRONT_KEYS_MAX || behind->index_status != OK;
+    behind->wants_room = !has_room;
+    pthread_mutex_unlock(&behind->lock);
+    return has_room;
+}
+
+int behind_fd(const struct behind *behind)
+{
+    return behind->room_fd;
 }
 
 enum status behind_drain(struct behind *behind, struct err *err)
@@ -252,6 +279,7 @@ void behind_free(struct behind *behind)
     pthread_cond_destroy(&behind->moved);
     pthread_cond_destroy(&behind->flush_due);
     pthread_mutex_destroy(&behind->lock);
+    close(behind->room_fd);
     layer_free(behind->front);
     layer_free(behind->back);
     mem_free(behind);

@@ -4,10 +4,10 @@
  *
  *   commit ──▶ front layer ──swap──▶ back layer ──one transaction──▶ index
  *
- * Look-ups see front and back through behind_lock. A full front holds commits up until it is
- * swapped, so that memory is bounded. An index that cannot be written costs memory and a log line,
- * never a commit: it is tried again, and whatever is missing is read from the journal at the next
- * start.
+ * Look-ups see front and back through behind_lock. A full front makes the commit that filled it
+ * last until it is swapped, so that memory is bounded. An index that cannot be written costs
+ * memory and a log line, never a commit: it is tried again, and whatever is missing is read from
+ * the journal at the next start.
  *
  * Thread: all functions belong to the thread that commits. */
 // SPDX-License-Identifier: Apache-2.0
@@ -26,8 +26,11 @@ void behind_free(struct behind *behind);
 enum { BEHIND_LAYERS = 2 };
 void behind_lock(struct behind *behind, struct layer *layers[BEHIND_LAYERS]);
 void behind_unlock(struct behind *behind);
-/* After something was added to the front. Called locked; may wait for the index. */
+/* After something was added to the front. Called locked. */
 void behind_added(struct behind *behind);
+/* Has the front room for another commit? If not, behind_fd becomes readable when it has. */
+bool behind_has_room(struct behind *behind);
+int behind_fd(const struct behind *behind);
 /* Waits until the index has all of it. Errors: what keeps the index from being written. */
 MUST_USE enum status behind_drain(struct behind *behind, struct err *err);
 

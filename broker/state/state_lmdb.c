@@ -50,18 +50,17 @@ static enum status lmdb_begin(struct state *base, const struct state_batch *batc
     return OK;
 }
 
-static enum status lmdb_poll(struct state *state, bool *is_done, struct err *err)
+static enum status lmdb_poll(struct state *base, bool *is_done, struct err *err)
 {
-    (void)state;
     (void)err;
-    *is_done = true;
+    *is_done = behind_has_room(state_lmdb_of(base)->behind);
     return OK;
 }
 
-static int lmdb_fd(const struct state *state)
+static int lmdb_fd(const struct state *base)
 {
-    (void)state;
-    return -1;
+    const struct state_lmdb *state = (const struct state_lmdb *)base;
+    return state->behind ? behind_fd(state->behind) : -1;
 }
 
 static enum status lmdb_flush(struct state *base, struct err *err)

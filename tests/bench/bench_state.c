@@ -2,6 +2,7 @@
  * up, on a warm file system. `bench_state [FOLDER [RECORDS]]`; prints one line per figure: name,
  * value, unit. */
 // SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,8 +67,12 @@ static void commit_all(struct state *state, const struct id *ids, uint32_t count
                                     .record_count = n};
         bool is_done = false;
         check(state_begin(state, &batch, &err), &err);
-        while (!is_done)
+        for (;;) {
             check(state_poll(state, &is_done, &err), &err);
+            if (is_done)
+                break;
+            poll(&(struct pollfd){state_fd(state), POLLIN, 0}, 1, -1);
+        }
     }
     mem_free(records);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/unit/broker/state/commit.h"
 
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -100,9 +101,12 @@ enum status commit_try(struct commit *commit, struct state *state, struct err *e
                                 .run_count = commit->run_count};
     TRY(state_begin(state, &batch, err));
     bool is_done = false;
-    while (!is_done)
+    for (;;) {
         TRY(state_poll(state, &is_done, err));
-    return OK;
+        if (is_done)
+            return OK;
+        poll(&(struct pollfd){state_fd(state), POLLIN, 0}, 1, -1);
+    }
 }
 
 void commit_now(struct commit *commit, struct state *state)
