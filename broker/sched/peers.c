@@ -169,9 +169,11 @@ static void adopt(struct sched *sched, uint32_t index, const struct attempt *att
     bool is_open = task && (task->stage == STAGE_READY || task->stage == STAGE_BACKOFF ||
                             task->stage == STAGE_RESOLVING);
     uint32_t instance = sched->workers.items[index].instance;
-    bool is_over = is_open && attempt->number == task->attempt &&
-                   !note_find_past(sched, task, at, attempt->number, instance);
+    struct past *past = is_open ? note_find_past(sched, task, at, attempt->number, instance) : NULL;
+    bool is_over = is_open && attempt->number == task->attempt && !past;
     if (is_open && !is_over && attempt->number >= task->attempt && attempt->number < ATTEMPT_MAX) {
+        if (past)
+            past->attempt = 0; /* in flight again: if it ends there, it is over */
         task_unqueue(sched, at);
         flight_begin(sched, at, index, attempt->number);
         flight_start(sched, flight_find(sched, index, at, attempt->number));

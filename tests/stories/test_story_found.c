@@ -67,7 +67,7 @@ static void test_failed_and_listed(void **state)
     story_play("# It reconnects before it hears that its failure was understood, and lists it:\n"
                "# nobody must wait for that attempt again.\n"
                "given the state answers at once\n"
-               "given train has retry=1 backoff=0\n"
+               "given train has retry=1 backoff=500\n"
                "given zeal has retry=1 backoff=500\n"
                "submit run 1: train + zeal -> report\n"
                "w1 joins: slots=2\n"
@@ -77,7 +77,11 @@ static void test_failed_and_listed(void **state)
                "w1 joins again: slots=2 running=train#1,zeal#1\n"
                "> kill zeal#1 at w1\n"
                "time is 1000\n"
-               "> assign zeal#2 to w1\n");
+               "> assign zeal#2 to w1\n"
+               "w1 joins again: slots=2 running=train#1,zeal#2\n"
+               "w1 fails train#1: exit\n"
+               "w1 joins again: slots=2 running=train#1,zeal#2\n"
+               "> kill train#1 at w1\n");
 }
 
 static void test_listed_twice(void **state)
