@@ -252,6 +252,9 @@ void check_forget(struct world *world, uint32_t number)
 {
     if (!world->units[number].losses)
         world_fail(world, "the record of t%u is forgotten, though nothing of it was lost", number);
+    /* One loss may be found twice: a result from before it is sent again after a restart. */
+    if (!world->units[number].redo)
+        world->units[number].redo = 1;
 }
 
 /* Has enough happened to it that it may fail? */

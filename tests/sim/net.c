@@ -83,7 +83,9 @@ static ms_t delay(struct world *world)
 static void send_late(struct world *world, uint32_t conn, int direction, struct frame *frame)
 {
     uint32_t extra = 1 + rng_below(&world->net, chance(&world->net, 20) ? 2000 : 60);
-    excuse_place(world, world->conns.items[conn].place, extra + world->lease_ms, false);
+    /* Without a WELCOME or a heartbeat in time a lease is over. */
+    bool may_kill = frame->type == MSG_WELCOME || frame->type == MSG_HEARTBEAT;
+    excuse_place(world, world->conns.items[conn].place, extra + world->lease_ms, may_kill);
     frames_put(&world->conns.items[conn].late[direction], frame);
     world_at(world, world->now + extra, EVENT_DELIVER, conn, (uint32_t)(LATE + direction), 0);
 }
