@@ -39,7 +39,6 @@ worker/runtime/agent.c|s/agent_add\(out, AGENT_RESEND\);//|a result is not sent 
 worker/runtime/agent.c|s/agent->jobs\[job\]\.state <= JOB_READY\)/agent->jobs[job].state <= JOB_RUNNING)/|what runs is given back
 worker/runtime/agent_tick.c|s/if \(!agent->is_online \|\| now < agent->heartbeat_at\)/if (now < MS_NEVER)/|the agent does not renew its lease
 worker/runtime/agent_tick.c|s/agent_kill_slot\(agent, i, KILL_TIMEOUT, out\);/(void)out;/|a timeout is not enforced
-worker/runtime/agent_tick.c|s/if \(job->state == JOB_NONE \|\| job->is_given_up\)/if (job->state <= JOB_WAITING || job->is_given_up)/|what waits is not listed
 worker/runtime/agent_tick.c|s/if \(agent->is_linked\)\n\s*agent_add\(out, AGENT_SEND_GOODBYE\);//s|a drained worker leaves without a word
 END
 }
