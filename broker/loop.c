@@ -21,9 +21,11 @@ struct loop {
     struct sched *sched;
     struct sched_actions actions;
     struct loop_batch batch;
-    ms_t wake_at; /* the scheduler's wish */
+    struct loop_batch late; /* run documents that came while `batch` is being committed */
+    ms_t wake_at;           /* the scheduler's wish */
     struct loop_pause pause;
-    ms_t now; /* the scheduler's time of this beat */
+    ms_t now;            /* the scheduler's time of this beat */
+    uint32_t late_ticks; /* beats in a row in which a TICK was due and had to wait */
     struct loop_endings endings;
     /* Of the DONE being stepped. */
     const struct router_record *record;
@@ -44,6 +46,7 @@ struct loop *loop_new(const struct loop_options *options)
     loop->sched = sched_new(&sched);
     loop->wake_at = MS_NEVER;
     loop_batch_init(&loop->batch);
+    loop_batch_init(&loop->late);
     loop_endings_init(&loop->endings);
     loop_expect_init(&loop->expect);
     return loop;
@@ -56,6 +59,7 @@ void loop_free(struct loop *loop)
     sched_free(loop->sched);
     sched_actions_fini(&loop->actions);
     loop_batch_fini(&loop->batch);
+    loop_batch_fini(&loop->late);
     mem_free(loop);
 }
 
@@ -76,7 +80,7 @@ void loop_stats(const struct loop *loop, struct loop_stats *out)
 
 void loop_put_run(struct loop *loop, const char *id, const uint8_t *document, size_t bytes)
 {
-    loop_batch_run(&loop->batch, id, document, bytes);
+    loop_batch_run(loop->pause.is_committing ? &loop->late : &loop->batch, id, document, bytes);
 }
 
 void loop_give_up(struct loop *loop)
@@ -304,6 +308,7 @@ static enum status commit(struct loop *loop, bool *is_durable, struct err *err)
     go_on(loop);
     loop->stats.commits++;
     loop_batch_clear(&loop->batch);
+    loop_batch_take_runs(&loop->batch, &loop->late);
     step(loop, &(struct sched_event){.type = SCHED_COMMITTED});
     return OK;
 }
@@ -451,10 +456,17 @@ static void sleep_until_ready(struct loop *loop, ms_t max_ms)
     ppoll(fds, 3, &timeout, NULL); /* an interruption is a reason to look, like any other */
 }
 
+/* After all that was received: a lease is not over whose heartbeat waits in the socket. Where that
+ * is never empty, time has its turn all the same. */
 static void tick(struct loop *loop)
 {
+    enum { LATE_TICKS_MAX = 64 };
     if (loop->now < loop->wake_at)
         return;
+    if (loop->options.router && router_is_ready(loop->options.router) &&
+        ++loop->late_ticks < LATE_TICKS_MAX)
+        return;
+    loop->late_ticks = 0;
     loop->wake_at = MS_NEVER;
     step(loop, &(struct sched_event){.type = SCHED_TICK});
 }

@@ -48,6 +48,17 @@ void loop_batch_clear(struct loop_batch *batch)
     batch->last_handle = UINT64_MAX;
 }
 
+void loop_batch_take_runs(struct loop_batch *batch, struct loop_batch *from)
+{
+    struct buf runs = batch->runs;
+    struct arena arena = batch->arena;
+    ASSERT(!runs.count);
+    batch->runs = from->runs;
+    batch->arena = from->arena;
+    from->runs = runs;
+    from->arena = arena;
+}
+
 #define COUNT_OF(buf, type) (uint32_t)((buf)->count / sizeof(type))
 #define ITEMS_OF(buf, type) (const type *)(const void *)(buf)->bytes
 

@@ -44,6 +44,8 @@ void loop_batch_alias(struct loop_batch *batch, const struct id *task, const str
 void loop_batch_removal(struct loop_batch *batch, const struct id *task);
 void loop_batch_run(struct loop_batch *batch, const char *id, const uint8_t *document,
                     size_t bytes); /* copied */
+/* Moves the run documents of `from` to `batch`, which has none. */
+void loop_batch_take_runs(struct loop_batch *batch, struct loop_batch *from);
 /* The action key of a spec whose inputs are resolved. */
 struct id loop_batch_action(struct loop_batch *batch, const uint8_t *spec, size_t spec_bytes,
                             const struct artifact *inputs, uint32_t input_count);

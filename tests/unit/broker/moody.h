@@ -1,4 +1,4 @@
-/* A state in memory that refuses commits when a test wants it to. */
+/* A state in memory that refuses commits, or is slow to finish them, when a test wants it to. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/state/backend.h"
@@ -7,6 +7,7 @@ struct moody {
     struct state base;
     struct state *real;
     int failures_left; /* the next commits are E_FULL; negative: all are E_FENCED */
+    int polls_left;    /* the next polls find the commit still under way */
     int begins;
 };
 
