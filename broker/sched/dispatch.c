@@ -119,14 +119,19 @@ static void fill(struct sched *sched, uint32_t offer, enum room room)
             return;
 }
 
-/* Each of a list: alike in what they offer, they differ in what is free. */
+/* Each of a list: alike in what they offer, they differ in what is free. Whoever is fed, which may
+ * be another of the list (place.h), goes to its end or leaves it; whoever finds nothing keeps its
+ * place, so that the next one is found from there. */
 static void fill_each(struct sched *sched, uint32_t offer, enum room list, enum room room)
 {
-    uint32_t next;
-    for (uint32_t at = sched->offers.items[offer].room[list].first; at != NONE; at = next) {
-        next = sched->workers.items[at].room_next;
-        while (sched->workers.items[at].room == list && feed(sched, at, room))
-            continue;
+    uint32_t unfed = NONE, at;
+    for (;;) {
+        at = unfed == NONE ? sched->offers.items[offer].room[list].first
+                           : sched->workers.items[unfed].room_next;
+        if (at == NONE)
+            return;
+        if (!feed(sched, at, room))
+            unfed = at;
     }
 }
 

@@ -119,12 +119,53 @@ static void test_only_where_it_fits(void **state)
                "> assign score#1 to w3\n");
 }
 
+static void test_others_are_still_fed(void **state)
+{
+    (void)state;
+    story_play(
+        "# a goes past w2 to w3, which has its bytes. w4 is idle, and gets one all the same.\n"
+        "given prepare makes 5000000\n"
+        "given x has takes=gpu:1 priority=9\n"
+        "given p has priority=8\n"
+        "given q has priority=7\n"
+        "given a has takes=gpu:1\n"
+        "given b has takes=gpu:1\n"
+        "given c has takes=gpu:1\n"
+        "w1 joins: slots=2 has=gpu:1\n"
+        "submit run 1: x\n"
+        "> assign x#1 to w1\n"
+        "w2 joins: slots=1 has=gpu:1\n"
+        "w3 joins: slots=1 has=gpu:1\n"
+        "given a is forced\n"
+        "given b is forced\n"
+        "given c is forced\n"
+        "submit run 2: p, q, prepare -> a, prepare -> b, prepare -> c\n"
+        "> assign p#1 to w1\n"
+        "> assign q#1 to w2\n"
+        "> assign prepare#1 to w3\n"
+        "w1 finishes p#1\n"
+        "> persist p\n"
+        "w2 finishes q#1\n"
+        "> persist q\n"
+        "w3 finishes prepare#1\n"
+        "> persist prepare\n"
+        "w4 joins: slots=1 has=gpu:1\n"
+        "the commit is durable\n"
+        "> ack p to w1\n"
+        "> ack q to w2\n"
+        "> ack prepare to w3\n"
+        "> assign a#1 to w3\n"
+        "> assign b#1 to w2\n"
+        "> assign c#1 to w4\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_where_it_was_made), cmocka_unit_test(test_small_inputs),
-        cmocka_unit_test(test_most_bytes),        cmocka_unit_test(test_who_fetched_it),
-        cmocka_unit_test(test_never_waits),       cmocka_unit_test(test_only_where_it_fits),
+        cmocka_unit_test(test_where_it_was_made),    cmocka_unit_test(test_small_inputs),
+        cmocka_unit_test(test_most_bytes),           cmocka_unit_test(test_who_fetched_it),
+        cmocka_unit_test(test_never_waits),          cmocka_unit_test(test_only_where_it_fits),
+        cmocka_unit_test(test_others_are_still_fed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
