@@ -61,13 +61,15 @@ enum task_flag {
     FLAG_FORCED = 1, /* not to be looked up; its new record replaces the old one */
     FLAG_HIT = 2,
     FLAG_CUTOFF = 4,
-    FLAG_SHARED = 8,     /* of several runs or nodes: see shares */
-    FLAG_NOTED = 16,     /* see notes */
-    FLAG_LEAF = 32,      /* a target: its outputs are checked before a run is over */
-    FLAG_WANTED = 64,    /* while a run is submitted: needed by it */
-    FLAG_LISTED = 128,   /* while dependants are listed */
-    FLAG_STALE = 256,    /* a forced task is above it: its own record may be of other inputs */
-    FLAG_RELEASING = 512 /* it succeeded, and not all that wait for it know yet: see todo.h */
+    FLAG_SHARED = 8,      /* of several runs or nodes: see shares */
+    FLAG_NOTED = 16,      /* see notes */
+    FLAG_LEAF = 32,       /* a target: its outputs are checked before a run is over */
+    FLAG_WANTED = 64,     /* while a run is submitted: needed by it */
+    FLAG_LISTED = 128,    /* while dependants are listed */
+    FLAG_STALE = 256,     /* a forced task is above it: its own record may be of other inputs */
+    FLAG_RELEASING = 512, /* it succeeded, and not all that wait for it know yet: see todo.h */
+    FLAG_REMADE = 1024 /* an input was made again since its inputs were complete, perhaps of other
+                          bytes */
 };
 
 struct task {

@@ -198,6 +198,7 @@ static void leave_dead_inputs(struct sched *sched, const struct submission *subm
         if (producer == *input >> OUTPUT_BITS || (!is_gone && !has_ended))
             continue;
         *input = producer << OUTPUT_BITS | edge->output;
+        task_at(sched, index)->flags |= FLAG_REMADE;
         fan_add(sched, producer, index);
     }
 }

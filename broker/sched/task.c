@@ -147,6 +147,7 @@ static void complete_inputs(struct sched *sched, uint32_t index)
 {
     struct task *task = task_at(sched, index);
     task->worker = NONE;
+    task->flags &= (uint16_t)~FLAG_REMADE;
     if (task->first_input == NONE || (task->flags & FLAG_FORCED)) {
         task_make_ready(sched, index);
         return;
@@ -268,13 +269,16 @@ static void settle_one(struct sched *sched, uint32_t index)
         return;
     }
     enum stage before = (enum stage)task->stage;
+    /* Else all its inputs were complete once, and none of them has anything to tell it any more. */
+    bool is_open = before == STAGE_WAITING || before == STAGE_UNNEEDED || before == STAGE_NEW ||
+                   (task->flags & FLAG_REMADE);
     if (before == STAGE_WAITING)
         task->pending = UINT32_MAX; /* counted anew below: nobody's word is the last meanwhile */
-    hear_all_producers(sched, task);
+    if (is_open)
+        hear_all_producers(sched, task);
     if (task->stage != before)
         return; /* that settled it */
     uint32_t worker = task->worker, base = sched->stack.count;
-    bool was_waiting = before == STAGE_WAITING || before == STAGE_UNNEEDED || before == STAGE_NEW;
     enum stage stage = judge_inputs(sched, task);
     if (stage != STAGE_WAITING)
         sched->stack.count = base;
@@ -282,7 +286,7 @@ static void settle_one(struct sched *sched, uint32_t index)
         task_set_stage(sched, index, STAGE_WAITING);
     } else if (stage != STAGE_READY) {
         task_end(sched, index, stage);
-    } else if (was_waiting) {
+    } else if (is_open) {
         complete_inputs(sched, index);
     } else { /* it was looked up before */
         task->worker = worker;
@@ -365,6 +369,7 @@ void task_take_back(struct sched *sched, uint32_t index)
     uint32_t cursor = task->dependants;
     for (uint32_t next; (next = task_next_dependant(sched, &cursor)) != NONE;) {
         struct task *consumer = task_at(sched, next);
+        consumer->flags |= FLAG_REMADE;
         if (consumer->stage == STAGE_READY || consumer->stage == STAGE_RESOLVING) {
             task_unqueue(sched, next);
             task_set_stage(sched, next, STAGE_WAITING);

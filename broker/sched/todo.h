@@ -10,9 +10,10 @@
  *
  * Items are worked off in the order they came, so a run is cancelled after it was submitted.
  *
- * Three walks are not cut: a worker's attempts when it is lost (bounded by its credit), what a task
- * reads (bounded by its specification's size), and the dependants of a task whose bytes vanished
- * from the store, all of which must wait at once. */
+ * Four walks are not cut: a worker's attempts when it is lost (bounded by its credit), what a task
+ * reads (bounded by its specification's size), the dependants of a task whose bytes vanished from
+ * the store, all of which must wait at once, and what is left of a release when one that may wait
+ * for it is judged anew (a later run shares the task, or its bytes were made again meanwhile). */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/sched/core.h"

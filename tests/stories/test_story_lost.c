@@ -170,6 +170,40 @@ static void test_lost_after_the_source_was_stopped(void **state)
         "> run 2 over\n");
 }
 
+static void test_made_again_meanwhile(void **state)
+{
+    (void)state;
+    story_play(
+        "# prepare is made again while b is at w1, perhaps of other bytes: before b is given to\n"
+        "# anybody again it is looked up by those that there are now.\n"
+        "given prepare is known\n"
+        "submit run 1: prepare -> a, prepare -> b\n"
+        "> resolve a\n"
+        "> resolve b\n"
+        "look-up of a: new\n"
+        "look-up of b: new\n"
+        "w1 joins: slots=1\n"
+        "> assign a#1 to w1\n"
+        "> assign b#1 to w1\n"
+        "w2 joins: slots=1\n"
+        "> revoke b#1 from w1\n"
+        "w1 misses prepare for a#1\n"
+        "> forget prepare\n"
+        "> ack a to w1\n"
+        "> assign prepare#1 to w2\n"
+        "w2 finishes prepare#1\n"
+        "> replace prepare\n"
+        "the commit is durable\n"
+        "> ack prepare to w2\n"
+        "> resolve a\n"
+        "look-up of a: new\n"
+        "> assign a#2 to w2\n"
+        "w1 hands back b#1\n"
+        "> resolve b\n"
+        "look-up of b: new\n"
+        "> assign b#2 to w1\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +213,7 @@ int main(void)
         cmocka_unit_test(test_again_and_again),
         cmocka_unit_test(test_last_outputs),
         cmocka_unit_test(test_lost_after_the_source_was_stopped),
+        cmocka_unit_test(test_made_again_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -177,6 +177,24 @@ static void releases_in_steps(void **state)
     assert_true(world->actions_max <= 2 * WORK);
 }
 
+/* A task that a worker hands back is settled; that waits for nobody's release. */
+static void hands_back_while_another_releases(void **state)
+{
+    struct world *world = *state;
+    submit_both(world);
+    finish(world, &world->assigned[0], OK);
+    step(world,
+         &(struct sched_event){.type = SCHED_RESOLVED, .resolved = {.task = world->resolves[0]}});
+    assert_int_equal(world->assigned_count, 3);
+    step(world,
+         &(struct sched_event){.type = SCHED_REVOKED, .worker = {.attempt = world->assigned[2]}});
+    assert_int_equal(world->assigned_count, 4); /* at once, to the next */
+    assert_true(world->resolve_count < LEAVES);
+    go_on(world);
+    assert_int_equal(world->resolve_count, LEAVES);
+    assert_true(world->actions_max <= 2 * WORK);
+}
+
 static void failures_spread_in_steps(void **state)
 {
     struct world *world = *state;
@@ -253,6 +271,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(is_submitted_in_steps, setup, teardown),
         cmocka_unit_test_setup_teardown(releases_in_steps, setup, teardown),
+        cmocka_unit_test_setup_teardown(hands_back_while_another_releases, setup, teardown),
         cmocka_unit_test_setup_teardown(failures_spread_in_steps, setup, teardown),
         cmocka_unit_test_setup_teardown(is_cancelled_in_steps, setup, teardown),
         cmocka_unit_test_setup_teardown(a_submission_is_cancelled, setup, teardown),
