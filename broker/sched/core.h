@@ -8,7 +8,7 @@
  *            ├─ dependants ──▶ fans[]       consumers, one per edge; a last word ends the list or
  *            │                              goes on elsewhere (a later run added consumers)
  *            ├─ outputs ─────▶ artifacts[]  when it succeeded
- *            └─ place ───────▶ flights[] (in flight) | buckets[] (ready) | nothing
+ *            └─ place ───────▶ flights[] (in flight) | buckets[] (ready) | its node (new)
  *   notes[], shares[]  what few tasks have (failures; several runs), found through a side map
  *   runs[] ─ node ─▶ task: first_task + node, unless some node's task was there before
  *   workers[] ─ offer ─▶ offers[]: workers that offer the same are alike
@@ -155,7 +155,7 @@ struct lane {
 };
 
 struct run {
-    bool is_used, is_over, is_cancelled, is_killed, is_checking, is_asking, is_submitting;
+    bool is_used, is_over, is_cancelled, is_checking, is_asking, is_submitting;
     uint32_t node_count, first_task;
     uint32_t check_from, check_at; /* nodes whose outputs are asked for now; the next one */
     uint32_t *node_tasks;          /* NULL: first_task + node */

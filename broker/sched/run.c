@@ -82,7 +82,8 @@ static void end_run(struct sched *sched, uint32_t index)
 static void try_end(struct sched *sched, uint32_t index)
 {
     struct run *run = &sched->runs.items[index];
-    if (run->is_over || run->is_checking || run->is_submitting || run_open_count(run) > 0)
+    if (!run->is_used || run->is_over || run->is_checking || run->is_submitting ||
+        run_open_count(run) > 0)
         return;
     run->is_checking = true;
     run->check_at = 0;
@@ -218,6 +219,8 @@ static void cancel_task(struct sched *sched, uint32_t index, uint32_t run, bool 
 bool run_go_on_cancelling(struct sched *sched, struct todo *todo)
 {
     const struct run *run = &sched->runs.items[todo->index];
+    if (!run->is_cancelled || run->is_over) /* its end came first; it may be another run by now */
+        return true;
     for (; todo->cursor < run->node_count && sched->work_left > 0; todo->cursor++) {
         sched->work_left--;
         cancel_task(sched, run_task(run, todo->cursor), todo->index, todo->kill);
@@ -234,7 +237,6 @@ void run_cancel(struct sched *sched, uint32_t index, bool kill)
     if (!run->is_used || run->is_over)
         return;
     run->is_cancelled = true;
-    run->is_killed |= kill;
     todo_push(sched, (struct todo){.type = TODO_CANCEL, .index = index, .kill = kill});
     VECTOR_PUSH(sched->ended, index);
 }

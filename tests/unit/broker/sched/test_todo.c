@@ -21,6 +21,7 @@ struct world {
     struct sched_actions actions;
     struct task_node nodes[LEAVES + 1], small;
     struct task_edge edges[LEAVES];
+    const uint8_t *is_target; /* of the big run */
     struct artifact output;
     size_t actions_max, checked;
     uint32_t steps, resolve_count;
@@ -85,7 +86,8 @@ static void submit(struct world *world, uint32_t run)
                                            .node_count = run == BIG ? LEAVES + 1 : 1,
                                            .edges = world->edges,
                                            .policies = &policy,
-                                           .policy_count = 1}};
+                                           .policy_count = 1,
+                                           .is_target = run == BIG ? world->is_target : NULL}};
     step(world, &event);
 }
 
@@ -238,6 +240,31 @@ static void a_submission_is_cancelled(void **state)
     assert_int_equal(world->assigned_count, 0);
 }
 
+/* The end that it had reached already comes before what is left of the cancel. */
+static void a_cancelled_run_is_forgotten(void **state)
+{
+    struct world *world = *state;
+    uint8_t is_target[LEAVES + 1] = {[LEAVES] = 1};
+    world->is_target = is_target;
+    submit_both(world);
+    finish(world, &world->assigned[0], OK);
+    go_on(world);
+    step(world, &(struct sched_event){.type = SCHED_RESOLVED,
+                                      .resolved = {.task = world->resolves[0],
+                                                   .is_found = true,
+                                                   .record = {1, &world->output}}});
+    step(world, &(struct sched_event){.type = SCHED_COMMITTED});
+    assert_false(world->is_asked); /* its target is the last of its tasks */
+    step(world, &(struct sched_event){.type = SCHED_CANCEL, .cancel = {.run = BIG}});
+    assert_true(world->is_over[BIG]);
+    sched_forget(world->sched, BIG);
+    world->is_over[BIG] = false;
+    submit(world, BIG); /* another run of the same number */
+    go_on(world);
+    assert_int_equal(count(world, BIG, TASK_CANCELLED), 0);
+    assert_false(world->is_over[BIG]);
+}
+
 static void outputs_are_checked_in_parts(void **state)
 {
     struct world *world = *state;
@@ -275,6 +302,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(failures_spread_in_steps, setup, teardown),
         cmocka_unit_test_setup_teardown(is_cancelled_in_steps, setup, teardown),
         cmocka_unit_test_setup_teardown(a_submission_is_cancelled, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_cancelled_run_is_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(outputs_are_checked_in_parts, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
