@@ -430,7 +430,7 @@ static ms_t sleep_ms(const struct loop *loop, ms_t max_ms)
     ms_t now = clock_ms(), until = now + max_ms;
     bool has_work = loop->batch.resolves.count || !loop_endings_is_empty(&loop->endings) ||
                     !loop_batch_is_empty(&loop->batch);
-    if (loop->pause.is_waiting)
+    if (loop->pause.is_waiting && !loop->pause.is_committing)
         return loop->pause.retry_at > now ? loop->pause.retry_at - now : 0;
     if (has_work && !loop->pause.is_committing)
         return 0;

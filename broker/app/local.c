@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/app/local.h"
-#include "broker/app/comparison.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -233,8 +233,9 @@ void behind_added(struct behind *behind)
 bool behind_has_room(struct behind *behind)
 {
     uint64_t rung;
-    (void)!read(behind->room_fd, &rung, sizeof rung); /* it is looked at now */
     pthread_mutex_lock(&behind->lock);
+    /* It is looked at now; with the lock, so that it can't ring for what is found below. */
+    (void)!read(behind->room_fd, &rung, sizeof rung);
     bool has_room =
         behind->front->keys[SPACE_TASK].count < FRONT_KEYS_MAX || behind->index_status != OK;
     behind->wants_room = !has_room;
