@@ -47,7 +47,7 @@ struct router_record {
  * each event in it, in order. A frame with any malformed entry is refused whole. `record` is NULL
  * but for DONE. Peers that a send did not reach are GONE; those that were silent get a HEARTBEAT
  * now and then, to find out. */
-enum { RECEIVE_RESULTS_MAX = 4096 /* a commit's worth: the other beats want their turn */ };
+enum { RECEIVE_RESULTS_MAX = 2048 /* a commit's worth: the other beats want their turn */ };
 struct router_sink {
     void (*on_event)(void *context, struct sched_event *event, const struct router_record *record);
     /* Before the events of a RESULTS frame: the tasks they are about, in order. May be NULL. */
