@@ -249,7 +249,8 @@ bool cache_pin(struct cache *cache, const struct id *id)
         return false;
     struct entry *entry = &cache->entries[index];
     if (!entry->is_verified) { /* whoever verifies it now must not find it evicted meanwhile */
-        forget(cache, index);
+        if (!entry->pins)
+            forget(cache, index);
         return false;
     }
     cache_path(cache, id, path);

@@ -96,6 +96,22 @@ static void a_cached_file_that_was_changed_is_dropped(void **state)
     assert_false(fs_exists(path));
 }
 
+static void a_file_that_is_gone_while_it_is_used_is_fetched_again(void **state)
+{
+    struct world *world = *state;
+    char path[CACHE_PATH_BYTES];
+    struct artifact a = fetched(world, 'a', 40);
+    cache_path(world->cache, &a.id, path);
+    assert_int_equal(unlink(path), 0);
+    cache_add(world->cache, &a); /* gone between the fetch and now */
+    assert_false(cache_pin(world->cache, &a.id));
+    fetched(world, 'a', 40);
+    for (int pins = 3; pins; pins--)
+        cache_unpin(world->cache, &a.id);
+    assert_true(cache_pin(world->cache, &a.id));
+    assert_int_equal(cache_bytes(world->cache), 40);
+}
+
 static void what_an_earlier_process_left_is_verified_before_use(void **state)
 {
     struct world *world = *state;
@@ -302,6 +318,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_longest_unused_goes_first_and_what_is_pinned_stays,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_cached_file_that_was_changed_is_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_that_is_gone_while_it_is_used_is_fetched_again,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(what_an_earlier_process_left_is_verified_before_use, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(missing_and_corrupt_inputs_are_lost, setup, teardown),
