@@ -31,7 +31,6 @@ struct seen {
 struct folder_parts {
     struct arena arena;                                /* of all that belongs to the folder */
     const char *paths[PART_COUNT], *names[PART_COUNT]; /* absolute; from the root */
-    const char *moved_spare;                           /* where a job may have moved it */
     struct seen seen[PART_COUNT];
 };
 
@@ -138,7 +137,6 @@ enum status folders_take(struct folders *folders, struct folder **out, struct er
     parts->paths[PART_TEMP] = arena_format(arena, "%s/" KIND_TEMP_FOLDER, folder->work_dir);
     parts->paths[PART_OUTPUTS] = folder->output_dir;
     parts->paths[PART_SPARE] = arena_format(arena, "%s/" KIND_SPARE_FOLDER, folder->path);
-    parts->moved_spare = arena_format(arena, "%s/inputs", folder->work_dir);
     parts->paths[PART_LOG] = folder->log_path;
     for (enum part part = 0; part < PART_COUNT; part++)
         parts->names[part] = parts->paths[part] + strlen(folders->root) + 1;
@@ -191,12 +189,16 @@ static bool is_emptied(int fd, const char *path, enum part part)
     return part == PART_LOG ? ftruncate(fd, 0) == 0 : fs_clear(fd, path, kept[part], NULL) == OK;
 }
 
+/* Out of the work folder itself: where a symlink took its place, what lies behind is not ours. */
 static void take_spare_back(const struct folders *folders, const struct folder *folder)
 {
     const struct folder_parts *parts = folder->parts;
     struct stat spare;
-    if (fstatat(folders->root_fd, parts->names[PART_SPARE], &spare, AT_SYMLINK_NOFOLLOW))
-        (void)rename(parts->moved_spare, parts->paths[PART_SPARE]); /* else it is missed */
+    if (fstatat(folders->root_fd, parts->names[PART_SPARE], &spare, AT_SYMLINK_NOFOLLOW) == 0)
+        return;
+    AUTO(fs_close_fd) int work = open_part(folders, parts->names[PART_WORK], O_PATH | O_DIRECTORY);
+    if (work >= 0) /* else it is missed */
+        (void)renameat(work, "inputs", folders->root_fd, parts->names[PART_SPARE]);
 }
 
 /* As if no job had been there; false: something of it would stay. */

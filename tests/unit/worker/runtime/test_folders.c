@@ -143,6 +143,14 @@ static void spoil_work(struct temp *temp, const struct folder *folder)
     assert_int_equal(mkdir(in(temp, folder->work_dir, KIND_TEMP_FOLDER), 0700), 0);
 }
 
+static void spoil_work_link(struct temp *temp, const struct folder *folder)
+{
+    const char *spare = in(temp, folder->path, KIND_SPARE_FOLDER);
+    assert_int_equal(rename(spare, in(temp, folder->path, "elsewhere")), 0);
+    assert_int_equal(fs_remove_tree(folder->work_dir, NULL), OK);
+    assert_int_equal(symlink(temp_at(temp, "somebodys"), folder->work_dir), 0);
+}
+
 static void spoil_temp(struct temp *temp, const struct folder *folder)
 {
     const char *path = in(temp, folder->work_dir, KIND_TEMP_FOLDER);
@@ -172,10 +180,13 @@ static void spoil_everything(struct temp *temp, const struct folder *folder)
 static void what_would_show_costs_the_folder(void **state)
 {
     static void (*const spoils[])(struct temp *, const struct folder *) = {
-        spoil_log_link, spoil_log_name, spoil_log_pipe,   spoil_work,
+        spoil_log_link, spoil_log_name, spoil_log_pipe,   spoil_work,      spoil_work_link,
         spoil_temp,     spoil_spare,    spoil_attributes, spoil_everything};
     struct temp *temp = *state;
     temp_write_text(temp_at(temp, "victim"), "untouched");
+    assert_int_equal(mkdir(temp_at(temp, "somebodys"), 0700), 0);
+    assert_int_equal(mkdir(temp_at(temp, "somebodys/inputs"), 0700), 0);
+    temp_write_text(temp_at(temp, "somebodys/inputs/victim"), "untouched");
     const char *root = temp_at(temp, "root");
     assert_int_equal(mkdir(root, 0700), 0);
     AUTO(folders_free) struct folders *folders = folders_new(root);
@@ -194,6 +205,7 @@ static void what_would_show_costs_the_folder(void **state)
     folders_tidy(folders);
     assert_int_equal(temp_count(root), 0);
     assert_true(temp_holds(temp_at(temp, "victim"), "untouched", 9));
+    assert_true(temp_holds(temp_at(temp, "somebodys/inputs/victim"), "untouched", 9));
 }
 
 static void one_where_something_may_still_write_is_not_used_again(void **state)
