@@ -84,7 +84,7 @@ enum status command_parse_cores(const char *name, const char *text, uint32_t *ou
     if (number(text, &amount, &unit) && (!*unit || !strcmp(unit, "m"))) {
         double hundredths = *unit ? amount / 10 : amount * 100;
         if (hundredths >= 1 && hundredths <= CPU_HUNDREDTHS_MAX) {
-            *out = (uint32_t)hundredths;
+            *out = (uint32_t)(hundredths + 1e-9); /* 0.29 is a little less than 29 / 100 */
             return OK;
         }
     }

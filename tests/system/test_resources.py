@@ -77,6 +77,7 @@ def hello_of(place, *args, **environment):
 def test_a_worker_says_what_it_offers(place):
     hello = hello_of(place, "--slots", 3, "--cpu", "1500m", "--memory", "3GiB", "--resource", "gpu=2", "--resource", "license=1")
     assert hello[5:8] == [3, 150, 3 << 30] and hello[11] == {"gpu": 2, "license": 1}
+    assert hello_of(place, "--cpu", "0.29")[6] == 29  # a step's `cpu: 0.29` is 29 hundredths, too
     hello = hello_of(place, "--slots", 3)
     assert hello[5:7] == [3, 300] and hello[7] > 1 << 20 and hello[11] == {}
     hello = hello_of(place, PENSTOCK_CPU="0.5", PENSTOCK_MEMORY="1G", PENSTOCK_RESOURCE="gpu=1,tpu=2")
