@@ -11,12 +11,14 @@ enum {
     ENTRY_BYTES = ID_BYTES + 16
 };
 
+/* Behind the first GOODBYE nobody listens any more: it names all at once. */
 static void send_batch(struct join *join, enum msg_type type, struct buf *attempts)
 {
+    const size_t most = type == MSG_GOODBYE ? BATCH_ENTRIES_MAX : FRAME_TASKS_MAX;
     const struct attempt *items = (const struct attempt *)(const void *)attempts->bytes;
     size_t left = attempts->count / sizeof *items, at = 0;
     do {
-        uint32_t count = left < FRAME_TASKS_MAX ? (uint32_t)left : FRAME_TASKS_MAX;
+        uint32_t count = (uint32_t)(left < most ? left : most);
         size_t room = 16 + (size_t)count * ENTRY_BYTES;
         buf_clear(&join->out);
         struct mp_writer writer = mp_writer(buf_reserve(&join->out, room), room);

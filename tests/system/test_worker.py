@@ -1,5 +1,7 @@
 """The worker's own subcommands: what it can do, one task without a broker, one task under a debugger's eyes."""
+import hashlib
 import json
+import signal
 import subprocess
 
 import msgpack
@@ -107,6 +109,43 @@ def test_a_worker_says_hello_again_to_a_broker_that_forgot_it(place):
         _, err = process.communicate(timeout=20)
     assert len(peers) == 2 and len(instances) == 1
     assert process.returncode != 0 and "only protocol 99 here" in err
+
+
+def test_a_worker_says_goodbye_once_however_much_it_holds(place):
+    """The test is the broker. What comes in while the worker drains is left lying; told a second time to go, it names all."""
+    def task(i, number):
+        spec = msgpack.packb({"kind": "sleep", "outputs": [], "params": {"seconds": 600.0 + i}, "version": "1"})
+        return [hashlib.blake2b(spec, digest_size=32, person=b"penstock task").digest(), number, spec, [], 0, 0, 0, 100, {}]
+
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        def receive(*types):
+            while router.poll(20_000):
+                frame = msgpack.unpackb(router.recv_multipart()[1])
+                if frame[0] in types:
+                    return frame
+            raise AssertionError("the worker is silent")
+
+        endpoint = f"tcp://127.0.0.1:{router.bind_to_random_port('tcp://127.0.0.1')}"
+        with subprocess.Popen([WORKER, "--broker", endpoint, "--store", place.path / "store"], cwd=place.path,
+                              stderr=subprocess.PIPE, text=True, env=place.environment()) as process:
+            peer, _ = router.recv_multipart()
+            router.send_multipart([peer, msgpack.packb([1, 1, 1000, 8192])])
+            tasks = [task(i, 2 if i == 0 else 1) for i in range(1201)]
+            router.send_multipart([peer, msgpack.packb([3, tasks[:1]])])
+            assert receive(4) == [4, [tasks[0][:2]]]  # the second attempt at something is announced at once
+            process.send_signal(signal.SIGTERM)
+            while "worker.drain" not in process.stderr.readline():
+                pass
+            for at in [1, 601]:
+                router.send_multipart([peer, msgpack.packb([3, tasks[at:at + 600]])])
+            held = set()
+            while len(held) < 1201:
+                held |= {id for id, _ in receive(10)[1]}
+            process.send_signal(signal.SIGTERM)
+            goodbye = receive(11)
+            assert process.wait(timeout=20) == 0
+            assert not router.poll(0)
+    assert sorted(goodbye[1]) == sorted(each[:2] for each in tasks)
 
 
 def test_a_worker_says_that_it_waits_and_that_it_joined(place):
