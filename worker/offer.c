@@ -43,14 +43,17 @@ enum status offer_encode_labels(const char *const *labels, size_t count, struct 
     for (size_t i = 0; i < count; i++) {
         const char *equals = strchr(labels[i], '=');
         size_t key = equals ? (size_t)(equals - labels[i]) : 0;
-        if (!key || key > NAME_BYTES_MAX || strlen(equals + 1) > NAME_BYTES_MAX)
-            return err_set(err, E_INVALID, "label \"%s\": expected KEY=VALUE, each up to %d bytes",
-                           labels[i], NAME_BYTES_MAX);
+        size_t value = equals ? strlen(equals + 1) : 0;
+        if (!key || key > LABEL_BYTES_MAX || value > LABEL_BYTES_MAX ||
+            !mp_is_utf8(labels[i], (uint32_t)(key + 1 + value)))
+            return err_set(err, E_INVALID,
+                           "label \"%.80s\": expected KEY=VALUE, each up to %d bytes of UTF-8",
+                           labels[i], LABEL_BYTES_MAX);
         for (size_t k = 0; k < i; k++)
             if (!strncmp(labels[k], labels[i], key + 1))
                 return err_set(err, E_INVALID, "label \"%s\": the key is there twice", labels[i]);
         append(out, mp_write_str, labels[i], key);
-        append(out, mp_write_str, equals + 1, strlen(equals + 1));
+        append(out, mp_write_str, equals + 1, value);
     }
     return OK;
 }

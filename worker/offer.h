@@ -18,8 +18,8 @@ struct offer_counts {
 /* "train.gradient_boosting@1+xgboost-1.7.4" for each line of proto/kinds.def, as an encoded array.
  */
 void offer_encode_kinds(struct buf *out);
-/* "key=value" texts as an encoded map. Errors: E_INVALID one has no '=' or is too long, or a key is
- * there twice. */
+/* "key=value" texts as an encoded map. Errors: E_INVALID one has no '=', is too long or not UTF-8,
+ * or a key is there twice; E_LIMIT more than LABELS_MAX. */
 MUST_USE enum status offer_encode_labels(const char *const *labels, size_t count, struct buf *out,
                                          struct err *err);
 /* What a message's map of counts says. */

@@ -79,12 +79,47 @@ static void a_message_says_what_was_put_in(void **state)
     assert_int_equal(counts.count, 0);
 }
 
+/* As long as a step may ask for, and no longer. */
+static void labels_are_texts_of_the_length_that_steps_ask_for(void **state)
+{
+    (void)state;
+    char fits[2 * LABEL_BYTES_MAX + 2], longer[LABEL_BYTES_MAX + 4];
+    memset(fits, 'a', sizeof fits - 1);
+    fits[LABEL_BYTES_MAX] = '=';
+    fits[sizeof fits - 1] = 0;
+    memset(longer, 'a', sizeof longer - 1);
+    longer[1] = '=';
+    longer[sizeof longer - 1] = 0;
+    const char *const good[] = {"zone=a", fits, "empty="};
+    AUTO(buf_fini) struct buf out = buf_init(0);
+    assert_int_equal(offer_encode_labels(good, 3, &out, NULL), OK);
+    struct mp_reader reader = mp_reader(out.bytes, out.count);
+    uint32_t bytes;
+    assert_int_equal(mp_read_map(&reader), 3);
+    for (int i = 0; i < 3; i++) {
+        mp_read_str(&reader, &bytes);
+        assert_int_equal(bytes, strcspn(good[i], "="));
+        mp_read_str(&reader, &bytes);
+        assert_int_equal(bytes, strlen(strchr(good[i], '=') + 1));
+    }
+    assert_int_equal(mp_reader_finish(&reader, "labels", NULL), OK);
+    const char *const bad[] = {longer, "zone", "=a", "zone=\xff", "\xc3=\xa4"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct err err = {0};
+        assert_int_equal(offer_encode_labels(&bad[i], 1, &out, &err), E_INVALID);
+        assert_non_null(strstr(err.text, "expected KEY=VALUE, each up to 256 bytes"));
+    }
+    const char *const twice[] = {"zone=a", "zone=b"};
+    assert_int_equal(offer_encode_labels(twice, 2, &out, NULL), E_INVALID);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_are_read_one_or_several_a_text),
         cmocka_unit_test(what_is_no_count_is_named),
         cmocka_unit_test(a_message_says_what_was_put_in),
+        cmocka_unit_test(labels_are_texts_of_the_length_that_steps_ask_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
