@@ -79,8 +79,10 @@ void mp_write_artifact(struct mp_writer *w, const struct artifact *artifact)
 static struct mp_view read_texts(struct mp_reader *r, bool is_map)
 {
     const uint8_t *begin = r->at;
-    uint32_t count = is_map ? 2 * mp_read_map(r) : mp_read_array(r), bytes;
-    for (uint32_t i = 0; i < count && !r->is_bad; i++)
+    uint32_t count = is_map ? mp_read_map(r) : mp_read_array(r), bytes;
+    if (count > (is_map ? LABELS_MAX : BATCH_ENTRIES_MAX))
+        r->is_bad = true;
+    for (uint32_t i = 0; i < (is_map ? 2 * count : count) && !r->is_bad; i++)
         read_text(r, LABEL_BYTES_MAX, &bytes);
     return (struct mp_view){begin, (size_t)(r->at - begin)};
 }
@@ -89,7 +91,7 @@ static struct mp_view read_attempts(struct mp_reader *r)
 {
     const uint8_t *begin = r->at;
     struct attempt attempt;
-    uint32_t count = mp_read_array(r);
+    uint32_t count = msg_body_begin(r);
     for (uint32_t i = 0; i < count && !r->is_bad; i++)
         msg_next_attempt(r, &attempt);
     return (struct mp_view){begin, (size_t)(r->at - begin)};
@@ -172,7 +174,7 @@ enum status msg_decode_hello(const uint8_t *frame, size_t bytes, struct hello *o
     out->labels = read_texts(&r, true);
     out->resources = read_resources(&r);
     out->running = read_attempts(&r);
-    if (out->slots > SLOTS_MAX || out->cpu_hundredths > CPU_HUNDREDTHS_MAX)
+    if (!out->slots || out->slots > SLOTS_MAX || out->cpu_hundredths > CPU_HUNDREDTHS_MAX)
         r.is_bad = true;
     return mp_reader_finish(&r, "HELLO", err);
 }

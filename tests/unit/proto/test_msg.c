@@ -94,6 +94,7 @@ static void take_resources(struct mp_view resources, enum status expected)
 {
     static uint8_t out[4 * ROOM];
     struct hello hello = {.protocol = PROTOCOL_VERSION,
+                          .slots = 1,
                           .kinds = {(const uint8_t *)"\x90", 1},
                           .labels = {(const uint8_t *)"\x80", 1},
                           .resources = resources,
