@@ -138,16 +138,20 @@ static void act(struct join *join, const struct agent_action *action)
     }
 }
 
-/* Steps the agent and does what it says; an action may lead to another event, whose actions come
- * behind. */
-void join_tell(struct join *join, struct agent_event *event)
+/* What the agent said; an action may lead to another event, whose actions come behind. */
+static void carry_out(struct join *join)
 {
-    join->actions.count = 0;
-    step(join, event);
     for (size_t i = 0; i < join->actions.count; i++) {
         const struct agent_action action = join->actions.items[i];
         act(join, &action);
     }
+    join->actions.count = 0;
+}
+
+void join_tell(struct join *join, struct agent_event *event)
+{
+    step(join, event);
+    carry_out(join);
 }
 
 /* ---- what comes in ---- */
@@ -194,12 +198,8 @@ static void receive_slot(struct join *join, uint32_t number)
         return;
     if (is_bad)
         log_event(LOG_ERROR, "slot.nonsense", "slot=%u", number);
-    join->actions.count = 0;
     stop_seat(join, number);
-    for (size_t i = 0; i < join->actions.count; i++) {
-        const struct agent_action action = join->actions.items[i];
-        act(join, &action);
-    }
+    carry_out(join);
 }
 
 static void receive_signals(struct join *join)

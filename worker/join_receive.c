@@ -94,7 +94,7 @@ static void on_refused(struct join *join, const uint8_t *bytes, size_t count, st
              (int)refused.reason_bytes, refused.reason);
     log_event(LOG_WARN, "broker.refused", "reason=%s", log_quote(text, quoted, sizeof quoted));
     struct agent_event event = {.type = AGENT_REFUSED};
-    event.done.code = refused.code == OK ? E_PROTOCOL : refused.code;
+    event.done.code = refused.code;
     event.done.text = text;
     join_tell(join, &event);
 }
