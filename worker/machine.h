@@ -1,4 +1,4 @@
-/* What this machine has, as far as this process may use it. Thread: any. */
+/* What this machine has; of its memory, as much as this process may use. Thread: any. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdint.h>

@@ -55,8 +55,6 @@ struct kind {
     bool is_light;
     /* Appends to log_path what there is to tell; stdout and stderr stay the slot's own. */
     bool has_own_log;
-    /* JSON outputs that are small are inlined into the record: the parent decides by name.json
-     * sniffing; see publish.h. */
 };
 
 /* NULL when there is none. */
