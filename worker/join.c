@@ -13,6 +13,7 @@
 
 #include "common/base/mem.h"
 #include "common/clock.h"
+#include "common/cores.h"
 #include "common/log.h"
 #include "proto/limits.h"
 #include "worker/join_state.h"
@@ -361,7 +362,7 @@ static enum status take_signals(struct join *join, struct err *err)
 static enum status open_parts(struct join *join, struct err *err)
 {
     const struct join_options *options = join->options;
-    join->slots = options->slots ? options->slots : machine_cores();
+    join->slots = options->slots ? options->slots : cores_count();
     join->cpu_hundredths = options->cpu_hundredths ? options->cpu_hundredths : 100 * join->slots;
     join->memory_bytes = options->memory_bytes ? options->memory_bytes : machine_memory();
     join->seats = mem_alloc(join->slots * sizeof *join->seats);

@@ -8,13 +8,6 @@
 
 #include "common/base/buf.h"
 #include "common/fs.h"
-#include "proto/limits.h"
-
-uint32_t machine_cores(void)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores < 1 ? 1 : cores > SLOTS_MAX ? SLOTS_MAX : (uint32_t)cores;
-}
 
 static uint64_t read_limit(const char *path)
 {

@@ -1,9 +1,8 @@
-/* What this machine has; of its memory, as much as this process may use. Thread: any. */
+/* The memory of this machine, as far as this process may use it. Thread: any. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdint.h>
 
-uint32_t machine_cores(void);
 /* The machine's memory, or less if this process's control group (version 1 or 2) or one above it
  * is allowed less. 0: not known. */
 uint64_t machine_memory(void);

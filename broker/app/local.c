@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "broker/app/comparison.h"
 #include "common/base/assert.h"
 #include "common/base/mem.h"
 #include "common/clock.h"
+#include "common/cores.h"
 #include "common/crypto/sign.h"
 #include "common/fs.h"
 #include "common/log.h"
@@ -30,8 +30,7 @@ enum status app_open(const struct app_options *options, struct app **out, struct
         options->state ? options->state : arena_format(&app->arena, "%s/state", app->home);
     app->source_cache = arena_format(&app->arena, "%s/sources", app->home);
     app->worker_cache = arena_format(&app->arena, "%s/cache", app->home);
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    app->slots = options->has_slots ? options->slots : cores > 0 ? (uint32_t)cores : 1;
+    app->slots = options->has_slots ? options->slots : cores_count();
     app->endpoint = options->listen
                         ? arena_text(&app->arena, options->listen, strlen(options->listen))
                         : arena_format(&app->arena, "ipc://%s/work.sock", app->home);
