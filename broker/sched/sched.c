@@ -177,9 +177,17 @@ static void ask_to_be_woken(struct sched *sched)
     sched_act(sched, SCHED_WAKE_AT)->at = at;
 }
 
-static void work_off(struct sched *sched)
+/* Results, answers and whatever else workers say come by the thousand in one beat. What is left
+ * over is not worked off with each of them, or the beat would be as long as the graph is large. */
+static bool is_one_of_many(enum sched_event_type type)
 {
-    if (!todo_is_empty(sched))
+    return type == SCHED_DONE || type == SCHED_RESOLVED || type == SCHED_STARTED ||
+           type == SCHED_PROGRESS || type == SCHED_HEARTBEAT || type == SCHED_REVOKED;
+}
+
+static void work_off(struct sched *sched, bool is_todo_due)
+{
+    if (is_todo_due && !todo_is_empty(sched))
         todo_run(sched);
     if (sched->dirty.count || sched->gained.count)
         match_dispatch(sched);
@@ -195,7 +203,7 @@ void sched_step(struct sched *sched, const struct sched_event *event, struct sch
         arena_clear(&sched->scratch);
     sched->work_left = sched->options.step_work;
     apply(sched, event);
-    work_off(sched);
+    work_off(sched, !is_one_of_many(event->type));
     uint32_t worker = worker_of(event);
     if (worker < sched->workers.count)
         steal_for(sched, worker);
@@ -203,7 +211,7 @@ void sched_step(struct sched *sched, const struct sched_event *event, struct sch
         steal_for_hungry(sched);
     while (sched->ended.count && sched->work_left > 0) {
         run_end_some(sched);
-        work_off(sched);
+        work_off(sched, true);
     }
     ask_to_be_woken(sched);
     sched->out = NULL;
