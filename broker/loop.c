@@ -186,20 +186,15 @@ static void perform(struct loop *loop, const struct sched_action *action)
     }
 }
 
-/* The list is taken away: a hook may step again. */
 static void step(struct loop *loop, struct sched_event *event)
 {
-    struct sched_actions actions = loop->actions;
-    loop->actions = (struct sched_actions){0};
-    actions.count = 0;
+    loop->actions.count = 0;
     event->now = loop->now;
     int64_t begun_us = loop_stats_step_begin(event->type);
-    sched_step(loop->sched, event, &actions);
+    sched_step(loop->sched, event, &loop->actions);
     loop_stats_step_end(&loop->stats, event->type, begun_us);
-    for (size_t i = 0; i < actions.count; i++)
-        perform(loop, &actions.items[i]);
-    sched_actions_fini(&loop->actions);
-    loop->actions = actions;
+    for (size_t i = 0; i < loop->actions.count; i++)
+        perform(loop, &loop->actions.items[i]);
 }
 
 static void look_at_clock(struct loop *loop)
@@ -413,14 +408,9 @@ static enum status settle(struct loop *loop, struct err *err)
             TRY(commit(loop, &is_durable, err));
         if (!is_durable)
             return OK;
-        if (loop->batch.resolves.count)
-            TRY(resolve(loop, err));
-        else if (!loop_endings_is_empty(&loop->endings))
-            TRY(end_one(loop, err));
-        else
-            return OK;
-        if (loop->pause.is_waiting)
-            return OK;
+        if (!loop->batch.resolves.count) /* a look into the store takes as long as a beat */
+            return loop_endings_is_empty(&loop->endings) ? OK : end_one(loop, err);
+        TRY(resolve(loop, err));
     }
     return OK;
 }

@@ -12,7 +12,8 @@
 
 struct loop;
 
-/* Called between beats, on the loop's thread. Any may be NULL. */
+/* Called on the loop's thread. They look and remember; neither may step: what the actions of a step
+ * point at lives until the next one. Any may be NULL. */
 struct loop_hooks {
     void (*published)(void *context, uint32_t run,
                       uint32_t task); /* a task's visible state changed */
