@@ -71,7 +71,6 @@ static void on_welcome(struct join *join, const uint8_t *bytes, size_t count, st
     struct agent_event event = {.type = AGENT_WELCOME};
     event.welcome.epoch = welcome.epoch;
     event.welcome.lease_ms = welcome.lease_ms;
-    event.welcome.credit = welcome.credit;
     join->is_welcome = welcome.epoch >= agent_epoch(join->agent);
     join_tell(join, &event);
     join->is_alone_told = false;

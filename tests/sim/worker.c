@@ -236,7 +236,6 @@ static void on_frame(struct world *world, uint32_t number, const struct frame *f
     case MSG_WELCOME:
         event.welcome.epoch = frame->epoch;
         event.welcome.lease_ms = world->lease_ms;
-        event.welcome.credit = world->credit;
         place->is_welcome = frame->epoch >= agent_epoch(place->agent);
         place_tell(world, number, &event);
         break;

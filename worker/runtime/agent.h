@@ -114,7 +114,7 @@ struct agent_event {
     union {
         struct {
             uint64_t epoch;
-            uint32_t lease_ms, credit;
+            uint32_t lease_ms;
         } welcome;
         struct {
             uint32_t job; /* the caller's number, < AGENT_JOBS_MAX, not in use */
