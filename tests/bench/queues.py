@@ -10,7 +10,7 @@ import peers
 from running import ROOT, Failure
 
 CELERY_TASKS = 10_000
-HYPERQUEUES = (("hq", 2_000, "hyperqueue"), ("hq-zero", 100_000, "hyperqueue: no-op"))
+HYPERQUEUES = (("hq", 2_000, "hyperqueue"), ("hq-zero", 10_000, "hyperqueue: no-op"))
 START_S = 30
 
 

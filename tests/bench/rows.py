@@ -54,7 +54,7 @@ ROWS = [
         ("limit: the state alone, its index left behind", "bench_state: commit"),
         ("Dask distributed, 10,000 no-ops, nothing kept", "dask: no-op"),
         ("Celery with Redis, 10,000 no-ops, no AOF", "celery: no-op"),
-        ("HyperQueue, 100,000 no-ops, nothing kept", "hyperqueue: no-op"), budget=400_000),
+        ("HyperQueue, 10,000 no-ops, nothing kept", "hyperqueue: no-op"), budget=400_000),
     Row("the same: the run's own seconds", "sleep 1000000, run", RATE, budget=400_000),
     Row("the same: from submission to its end", "sleep 1000000, from submit", RATE, budget=400_000),
     *cost_rows("of 1,000,000 no-op tasks", "sleep 1000000"),
