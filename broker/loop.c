@@ -212,11 +212,10 @@ void loop_step(struct loop *loop, struct sched_event *event)
 
 void loop_submit(struct loop *loop, struct sched_event *submit)
 {
-    /* Goes on with an event that says nothing: a TICK would end leases whose heartbeats wait in the
-     * socket. */
-    struct sched_event *event = submit, nothing = {.type = SCHED_RESTORE};
+    /* A TICK would end leases whose heartbeats wait in the socket. */
+    struct sched_event *event = submit, more = {.type = SCHED_GO_ON};
     struct sched_run_info info = {0};
-    for (; !info.is_begun; event = &nothing) {
+    for (; !info.is_begun; event = &more) {
         loop_step(loop, event);
         sched_run_info(loop->sched, submit->submit.run, &info);
     }
@@ -446,19 +445,18 @@ static void sleep_until_ready(struct loop *loop, ms_t max_ms)
     ppoll(fds, 3, &timeout, NULL); /* an interruption is a reason to look, like any other */
 }
 
-/* After all that was received: a lease is not over whose heartbeat waits in the socket. Where that
- * is never empty, time has its turn all the same. */
+/* Time passes after all that was received: a lease is not over whose heartbeat waits in the socket.
+ * Where that is never empty, time has its turn all the same. What is left over goes on anyway. */
 static void tick(struct loop *loop)
 {
     enum { LATE_TICKS_MAX = 64 };
     if (loop->now < loop->wake_at)
         return;
-    if (loop->options.router && router_is_ready(loop->options.router) &&
-        ++loop->late_ticks < LATE_TICKS_MAX)
-        return;
-    loop->late_ticks = 0;
-    loop->wake_at = MS_NEVER;
-    step(loop, &(struct sched_event){.type = SCHED_TICK});
+    bool is_late = loop->options.router && router_is_ready(loop->options.router) &&
+                   loop->late_ticks < LATE_TICKS_MAX;
+    loop->late_ticks = is_late ? loop->late_ticks + 1 : 0;
+    loop->wake_at = MS_NEVER; /* the step says anew when */
+    step(loop, &(struct sched_event){.type = is_late ? SCHED_GO_ON : SCHED_TICK});
 }
 
 enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err)

@@ -14,7 +14,8 @@ static const char *name_of(enum sched_event_type type)
         [SCHED_PROGRESS] = "progress", [SCHED_DONE] = "done",
         [SCHED_FAILED] = "failed",     [SCHED_REVOKED] = "revoked",
         [SCHED_RESOLVED] = "resolved", [SCHED_COMMITTED] = "committed",
-        [SCHED_CHECKED] = "checked",   [SCHED_TICK] = "tick"};
+        [SCHED_CHECKED] = "checked",   [SCHED_GO_ON] = "go_on",
+        [SCHED_TICK] = "tick"};
     return names[type] ? names[type] : "other";
 }
 

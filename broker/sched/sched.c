@@ -153,6 +153,7 @@ static void apply(struct sched *sched, const struct sched_event *event)
         retry_tick(sched);
         break;
     case SCHED_EXTEND:
+    case SCHED_GO_ON:
     case SCHED_EVENT_COUNT: break;
     }
 }

@@ -78,6 +78,7 @@ enum sched_event_type {
     SCHED_RESOLVED,  /* the answer to RESOLVE */
     SCHED_COMMITTED, /* every PERSIST since the last one is durable */
     SCHED_CHECKED,   /* the answer to CHECK */
+    SCHED_GO_ON,     /* what earlier steps left over goes on (todo.h); no lease ends by it */
     SCHED_TICK,      /* time passed */
     SCHED_EVENT_COUNT
 };

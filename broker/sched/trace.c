@@ -115,6 +115,7 @@ static void put_event(const struct trace *trace, const struct sched_event *event
         buf_format(trace->out, "checked run %u: %u missing", event->checked.run,
                    event->checked.missing_count);
         break;
+    case SCHED_GO_ON: buf_put_text(trace->out, "go on"); break;
     case SCHED_TICK: buf_put_text(trace->out, "tick"); break;
     case SCHED_EVENT_COUNT: break;
     }

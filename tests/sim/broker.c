@@ -147,10 +147,10 @@ void broker_tell(struct world *world, struct sched_event *event)
 /* Until all tasks of the run are there: frames about them are for after that. */
 void broker_submit(struct world *world, struct sched_event *submit)
 {
-    struct sched_event *event = submit, nothing = {.type = SCHED_RESTORE};
+    struct sched_event *event = submit, more = {.type = SCHED_GO_ON};
     struct sched_run_info info = {0};
     world->broker.is_submitting = true;
-    for (; !info.is_begun; event = &nothing) {
+    for (; !info.is_begun; event = &more) {
         broker_tell(world, event);
         sched_run_info(world->broker.sched, submit->submit.run, &info);
     }

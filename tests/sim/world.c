@@ -146,7 +146,7 @@ static void forget_run(struct world *world, uint32_t number)
     trace(world, "broker forgets run %u", number);
     sched_forget(world->broker.sched, number);
     /* What it was the last to hold back goes on with the next step. */
-    broker_tell(world, &(struct sched_event){.type = SCHED_RESTORE});
+    broker_tell(world, &(struct sched_event){.type = SCHED_GO_ON});
 }
 
 static void happen(struct world *world, const struct happening *h)

@@ -28,8 +28,9 @@ struct world {
     uint32_t resolves[LEAVES + 1];
     struct attempt assigned[LEAVES + 2]; /* in order */
     uint32_t assigned_count;
+    uint32_t kill_count;
     bool is_over[2], is_asked;
-    ms_t wake_at;
+    ms_t now, wake_at;
 };
 
 static const struct task_policy policy = {.cpu_hundredths = 100, .backoff_max_ms = 1};
@@ -38,6 +39,7 @@ static void take(struct world *world, const struct sched_action *action)
 {
     struct sched_task_info info;
     switch (action->type) {
+    case SCHED_KILL: world->kill_count++; break;
     case SCHED_RESOLVE: world->resolves[world->resolve_count++] = action->task; break;
     case SCHED_ASSIGN:
         sched_task_info(world->sched, action->task, &info);
@@ -56,7 +58,7 @@ static void take(struct world *world, const struct sched_action *action)
 static void step(struct world *world, struct sched_event *event)
 {
     struct err err;
-    event->now = 1;
+    event->now = world->now;
     world->wake_at = MS_NEVER;
     world->actions.count = 0;
     sched_step(world->sched, event, &world->actions);
@@ -73,7 +75,7 @@ static void step(struct world *world, struct sched_event *event)
 static uint32_t go_on(struct world *world)
 {
     uint32_t before = world->steps;
-    while (world->wake_at <= 1)
+    while (world->wake_at <= world->now)
         step(world, &(struct sched_event){.type = SCHED_TICK});
     return world->steps - before;
 }
@@ -110,6 +112,7 @@ static void finish(struct world *world, const struct attempt *attempt, enum stat
 static int setup(void **state)
 {
     struct world *world = mem_alloc(sizeof *world);
+    world->now = 1;
     struct sched_options options = {.step_work = WORK};
     world->sched = sched_new(&options);
     world->output.bytes = 1;
@@ -295,9 +298,30 @@ static void outputs_are_checked_in_parts(void **state)
     assert_true(looks > LEAVES / WORK / 2);
 }
 
+/* While heartbeats may wait in the socket, what is left over goes on and no lease ends; a TICK ends
+ * it. */
+static void goes_on_without_time(void **state)
+{
+    struct world *world = *state;
+    struct sched_run_info info = {0};
+    submit(world, SMALL);
+    submit(world, BIG);
+    assert_int_equal(world->assigned_count, 1);
+    world->now = 10 * LEASE_MS_DEFAULT;
+    while (!info.is_begun) {
+        step(world, &(struct sched_event){.type = SCHED_GO_ON});
+        sched_run_info(world->sched, BIG, &info);
+    }
+    assert_int_equal(world->kill_count, 0);
+    assert_true(world->wake_at <= world->now); /* the lease is still to be seen to */
+    step(world, &(struct sched_event){.type = SCHED_TICK});
+    assert_true(world->kill_count > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(goes_on_without_time, setup, teardown),
         cmocka_unit_test_setup_teardown(is_submitted_in_steps, setup, teardown),
         cmocka_unit_test_setup_teardown(releases_in_steps, setup, teardown),
         cmocka_unit_test_setup_teardown(hands_back_while_another_releases, setup, teardown),
