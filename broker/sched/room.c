@@ -55,42 +55,34 @@ static bool is_over(const struct worker *worker, const struct offer *offer)
     return false;
 }
 
-void room_take(struct sched *sched, uint32_t index, uint32_t rule_index)
+/* `times` is 1, or −1 to give it back. */
+static void use(struct sched *sched, uint32_t index, uint32_t rule_index, int times)
 {
     struct worker *worker = &sched->workers.items[index];
     const struct rule *rule = &sched->rules.items[rule_index];
     const struct task_policy *policy = &rule->policy;
-    worker->cpu_used += policy->cpu_hundredths;
+    worker->cpu_used += (uint64_t)times * policy->cpu_hundredths;
     if (rule->is_plain)
         return;
     const struct offer *offer = &sched->offers.items[worker->offer];
-    worker->heavy++;
-    worker->wide += policy->cpu_hundredths > CORE;
-    worker->memory_used += policy->memory_bytes;
+    worker->heavy += (uint32_t)times;
+    worker->wide += (uint32_t)times * (policy->cpu_hundredths > CORE);
+    worker->memory_used += (uint64_t)times * policy->memory_bytes;
     for (uint32_t i = 0; i < policy->resource_count; i++) {
         uint32_t at = find_resource(offer, policy->resources[i].name);
         if (at != NONE) /* it brought the task along, though it has none of this */
-            worker->used[at] += policy->resources[i].count;
+            worker->used[at] += (uint64_t)times * policy->resources[i].count;
     }
 }
 
-void room_give_back(struct sched *sched, uint32_t index, uint32_t rule_index)
+void room_take(struct sched *sched, uint32_t worker, uint32_t rule)
 {
-    struct worker *worker = &sched->workers.items[index];
-    const struct rule *rule = &sched->rules.items[rule_index];
-    const struct task_policy *policy = &rule->policy;
-    worker->cpu_used -= policy->cpu_hundredths;
-    if (rule->is_plain)
-        return;
-    const struct offer *offer = &sched->offers.items[worker->offer];
-    worker->heavy--;
-    worker->wide -= policy->cpu_hundredths > CORE;
-    worker->memory_used -= policy->memory_bytes;
-    for (uint32_t i = 0; i < policy->resource_count; i++) {
-        uint32_t at = find_resource(offer, policy->resources[i].name);
-        if (at != NONE)
-            worker->used[at] -= policy->resources[i].count;
-    }
+    use(sched, worker, rule, 1);
+}
+
+void room_give_back(struct sched *sched, uint32_t worker, uint32_t rule)
+{
+    use(sched, worker, rule, -1);
 }
 
 bool room_fits_now(const struct sched *sched, const struct worker *worker, const struct rule *rule)

@@ -161,12 +161,19 @@ static bool is_shareable(struct sched *sched, const struct submission *submissio
     return !task_is_final(task) || task->stage == STAGE_SUCCEEDED || task->stage == STAGE_UNNEEDED;
 }
 
+/* How many nodes of this run a new task is; no other run has it yet. */
+static uint32_t count_nodes(const struct sched *sched, uint32_t index)
+{
+    uint32_t share = share_first(sched, task_at(sched, index), index);
+    return share == NONE ? 1 : sched->shares.items[share].nodes;
+}
+
 /* Listed before, by a node that is not forced, and found: one force is enough. */
 static void force_listed(struct sched *sched, const struct submission *submission, uint32_t index)
 {
     struct task *task = task_at(sched, index);
     struct run *run = run_at(sched, submission);
-    uint32_t nodes = sched->shares.items[share_first(sched, task, index)].nodes - 1;
+    uint32_t nodes = count_nodes(sched, index) - 1;
     if (task->stage == STAGE_SUCCEEDED) {
         run->counts[TASK_SUCCEEDED] -= nodes;
         run->counts[TASK_WAITING] += nodes;
@@ -296,10 +303,7 @@ static void begin_task(struct sched *sched, const struct submission *submission,
         task_settle(sched, index);
         return;
     }
-    uint32_t nodes = 1;
-    for (uint32_t at = share_first(sched, task, index); at != NONE;
-         at = sched->shares.items[at].next)
-        nodes = sched->shares.items[at].nodes;
+    uint32_t nodes = count_nodes(sched, index);
     struct run *run = run_at(sched, submission);
     run->counts[TASK_WAITING] -= nodes;
     run->counts[TASK_UNNEEDED] += nodes;
