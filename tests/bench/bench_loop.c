@@ -15,8 +15,9 @@
 #include "common/crypto/hash.h"
 #include "common/crypto/sign.h"
 #include "common/fs.h"
+#include "worker/runtime/results.h"
 
-enum { RESULTS = 500, SPEC_BYTES = 64, RECORD_BYTES = 192, BODY_BYTES = RESULTS * 256 };
+enum { RESULTS = 500, SPEC_BYTES = 64, RECORD_BYTES = 192 };
 
 static void check(enum status status, const struct err *err)
 {
@@ -39,10 +40,8 @@ struct worker {
     void *context, *socket;
     struct signer *signer;
     struct id output;
-    uint8_t *body, *frame;
-    uint32_t count; /* results in the body */
-    struct mp_writer entries;
-    uint64_t sequence;
+    struct results *results;
+    uint32_t count; /* in the frame that is being filled */
 };
 
 static void say_hello(struct worker *worker)
@@ -66,24 +65,11 @@ static void say_hello(struct worker *worker)
 
 static void send_results(struct worker *worker)
 {
-    enum { HEAD_BYTES = 8 };
-    struct id digest;
-    uint8_t head[HEAD_BYTES], signature[SIGNATURE_BYTES];
-    if (!worker->count)
-        return;
-    struct mp_writer h = mp_writer(head, sizeof head);
-    mp_write_array(&h, worker->count);
-    uint8_t *body = worker->body + HEAD_BYTES - h.need; /* the head goes right before the entries */
-    size_t bytes = h.need + worker->entries.need;
-    memcpy(body, head, h.need);
-    hash_bytes(PERSON_FRAME, body, bytes, &digest);
-    signer_sign(worker->signer, &digest, signature);
-    struct results_msg results = {worker->sequence++, signature, body, bytes};
-    struct mp_writer w = mp_writer(worker->frame, BODY_BYTES + 256);
-    msg_write_results(&w, &results);
-    zmq_send(worker->socket, worker->frame, w.need, 0);
+    struct mp_view frame;
+    results_close(worker->results);
+    while (results_next_unsent(worker->results, &frame))
+        zmq_send(worker->socket, frame.bytes, frame.count, 0);
     worker->count = 0;
-    worker->entries = mp_writer(worker->body + HEAD_BYTES, BODY_BYTES - HEAD_BYTES);
 }
 
 static void do_tasks(struct worker *worker, const uint8_t *bytes, size_t count)
@@ -103,10 +89,17 @@ static void do_tasks(struct worker *worker, const uint8_t *bytes, size_t count)
         size_t need = record_encode(&record, &output, bytes_of, sizeof bytes_of);
         struct result_msg result = {
             .attempt = task.attempt, .record = bytes_of, .record_bytes = need};
-        msg_write_result(&worker->entries, &result);
+        results_add(worker->results, &result);
         if (++worker->count == RESULTS)
             send_results(worker);
     }
+}
+
+static void take_ack(struct worker *worker, const uint8_t *bytes, size_t count)
+{
+    struct mp_reader reader = mp_reader(bytes, count);
+    for (uint32_t left = msg_batch_begin(&reader, MSG_ACK); left && !reader.is_bad; left--)
+        results_acknowledge(worker->results, msg_next_sequence(&reader));
 }
 
 static void *work(void *argument)
@@ -125,6 +118,8 @@ static void *work(void *argument)
         enum msg_type type = msg_type(bytes, zmq_msg_size(&message));
         if (type == MSG_TASKS)
             do_tasks(worker, bytes, zmq_msg_size(&message));
+        if (type == MSG_ACK)
+            take_ack(worker, bytes, zmq_msg_size(&message));
         is_over = type == MSG_GOODBYE || type == MSG_REFUSED;
         zmq_msg_close(&message);
     }
@@ -136,9 +131,7 @@ static void worker_start(struct worker *worker, const char *endpoint, const stru
     int none = 0;
     worker->output = *output;
     worker->signer = signer_new();
-    worker->body = mem_alloc(BODY_BYTES);
-    worker->frame = mem_alloc(BODY_BYTES + 256);
-    worker->entries = mp_writer(worker->body + 8, BODY_BYTES - 8);
+    worker->results = results_new(worker->signer);
     worker->context = zmq_ctx_new();
     worker->socket = zmq_socket(worker->context, ZMQ_DEALER);
     zmq_setsockopt(worker->socket, ZMQ_LINGER, &none, sizeof none);
@@ -152,9 +145,8 @@ static void worker_stop(struct worker *worker)
     pthread_join(worker->thread, NULL);
     zmq_close(worker->socket);
     zmq_ctx_term(worker->context);
+    results_free(worker->results);
     signer_free(worker->signer);
-    mem_free(worker->body);
-    mem_free(worker->frame);
 }
 
 /* ---- the broker ---- */

@@ -12,16 +12,14 @@
 #include <zmq.h>
 
 #include "common/base/mem.h"
-#include "common/crypto/hash.h"
 #include "common/crypto/sign.h"
 #include "proto/msg.h"
 #include "report.h"
+#include "worker/runtime/results.h"
 
 enum {
     CROWD_MAX = 4000,
     RESULTS = 500, /* a frame */
-    HEAD_BYTES = 8,
-    BODY_BYTES = RESULTS * 512,
     RECORD_BYTES = 400,
     EVENTS = 256,
     /* Nobody says anything for so long only if something is wrong. */
@@ -32,20 +30,18 @@ struct member {
     void *socket;
     struct signer *signer;
     char name[NAME_BYTES_MAX + 1];
-    uint64_t sequence, tasks, unacknowledged;
+    struct results *results;
+    uint32_t open_results; /* in the frame that is being filled */
+    uint64_t tasks, unacknowledged;
     uint32_t lease_ms; /* 0: not welcome yet */
     ms_t beat_at;
     bool is_over;
 };
 
-/* What all share, since one is served at a time. */
 struct crowd {
     struct member *members;
     uint32_t count, over;
     int epoll;
-    uint8_t *body, *frame;
-    struct mp_writer entries;
-    uint32_t results; /* in the body */
     int64_t began_us, ended_us;
     uint64_t frames;
 };
@@ -54,12 +50,6 @@ static void send_frame(struct member *member, const uint8_t *bytes, size_t count
 {
     if (zmq_send(member->socket, bytes, count, ZMQ_DONTWAIT) < 0)
         report_fail("bench_workers: a send failed; is the broker gone?");
-}
-
-static void begin_body(struct crowd *crowd)
-{
-    crowd->results = 0;
-    crowd->entries = mp_writer(crowd->body + HEAD_BYTES, BODY_BYTES - HEAD_BYTES);
 }
 
 static void say_hello(struct member *member)
@@ -93,24 +83,13 @@ static void say_alive(struct member *member, ms_t now)
 
 static void send_results(struct crowd *crowd, struct member *member)
 {
-    struct id digest;
-    uint8_t head[HEAD_BYTES], signature[SIGNATURE_BYTES];
-    if (!crowd->results)
-        return;
-    struct mp_writer h = mp_writer(head, sizeof head);
-    mp_write_array(&h, crowd->results);
-    uint8_t *body = crowd->body + HEAD_BYTES - h.need; /* the head goes right before the entries */
-    size_t bytes = h.need + crowd->entries.need;
-    memcpy(body, head, h.need);
-    hash_bytes(PERSON_FRAME, body, bytes, &digest);
-    signer_sign(member->signer, &digest, signature);
-    struct results_msg results = {member->sequence++, signature, body, bytes};
-    struct mp_writer w = mp_writer(crowd->frame, BODY_BYTES + 256);
-    msg_write_results(&w, &results);
-    send_frame(member, crowd->frame, w.need);
-    member->unacknowledged++;
-    crowd->frames++;
-    begin_body(crowd);
+    struct mp_view frame;
+    results_close(member->results);
+    for (; results_next_unsent(member->results, &frame); member->unacknowledged++) {
+        send_frame(member, frame.bytes, frame.count);
+        crowd->frames++;
+    }
+    member->open_results = 0;
 }
 
 static void do_tasks(struct crowd *crowd, struct member *member, const uint8_t *bytes, size_t count)
@@ -132,9 +111,9 @@ static void do_tasks(struct crowd *crowd, struct member *member, const uint8_t *
             report_fail("bench_workers: expected small tasks without inputs");
         struct result_msg result = {
             .attempt = task.attempt, .record = record_bytes, .record_bytes = need};
-        msg_write_result(&crowd->entries, &result);
+        results_add(member->results, &result);
         member->tasks++;
-        if (++crowd->results == RESULTS)
+        if (++member->open_results == RESULTS)
             send_results(crowd, member);
     }
     if (reader.is_bad)
@@ -144,7 +123,8 @@ static void do_tasks(struct crowd *crowd, struct member *member, const uint8_t *
 static void take_ack(struct crowd *crowd, struct member *member, const uint8_t *bytes, size_t count)
 {
     struct mp_reader reader = mp_reader(bytes, count);
-    member->unacknowledged -= msg_batch_begin(&reader, MSG_ACK);
+    for (uint32_t left = msg_batch_begin(&reader, MSG_ACK); left && !reader.is_bad; left--)
+        member->unacknowledged = results_acknowledge(member->results, msg_next_sequence(&reader));
     crowd->ended_us = clock_us();
 }
 
@@ -199,6 +179,7 @@ static void join(struct crowd *crowd, void *context, const char *endpoint, uint3
     size_t bytes = sizeof fd;
     snprintf(member->name, sizeof member->name, "bench-%u", number);
     member->signer = signer_new();
+    member->results = results_new(member->signer);
     member->socket = zmq_socket(context, ZMQ_DEALER);
     if (!member->socket)
         report_fail("bench_workers: no socket; see ulimit -n");
@@ -280,21 +261,17 @@ int main(int argc, char **argv)
     void *context = zmq_ctx_new();
     zmq_ctx_set(context, ZMQ_MAX_SOCKETS, CROWD_MAX + 1);
     crowd.members = mem_alloc(crowd.count * sizeof *crowd.members);
-    crowd.body = mem_alloc(BODY_BYTES);
-    crowd.frame = mem_alloc(BODY_BYTES + 256);
-    begin_body(&crowd);
     for (uint32_t i = 0; i < crowd.count; i++)
         join(&crowd, context, argv[1], i);
     work(&crowd);
     tell(&crowd);
     for (uint32_t i = 0; i < crowd.count; i++) {
         zmq_close(crowd.members[i].socket);
+        results_free(crowd.members[i].results);
         signer_free(crowd.members[i].signer);
     }
     zmq_ctx_term(context);
     close(crowd.epoll);
     mem_free(crowd.members);
-    mem_free(crowd.body);
-    mem_free(crowd.frame);
     return 0;
 }
