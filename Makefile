@@ -28,9 +28,9 @@ CFLAGS_cov := -O0 -g --coverage
 CFLAGS_ALL = -std=c17 -D_GNU_SOURCE -I. -I$(B)/gen $(WARN) $(NUMERIC) -fPIE $(CFLAGS_$(MODE)) $(CFLAGS) -MMD -MP
 LDFLAGS_ALL = $(CFLAGS_$(MODE)) -pie -Wl,--as-needed $(LDFLAGS)
 
-COMMON_LIBS := -lmsgpackc -lsodium -lyaml -ljansson -lz -lzstd -lpthread -lm
-BROKER_LIBS := -lczmq -lzmq -llmdb $(COMMON_LIBS)
-WORKER_LIBS := -lczmq -lzmq -lxgboost -llbfgs -lsleef $(COMMON_LIBS)
+COMMON_LIBS := -lmsgpackc -lsodium -lyaml -ljansson -lcurl -lz -lzstd -lpthread -lm
+BROKER_LIBS := -lczmq -lzmq -llmdb -lhiredis -lmicrohttpd $(COMMON_LIBS)
+WORKER_LIBS := -lczmq -lzmq -lseccomp -lxgboost -llbfgs -lsleef $(COMMON_LIBS)
 
 # ---- sources ----
 sources = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))
@@ -90,7 +90,7 @@ $(B)/tests/%: tests/%.c $(UNIT_SUPPORT) $(LIBS)
 	@mkdir -p $(@D)
 	@echo "CC $<"
 	@$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -MF $@.d -o $@ $< $(UNIT_SUPPORT) -Wl,--start-group $(LIBS) -Wl,--end-group \
-	  -lcmocka -lczmq -lzmq -llmdb -lxgboost -llbfgs -lsleef $(COMMON_LIBS)
+	  -lcmocka $(BROKER_LIBS) $(WORKER_LIBS)
 
 # The simulator: the real scheduler and agent in a modelled world.
 $(B)/tests/sim/sim: $(call objects,$(SIM_SRC)) $(LIBS)
