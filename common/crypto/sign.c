@@ -36,14 +36,26 @@ const uint8_t *signer_public(const struct signer *signer)
 
 void signer_sign(const struct signer *signer, const struct id *digest, uint8_t out[SIGN_BYTES])
 {
-    crypto_sign_detached(out, NULL, digest->bytes, ID_BYTES, signer->secret_key);
+    signer_sign_bytes(signer, digest->bytes, ID_BYTES, out);
+}
+
+void signer_sign_bytes(const struct signer *signer, const void *data, size_t bytes,
+                       uint8_t out[SIGN_BYTES])
+{
+    crypto_sign_detached(out, NULL, data, bytes, signer->secret_key);
 }
 
 bool sign_verify(const uint8_t public_key[SIGN_PUBLIC_BYTES], const struct id *digest,
                  const uint8_t signature[SIGN_BYTES])
 {
+    return sign_verify_bytes(public_key, digest->bytes, ID_BYTES, signature);
+}
+
+bool sign_verify_bytes(const uint8_t public_key[SIGN_PUBLIC_BYTES], const void *data, size_t bytes,
+                       const uint8_t signature[SIGN_BYTES])
+{
     crypto_ready();
-    return crypto_sign_verify_detached(signature, digest->bytes, ID_BYTES, public_key) == 0;
+    return crypto_sign_verify_detached(signature, data, bytes, public_key) == 0;
 }
 
 void random_bytes(void *out, size_t bytes)
