@@ -104,6 +104,13 @@ enum {
     BACKOFF_MAX_MS_DEFAULT = 60000,
     /* What a step takes that says nothing: the core of the slot it runs in. */
     CPU_HUNDREDTHS_DEFAULT = 100,
+    /* Keys of named objects in a store: S3 takes 1,024 with the store's own prefix before it. */
+    OBJECT_KEY_BYTES_MAX = 512,
+    /* What is put into a store again and older than this is made new: half of the day for which
+       garbage collection spares what is new. */
+    STORE_FRESH_SECONDS = 12 * 3600,
+    /* How long a presigned URL may work: S3's own limit, seven days. */
+    PRESIGN_SECONDS_MAX = 7 * 24 * 3600,
     /* How long a worker's running tasks may take to finish after SIGTERM: Kubernetes kills after
        30 s too. */
     GRACE_MS_DEFAULT = 30000,

@@ -2,15 +2,18 @@
  * exports one `const struct store_backend`, listed in store.c's table.
  *
  * A back end moves bytes and does not judge them: store.c hashes what comes back, asks a second
- * time
- * (`is_second`: past every cache), and quarantines. So all of them, and the faults injected into
- * them, are verified by the same code. */
+ * time (`is_second`: past every cache), quarantines, and checks the keys of objects. So all of
+ * them, and the faults injected into them, are verified by the same code. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "common/store/store.h"
 
 /* Blobs by their id, manifests of trees by their tree id. */
 enum store_space { STORE_BLOBS, STORE_TREES };
+
+typedef enum status store_visit_item(void *context, const struct store_item *item, struct err *err);
+typedef enum status store_visit_object(void *context, const struct store_object *object,
+                                       struct err *err);
 
 struct store_backend {
     const char *scheme; /* what the URL begins with: "mem:" */
@@ -30,13 +33,23 @@ struct store_backend {
                        bool is_second, struct buf *out, struct err *err);
     enum status (*has)(struct store *store, const struct id *ids, size_t count, bool *has,
                        struct err *err);
-    enum status (*list)(struct store *store,
-                        enum status (*visit)(void *, const struct id *, uint64_t, struct err *),
-                        void *context, struct err *err);
-    enum status (*remove)(struct store *store, const struct id *id, struct err *err);
+    enum status (*list)(struct store *store, store_visit_item *visit, void *context,
+                        struct err *err);
+    enum status (*remove)(struct store *store, enum store_space space, const struct id *id,
+                          struct err *err);
     enum status (*quarantine)(struct store *store, enum store_space space, const struct id *id,
                               struct err *err);
     enum status (*flush)(struct store *store, struct err *err);
+    enum status (*put_object)(struct store *store, const char *key, const void *data, size_t bytes,
+                              struct err *err);
+    enum status (*get_object)(struct store *store, const char *key, struct buf *out,
+                              struct err *err);
+    /* `prefix` begins with a whole first part: "journal/…". */
+    enum status (*list_objects)(struct store *store, const char *prefix, store_visit_object *visit,
+                                void *context, struct err *err);
+    enum status (*remove_object)(struct store *store, const char *key, struct err *err);
+    enum status (*presign)(struct store *store, const struct store_presign *presign,
+                           struct buf *url, struct err *err); /* NULL: E_UNSUPPORTED */
 };
 
 /* Every back end's struct begins with this; store.c fills it after `open` and frees the url. */
@@ -50,3 +63,5 @@ extern const struct store_backend store_dir, store_mem, store_null, store_fault;
 /* "blob 0123… is not in URL". */
 enum status store_absent(const struct store *store, enum store_space space, const struct id *id,
                          struct err *err);
+/* "KEY is not in the store URL". */
+enum status store_absent_object(const struct store *store, const char *key, struct err *err);

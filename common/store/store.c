@@ -9,6 +9,7 @@
 #include "common/crypto/hash.h"
 #include "common/fs.h"
 #include "common/store/backend.h"
+#include "proto/limits.h"
 #include "proto/task_spec.h"
 
 static const struct store_backend *const backends[] = {&store_dir, &store_mem, &store_null,
@@ -68,6 +69,11 @@ enum status store_absent(const struct store *store, enum store_space space, cons
     char hex[ID_HEX_BYTES];
     return err_set(err, E_NOTFOUND, "%s %s is not in the store %s", word(space), id_hex(id, hex),
                    store->url);
+}
+
+enum status store_absent_object(const struct store *store, const char *key, struct err *err)
+{
+    return err_set(err, E_NOTFOUND, "%s is not in the store %s", key, store->url);
 }
 
 static void id_of(enum store_space space, const void *data, size_t bytes, struct id *out)
@@ -186,17 +192,19 @@ enum status store_has(struct store *store, const struct id *ids, size_t count, b
     return store->backend->has(store, ids, count, has, err);
 }
 
-enum status store_list(struct store *store,
-                       enum status (*visit)(void *context, const struct id *id, uint64_t bytes,
-                                            struct err *err),
-                       void *context, struct err *err)
+enum status store_list(struct store *store, store_visit_item *visit, void *context, struct err *err)
 {
     return store->backend->list(store, visit, context, err);
 }
 
 enum status store_remove(struct store *store, const struct id *id, struct err *err)
 {
-    return store->backend->remove(store, id, err);
+    return store->backend->remove(store, STORE_BLOBS, id, err);
+}
+
+enum status store_remove_manifest(struct store *store, const struct id *id, struct err *err)
+{
+    return store->backend->remove(store, STORE_TREES, id, err);
 }
 
 enum status store_quarantine(struct store *store, const struct id *id, struct err *err)
@@ -207,4 +215,92 @@ enum status store_quarantine(struct store *store, const struct id *id, struct er
 enum status store_flush(struct store *store, struct err *err)
 {
     return store->backend->flush(store, err);
+}
+
+/* ---- named objects ---- */
+
+static bool is_own_part(const char *part, size_t bytes)
+{
+    static const char *const own[] = {"blobs", "trees", "quarantine", "tmp"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strlen(own[i]) == bytes && memcmp(own[i], part, bytes) == 0)
+            return true;
+    return false;
+}
+
+static bool is_dots(const char *part, size_t bytes)
+{
+    return (bytes == 1 && part[0] == '.') || (bytes == 2 && part[0] == '.' && part[1] == '.');
+}
+
+/* Of a prefix the last part may be cut off anywhere. */
+static enum status check_key(const char *key, bool is_prefix, struct err *err)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    size_t parts = 0;
+    bool is_good = strlen(key) <= OBJECT_KEY_BYTES_MAX;
+    for (const char *at = key; is_good; parts++) {
+        size_t bytes = strspn(at, letters);
+        bool is_last = at[bytes] != '/';
+        is_good = is_last && is_prefix ? !at[bytes]
+                                       : bytes && !is_dots(at, bytes) && (!is_last || !at[bytes]);
+        if (is_good && !parts)
+            is_good = !is_last && !is_own_part(at, bytes);
+        if (is_last)
+            break;
+        at += bytes + 1;
+    }
+    if (is_good)
+        return OK;
+    return err_set(err, E_INVALID,
+                   "\"%.100s\" can't be the %s of an object in a store: it takes parts of letters, "
+                   "digits, '.', '_', '-' with '/' between (\"journal/7\"), the first none of the "
+                   "store's own, %d bytes at most",
+                   key, is_prefix ? "prefix" : "key", OBJECT_KEY_BYTES_MAX);
+}
+
+enum status store_put_object(struct store *store, const char *key, const void *data, size_t bytes,
+                             struct err *err)
+{
+    TRY(check_key(key, false, err));
+    return store->backend->put_object(store, key, data, bytes, err);
+}
+
+enum status store_get_object(struct store *store, const char *key, struct buf *out, struct err *err)
+{
+    TRY(check_key(key, false, err));
+    TRY(buf_try_reserve(out, 1, key, err)); /* so that an empty object has an address too */
+    size_t before = out->count;
+    enum status status = store->backend->get_object(store, key, out, err);
+    if (status != OK)
+        out->count = before;
+    return status;
+}
+
+enum status store_list_objects(struct store *store, const char *prefix, store_visit_object *visit,
+                               void *context, struct err *err)
+{
+    TRY(check_key(prefix, true, err));
+    return store->backend->list_objects(store, prefix, visit, context, err);
+}
+
+enum status store_remove_object(struct store *store, const char *key, struct err *err)
+{
+    TRY(check_key(key, false, err));
+    return store->backend->remove_object(store, key, err);
+}
+
+/* ---- presigned URLs ---- */
+
+enum status store_presign(struct store *store, const struct store_presign *presign, struct buf *url,
+                          struct err *err)
+{
+    if (!presign->seconds || presign->seconds > PRESIGN_SECONDS_MAX)
+        return err_set(err, E_INVALID, "a URL can work for 1 to %d seconds, not %u",
+                       PRESIGN_SECONDS_MAX, (unsigned)presign->seconds);
+    if (!store->backend->presign)
+        return err_set(err, E_UNSUPPORTED, "the store %s has no URLs; a store in S3 has",
+                       store->url);
+    return store->backend->presign(store, presign, url, err);
 }

@@ -7,6 +7,10 @@
  * does not match its id is moved to `quarantine/` after a second read past any cache, and reported
  * as E_CORRUPT.
  *
+ * Beside them are named objects, for what is not content-addressed: segments of the journal
+ * ("journal/…"), records, checkpoints. Putting one replaces it, whole or not at all; nothing tells
+ * two writers of one key apart, so a key has one writer.
+ *
  * A store is used by one thread at a time. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -45,13 +49,23 @@ MUST_USE enum status store_get(struct store *store, const struct id *id, struct 
 /* Batched: has[i] for ids[i], presence and not bytes. */
 MUST_USE enum status store_has(struct store *store, const struct id *ids, size_t count, bool *has,
                                struct err *err);
-/* Calls `visit` for every blob, in no order. */
+/* What a listing tells of a blob or a manifest. A put of one that is there already and older than
+ * STORE_FRESH_SECONDS makes it new again, so that who removes old ones does not take it away. */
+struct store_item {
+    struct id id;
+    bool is_manifest;
+    uint64_t bytes;
+    int64_t modified_s; /* since 1970, by the store's clock */
+};
+/* Calls `visit` for every blob and every manifest, in no order. */
 MUST_USE enum status store_list(struct store *store,
-                                enum status (*visit)(void *context, const struct id *id,
-                                                     uint64_t bytes, struct err *err),
+                                enum status (*visit)(void *context, const struct store_item *item,
+                                                     struct err *err),
                                 void *context, struct err *err);
 /* Absent is OK. */
 MUST_USE enum status store_remove(struct store *store, const struct id *id, struct err *err);
+MUST_USE enum status store_remove_manifest(struct store *store, const struct id *id,
+                                           struct err *err);
 /* Moves a blob that failed its hash out of the way. */
 MUST_USE enum status store_quarantine(struct store *store, const struct id *id, struct err *err);
 /* All puts so far survive power loss when it returns. */
@@ -63,6 +77,48 @@ MUST_USE enum status store_put_manifest(struct store *store, const void *data, s
 MUST_USE enum status store_get_manifest(struct store *store, const struct id *id, struct buf *out,
                                         struct err *err);
 const char *store_url(const struct store *store);
+
+/* ---- named objects ---- */
+
+/* A key is two parts or more with '/' between, of letters, digits, '.', '_' and '-', up to
+ * OBJECT_KEY_BYTES_MAX; the first part is none of the store's own (blobs, trees, quarantine, tmp);
+ * no key is the folder of another. Anything else is E_INVALID. */
+
+/* Errors: E_FULL, E_DENIED, E_IO, E_UNREACHABLE. */
+MUST_USE enum status store_put_object(struct store *store, const char *key, const void *data,
+                                      size_t bytes, struct err *err);
+/* Appends to `out`; on failure `out` is as before. Errors: E_NOTFOUND; E_LIMIT past `out`'s
+ * maximum. */
+MUST_USE enum status store_get_object(struct store *store, const char *key, struct buf *out,
+                                      struct err *err);
+struct store_object {
+    const char *key; /* valid during the call */
+    uint64_t bytes;
+    int64_t modified_s; /* since 1970, by the store's clock */
+};
+/* Calls `visit` for every object whose key begins with `prefix` ("journal/", "journal/7-"), in
+ * ascending order of keys (by bytes). */
+MUST_USE enum status store_list_objects(struct store *store, const char *prefix,
+                                        enum status (*visit)(void *context,
+                                                             const struct store_object *object,
+                                                             struct err *err),
+                                        void *context, struct err *err);
+/* Absent is OK. */
+MUST_USE enum status store_remove_object(struct store *store, const char *key, struct err *err);
+
+/* ---- presigned URLs ---- */
+
+struct store_presign {
+    bool is_put; /* else GET */
+    struct id id;
+    bool is_manifest;
+    uint32_t seconds; /* 1 … PRESIGN_SECONDS_MAX: how long it works */
+};
+/* A URL with which anybody may get or put these bytes, with no key of ours, appended to `url`. What
+ * is put that way counts once it was read and matched its id. Errors: E_UNSUPPORTED a store
+ * without URLs (a folder); E_INVALID `seconds`. */
+MUST_USE enum status store_presign(struct store *store, const struct store_presign *presign,
+                                   struct buf *url, struct err *err);
 
 static inline void store_close_auto(struct store **store)
 {

@@ -4,6 +4,7 @@
  *   trees/ab/cdef…   manifests of trees
  *   quarantine/…     what did not match its id, by its full id
  *   tmp/…            what is being written; renamed into place when whole
+ *   journal/…        named objects, each a file under its key
  *
  * All names are relative to one descriptor, so it does not matter where the program goes to
  * afterwards. */
@@ -24,37 +25,25 @@
 #include "common/crypto/sign.h"
 #include "common/fs.h"
 #include "common/store/backend.h"
+#include "common/store/store_dir.h"
+#include "proto/limits.h"
 
 enum {
-    KEY_BYTES = 96,
     PIECE_BYTES = 256 << 10,          /* stays in the second-level cache between read and hash */
     REFLINK_BYTES_MIN = 64 << 10,     /* smaller files are copied faster than shared */
     TEMP_SECONDS_MAX = 7 * 24 * 3600, /* older temporary files were left by a killed program */
 };
 
-struct dir {
-    struct store base;
-    int root;
-    uint8_t *piece;
-    uint64_t temp_prefix, temp_count;
-};
-
-static struct dir *dir_of(struct store *store)
-{
-    return (struct dir *)store;
-}
-
-static const char *key_of(enum store_space space, const struct id *id, char key[KEY_BYTES])
+const char *dir_key(enum store_space space, const struct id *id, char key[DIR_KEY_BYTES])
 {
     char hex[ID_HEX_BYTES];
     id_hex(id, hex);
-    snprintf(key, KEY_BYTES, "%s/%.2s/%s", space == STORE_BLOBS ? "blobs" : "trees", hex, hex + 2);
+    snprintf(key, DIR_KEY_BYTES, "%s/%.2s/%s", dir_folder(space), hex, hex + 2);
     return key;
 }
 
-/* An error about `key` inside the store. */
-static enum status key_error(const struct dir *dir, int error, const char *key, const char *doing,
-                             struct err *err)
+enum status dir_error(const struct dir *dir, int error, const char *key, const char *doing,
+                      struct err *err)
 {
     enum status status = fs_error(err, error, key, doing);
     if (dir->base.url) /* not while it is being opened */
@@ -62,11 +51,11 @@ static enum status key_error(const struct dir *dir, int error, const char *key, 
     return status;
 }
 
-static enum status make_folder(const struct dir *dir, const char *name, struct err *err)
+enum status dir_make_folder(const struct dir *dir, const char *name, struct err *err)
 {
     if (mkdirat(dir->root, name, 0777) == 0 || errno == EEXIST)
         return OK;
-    return key_error(dir, errno, name, "cannot create folder", err);
+    return dir_error(dir, errno, name, "cannot create folder", err);
 }
 
 /* What killed programs left in tmp/ goes when a store is opened. What can't be removed stays: it
@@ -107,7 +96,7 @@ static enum status dir_open(const char *url, struct store **out, struct err *err
     random_bytes(&dir->temp_prefix, sizeof dir->temp_prefix);
     static const char *const folders[] = {"blobs", "trees", "tmp"};
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        enum status status = make_folder(dir, folders[i], err);
+        enum status status = dir_make_folder(dir, folders[i], err);
         if (status != OK) {
             dir_close(&dir->base);
             err_prefix(err, "%s", path);
@@ -128,35 +117,45 @@ static uint8_t *piece_of(struct dir *dir)
 
 /* ---- writing ---- */
 
-static int open_temp(struct dir *dir, char name[KEY_BYTES])
+int dir_open_temp(struct dir *dir, char name[DIR_KEY_BYTES])
 {
-    snprintf(name, KEY_BYTES, "tmp/%016llx-%llu", (unsigned long long)dir->temp_prefix,
+    snprintf(name, DIR_KEY_BYTES, "tmp/%016llx-%llu", (unsigned long long)dir->temp_prefix,
              (unsigned long long)dir->temp_count++);
     return openat(dir->root, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
 }
 
 /* Is the whole blob there? One that a power loss cut short has another size, and is then written
- * again. */
+ * again; so is an old one whose time somebody else alone may change. */
 static bool is_stored(const struct dir *dir, const char *key, uint64_t bytes)
 {
     struct stat info;
     return fstatat(dir->root, key, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
-           (uint64_t)info.st_size == bytes;
+           (uint64_t)info.st_size == bytes &&
+           (info.st_mtime > time(NULL) - STORE_FRESH_SECONDS ||
+            utimensat(dir->root, key, NULL, AT_SYMLINK_NOFOLLOW) == 0);
 }
 
-static enum status rename_into_place(const struct dir *dir, const char *temp, const char *key,
-                                     struct err *err)
+/* The folders that `key` is in. */
+static enum status make_folders(const struct dir *dir, const char *key, struct err *err)
+{
+    char folder[OBJECT_KEY_BYTES_MAX + 1];
+    for (const char *slash = strchr(key, '/'); slash; slash = strchr(slash + 1, '/')) {
+        snprintf(folder, sizeof folder, "%.*s", (int)(slash - key), key);
+        TRY(dir_make_folder(dir, folder, err));
+    }
+    return OK;
+}
+
+enum status dir_rename(const struct dir *dir, const char *temp, const char *key, struct err *err)
 {
     if (renameat(dir->root, temp, dir->root, key) == 0)
         return OK;
-    if (errno == ENOENT) { /* the first blob of this fan-out folder */
-        char folder[KEY_BYTES];
-        snprintf(folder, sizeof folder, "%.8s", key);
-        TRY(make_folder(dir, folder, err));
+    if (errno == ENOENT) { /* the first of its folder */
+        TRY(make_folders(dir, key, err));
         if (renameat(dir->root, temp, dir->root, key) == 0)
             return OK;
     }
-    return key_error(dir, errno, key, "cannot write", err);
+    return dir_error(dir, errno, key, "cannot write", err);
 }
 
 /* Where a blob's bytes come from: memory, or an open file that must not change between hashing and
@@ -169,10 +168,10 @@ struct origin {
     struct stat before; /* the file when it was opened */
 };
 
-static enum status write_temp(struct dir *dir, const struct origin *origin, char temp[KEY_BYTES],
-                              struct err *err)
+static enum status write_temp(struct dir *dir, const struct origin *origin,
+                              char temp[DIR_KEY_BYTES], struct err *err)
 {
-    AUTO(fs_close_fd) int fd = open_temp(dir, temp);
+    AUTO(fs_close_fd) int fd = dir_open_temp(dir, temp);
     if (fd < 0)
         return fs_error(err, errno, temp, "cannot create");
     if (origin->data)
@@ -202,14 +201,14 @@ static enum status check_unchanged(const struct origin *origin, struct err *err)
 static enum status write_blob(struct dir *dir, const struct origin *origin, const char *key,
                               struct err *err)
 {
-    char temp[KEY_BYTES];
+    char temp[DIR_KEY_BYTES];
     enum status status = write_temp(dir, origin, temp, err);
     if (status != OK)
         err_prefix(err, "store %s", dir->base.url);
     if (status == OK)
         status = check_unchanged(origin, err);
     if (status == OK)
-        status = rename_into_place(dir, temp, key, err);
+        status = dir_rename(dir, temp, key, err);
     if (status != OK)
         unlinkat(dir->root, temp, 0);
     return status;
@@ -219,8 +218,8 @@ static enum status dir_put(struct store *store, enum store_space space, const st
                            const void *data, size_t bytes, struct err *err)
 {
     struct dir *dir = dir_of(store);
-    char key[KEY_BYTES];
-    if (is_stored(dir, key_of(space, id, key), bytes))
+    char key[DIR_KEY_BYTES];
+    if (is_stored(dir, dir_key(space, id, key), bytes))
         return OK;
     const struct origin memory = {.data = bytes ? data : "", .bytes = bytes};
     return write_blob(dir, &memory, key, err);
@@ -273,8 +272,8 @@ static enum status put_open_file(struct dir *dir, int fd, const char *path, stru
     if (file.before.st_size >= PIECE_BYTES) /* the kernel reads ahead while we hash */
         posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     TRY(hash_file(dir, fd, -1, path, id, bytes, err));
-    char key[KEY_BYTES];
-    if (is_stored(dir, key_of(STORE_BLOBS, id, key), *bytes))
+    char key[DIR_KEY_BYTES];
+    if (is_stored(dir, dir_key(STORE_BLOBS, id, key), *bytes))
         return OK;
     if (*bytes < PIECE_BYTES) { /* all of it is in the piece still */
         const struct origin memory = {.data = dir->piece, .bytes = (size_t)*bytes};
@@ -299,12 +298,12 @@ static enum status dir_put_file(struct store *store, const char *path, struct id
 static enum status open_blob(struct dir *dir, enum store_space space, const struct id *id,
                              bool is_second, int *fd, struct err *err)
 {
-    char key[KEY_BYTES];
-    *fd = openat(dir->root, key_of(space, id, key), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    char key[DIR_KEY_BYTES];
+    *fd = openat(dir->root, dir_key(space, id, key), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (*fd < 0 && errno == ENOENT)
         return store_absent(&dir->base, space, id, err);
     if (*fd < 0)
-        return key_error(dir, errno, key, "cannot open", err);
+        return dir_error(dir, errno, key, "cannot open", err);
     /* A second reading drops the cached pages, so that this time the device is asked. */
     posix_fadvise(*fd, 0, 0, is_second ? POSIX_FADV_DONTNEED : POSIX_FADV_SEQUENTIAL);
     return OK;
@@ -316,8 +315,8 @@ static enum status dir_get(struct store *store, enum store_space space, const st
     struct dir *dir = dir_of(store);
     AUTO(fs_close_fd) int fd = -1;
     TRY(open_blob(dir, space, id, is_second, &fd, err));
-    char key[KEY_BYTES];
-    enum status status = fs_read_fd(fd, key_of(space, id, key), out, err);
+    char key[DIR_KEY_BYTES];
+    enum status status = fs_read_fd(fd, dir_key(space, id, key), out, err);
     if (status != OK)
         err_prefix(err, "store %s", store->url);
     return status;
@@ -343,89 +342,13 @@ static enum status dir_has(struct store *store, const struct id *ids, size_t cou
                            struct err *err)
 {
     struct dir *dir = dir_of(store);
-    char key[KEY_BYTES];
+    char key[DIR_KEY_BYTES];
     for (size_t i = 0; i < count; i++) {
-        has[i] = faccessat(dir->root, key_of(STORE_BLOBS, &ids[i], key), F_OK, 0) == 0;
+        has[i] = faccessat(dir->root, dir_key(STORE_BLOBS, &ids[i], key), F_OK, 0) == 0;
         if (!has[i] && errno != ENOENT)
-            return key_error(dir, errno, key, "cannot look", err);
+            return dir_error(dir, errno, key, "cannot look", err);
     }
     return OK;
-}
-
-/* ---- keeping house ---- */
-
-static void close_folder_auto(DIR **folder)
-{
-    if (*folder)
-        closedir(*folder);
-}
-
-static enum status list_fan_out(struct dir *dir, const char *two_digits,
-                                enum status (*visit)(void *, const struct id *, uint64_t,
-                                                     struct err *),
-                                void *context, struct err *err)
-{
-    char name[KEY_BYTES], hex[KEY_BYTES];
-    snprintf(name, sizeof name, "blobs/%.2s", two_digits);
-    int fd = openat(dir->root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    AUTO(close_folder) DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-    if (!folder) {
-        enum status status = key_error(dir, errno, name, "cannot list", err);
-        fs_close_fd_auto(&fd);
-        return status;
-    }
-    for (const struct dirent *entry; (entry = readdir(folder));) {
-        struct id id;
-        struct stat info;
-        int bytes = snprintf(hex, sizeof hex, "%.2s%.80s", two_digits, entry->d_name);
-        if (id_parse(hex, (size_t)bytes, &id, NULL) == OK &&
-            fstatat(fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0)
-            TRY(visit(context, &id, (uint64_t)info.st_size, err));
-    }
-    return OK;
-}
-
-static enum status dir_list(struct store *store,
-                            enum status (*visit)(void *, const struct id *, uint64_t, struct err *),
-                            void *context, struct err *err)
-{
-    struct dir *dir = dir_of(store);
-    for (int i = 0; i < 256; i++) {
-        char name[KEY_BYTES];
-        snprintf(name, sizeof name, "blobs/%02x", i);
-        if (faccessat(dir->root, name, F_OK, 0) == 0)
-            TRY(list_fan_out(dir, name + 6, visit, context, err));
-    }
-    return OK;
-}
-
-static enum status dir_remove(struct store *store, const struct id *id, struct err *err)
-{
-    struct dir *dir = dir_of(store);
-    char key[KEY_BYTES];
-    if (unlinkat(dir->root, key_of(STORE_BLOBS, id, key), 0) == 0 || errno == ENOENT)
-        return OK;
-    return key_error(dir, errno, key, "cannot remove", err);
-}
-
-static enum status dir_quarantine(struct store *store, enum store_space space, const struct id *id,
-                                  struct err *err)
-{
-    struct dir *dir = dir_of(store);
-    char key[KEY_BYTES], place[KEY_BYTES], hex[ID_HEX_BYTES];
-    TRY(make_folder(dir, "quarantine", err));
-    snprintf(place, sizeof place, "quarantine/%s", id_hex(id, hex));
-    if (renameat(dir->root, key_of(space, id, key), dir->root, place) == 0 || errno == ENOENT)
-        return OK;
-    return key_error(dir, errno, key, "cannot move to quarantine/", err);
-}
-
-/* All of the file system, since other processes put blobs here, too: what they wrote is to be safe
- * as well. */
-static enum status dir_flush(struct store *store, struct err *err)
-{
-    const struct dir *dir = dir_of(store);
-    return syncfs(dir->root) == 0 ? OK : key_error(dir, errno, ".", "cannot flush", err);
 }
 
 const struct store_backend store_dir = {
@@ -441,4 +364,8 @@ const struct store_backend store_dir = {
     .remove = dir_remove,
     .quarantine = dir_quarantine,
     .flush = dir_flush,
+    .put_object = dir_put_object,
+    .get_object = dir_get_object,
+    .list_objects = dir_list_objects,
+    .remove_object = dir_remove_object,
 };

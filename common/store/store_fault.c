@@ -7,9 +7,10 @@
  *   fault+URL?on=put&corrupt=1
  *       the first blob written is stored with one bit turned
  *
- * `on`: put, get, has, list, remove, quarantine, flush, or any (the default); operations are
- * counted from 1 among those. `times`: how many in a row (default 1; 0: all from there on).
- * `status`: a word of proto/err.h (default io). A failing operation has no effect. */
+ * `on`: put, get, has, list, remove, quarantine, flush, presign, or any (the default); operations
+ * are counted from 1 among those, of blobs, manifests and named objects alike. `times`: how many in
+ * a row (default 1; 0: all from there on). `status`: a word of proto/err.h (default io). A failing
+ * operation has no effect. */
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <fcntl.h>
@@ -22,9 +23,9 @@
 #include "common/fs.h"
 #include "common/store/backend.h"
 
-enum operation { PUT, GET, HAS, LIST, REMOVE, QUARANTINE, FLUSH, OPERATION_COUNT };
-static const char *const operation_names[] = {"put",    "get",        "has",  "list",
-                                              "remove", "quarantine", "flush"};
+enum operation { PUT, GET, HAS, LIST, REMOVE, QUARANTINE, FLUSH, PRESIGN, OPERATION_COUNT };
+static const char *const operation_names[] = {"put",    "get",        "has",   "list",
+                                              "remove", "quarantine", "flush", "presign"};
 
 struct fault {
     struct store base, *inner;
@@ -233,10 +234,8 @@ static enum status fault_has(struct store *store, const struct id *ids, size_t c
     return store_has(fault->inner, ids, count, has, err);
 }
 
-static enum status fault_list(struct store *store,
-                              enum status (*visit)(void *, const struct id *, uint64_t,
-                                                   struct err *),
-                              void *context, struct err *err)
+static enum status fault_list(struct store *store, store_visit_item *visit, void *context,
+                              struct err *err)
 {
     struct fault *fault = fault_of(store);
     bool is_corrupt;
@@ -244,12 +243,13 @@ static enum status fault_list(struct store *store,
     return store_list(fault->inner, visit, context, err);
 }
 
-static enum status fault_remove(struct store *store, const struct id *id, struct err *err)
+static enum status fault_remove(struct store *store, enum store_space space, const struct id *id,
+                                struct err *err)
 {
     struct fault *fault = fault_of(store);
     bool is_corrupt;
     TRY(begin(fault, REMOVE, &is_corrupt, err));
-    return store_remove(fault->inner, id, err);
+    return fault->inner->backend->remove(fault->inner, space, id, err);
 }
 
 static enum status fault_quarantine(struct store *store, enum store_space space,
@@ -269,6 +269,60 @@ static enum status fault_flush(struct store *store, struct err *err)
     return store_flush(fault->inner, err);
 }
 
+/* ---- named objects, presigned URLs ---- */
+
+static enum status fault_put_object(struct store *store, const char *key, const void *data,
+                                    size_t bytes, struct err *err)
+{
+    struct fault *fault = fault_of(store);
+    bool is_corrupt;
+    TRY(begin(fault, PUT, &is_corrupt, err));
+    AUTO(buf_fini) struct buf copy = buf_init(0);
+    buf_put(&copy, data, bytes);
+    if (is_corrupt)
+        damage(copy.bytes, copy.count);
+    return store_put_object(fault->inner, key, copy.bytes, copy.count, err);
+}
+
+static enum status fault_get_object(struct store *store, const char *key, struct buf *out,
+                                    struct err *err)
+{
+    struct fault *fault = fault_of(store);
+    bool is_corrupt;
+    size_t before = out->count;
+    TRY(begin(fault, GET, &is_corrupt, err));
+    TRY(store_get_object(fault->inner, key, out, err));
+    if (is_corrupt)
+        damage(out->bytes + before, out->count - before);
+    return OK;
+}
+
+static enum status fault_list_objects(struct store *store, const char *prefix,
+                                      store_visit_object *visit, void *context, struct err *err)
+{
+    struct fault *fault = fault_of(store);
+    bool is_corrupt;
+    TRY(begin(fault, LIST, &is_corrupt, err));
+    return store_list_objects(fault->inner, prefix, visit, context, err);
+}
+
+static enum status fault_remove_object(struct store *store, const char *key, struct err *err)
+{
+    struct fault *fault = fault_of(store);
+    bool is_corrupt;
+    TRY(begin(fault, REMOVE, &is_corrupt, err));
+    return store_remove_object(fault->inner, key, err);
+}
+
+static enum status fault_presign(struct store *store, const struct store_presign *presign,
+                                 struct buf *url, struct err *err)
+{
+    struct fault *fault = fault_of(store);
+    bool is_corrupt;
+    TRY(begin(fault, PRESIGN, &is_corrupt, err));
+    return store_presign(fault->inner, presign, url, err);
+}
+
 const struct store_backend store_fault = {
     .scheme = "fault+",
     .open = fault_open,
@@ -282,4 +336,9 @@ const struct store_backend store_fault = {
     .remove = fault_remove,
     .quarantine = fault_quarantine,
     .flush = fault_flush,
+    .put_object = fault_put_object,
+    .get_object = fault_get_object,
+    .list_objects = fault_list_objects,
+    .remove_object = fault_remove_object,
+    .presign = fault_presign,
 };

@@ -4,6 +4,7 @@
 
 #include "common/base/id_map.h"
 #include "common/base/mem.h"
+#include "common/clock.h"
 #include "common/crypto/hash.h"
 #include "common/fs.h"
 #include "common/store/backend.h"
@@ -13,13 +14,22 @@ struct item {
     enum store_space space;
     uint8_t *data;
     size_t bytes;
+    int64_t modified_s;
+};
+
+struct object {
+    char *key;
+    struct buf data;
+    int64_t modified_s;
 };
 
 struct memory {
     struct store base;
     struct item *items; /* dense: a removed one is replaced by the last */
     uint32_t count, capacity;
-    struct id_map map; /* blob and tree ids can't collide, so one map serves both */
+    struct id_map map;      /* blob and tree ids can't collide, so one map serves both */
+    struct object *objects; /* sorted by key */
+    size_t object_count;
 };
 
 static struct memory *memory_of(struct store *store)
@@ -48,6 +58,11 @@ static void mem_close(struct store *store)
     for (uint32_t i = 0; i < memory->count; i++)
         mem_free(memory->items[i].data);
     mem_free(memory->items);
+    for (size_t i = 0; i < memory->object_count; i++) {
+        mem_free(memory->objects[i].key);
+        buf_fini(&memory->objects[i].data);
+    }
+    mem_free(memory->objects);
     id_map_fini(&memory->map);
     mem_free(memory);
 }
@@ -60,12 +75,20 @@ static struct item *find(struct memory *memory, enum store_space space, const st
     return &memory->items[index];
 }
 
+static int64_t now_s(void)
+{
+    return clock_epoch_us() / 1000000;
+}
+
 static enum status mem_put(struct store *store, enum store_space space, const struct id *id,
                            const void *data, size_t bytes, struct err *err)
 {
     struct memory *memory = memory_of(store);
-    if (id_map_get(&memory->map, id) != ID_MAP_NONE)
+    uint32_t known = id_map_get(&memory->map, id);
+    if (known != ID_MAP_NONE) {
+        memory->items[known].modified_s = now_s();
         return OK;
+    }
     void *copy;
     TRY(mem_try(bytes, 1, "blob", &copy, err));
     if (bytes)
@@ -74,7 +97,7 @@ static enum status mem_put(struct store *store, enum store_space space, const st
         memory->capacity = memory->capacity ? memory->capacity * 2 : 64;
         memory->items = mem_resize(memory->items, memory->capacity * sizeof *memory->items);
     }
-    memory->items[memory->count] = (struct item){*id, space, copy, bytes};
+    memory->items[memory->count] = (struct item){*id, space, copy, bytes, now_s()};
     id_map_put(&memory->map, id, memory->count++);
     return OK;
 }
@@ -121,14 +144,18 @@ static enum status mem_has(struct store *store, const struct id *ids, size_t cou
     return OK;
 }
 
-static enum status mem_list(struct store *store,
-                            enum status (*visit)(void *, const struct id *, uint64_t, struct err *),
-                            void *context, struct err *err)
+static enum status mem_list(struct store *store, store_visit_item *visit, void *context,
+                            struct err *err)
 {
     const struct memory *memory = memory_of(store);
-    for (uint32_t i = 0; i < memory->count; i++)
-        if (memory->items[i].space == STORE_BLOBS)
-            TRY(visit(context, &memory->items[i].id, memory->items[i].bytes, err));
+    for (uint32_t i = 0; i < memory->count; i++) {
+        const struct item *item = &memory->items[i];
+        const struct store_item told = {.id = item->id,
+                                        .is_manifest = item->space == STORE_TREES,
+                                        .bytes = item->bytes,
+                                        .modified_s = item->modified_s};
+        TRY(visit(context, &told, err));
+    }
     return OK;
 }
 
@@ -149,10 +176,11 @@ static void drop(struct memory *memory, enum store_space space, const struct id 
     memory->count--;
 }
 
-static enum status mem_remove(struct store *store, const struct id *id, struct err *err)
+static enum status mem_remove(struct store *store, enum store_space space, const struct id *id,
+                              struct err *err)
 {
     (void)err;
-    drop(memory_of(store), STORE_BLOBS, id);
+    drop(memory_of(store), space, id);
     return OK;
 }
 
@@ -172,6 +200,91 @@ static enum status mem_flush(struct store *store, struct err *err)
     return OK;
 }
 
+/* ---- named objects ---- */
+
+/* Where `key` is, or where it belongs. */
+static size_t place_of(const struct memory *memory, const char *key, bool *is_there)
+{
+    size_t low = 0, high = memory->object_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(memory->objects[middle].key, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *is_there = low < memory->object_count && strcmp(memory->objects[low].key, key) == 0;
+    return low;
+}
+
+static enum status mem_put_object(struct store *store, const char *key, const void *data,
+                                  size_t bytes, struct err *err)
+{
+    struct memory *memory = memory_of(store);
+    AUTO(buf_fini) struct buf copy = buf_init(0);
+    TRY(buf_try_reserve(&copy, bytes, key, err));
+    buf_put(&copy, data, bytes);
+    bool is_there;
+    size_t at = place_of(memory, key, &is_there);
+    if (!is_there) {
+        size_t behind = memory->object_count - at, size = sizeof *memory->objects;
+        memory->objects = mem_resize(memory->objects, (memory->object_count + 1) * size);
+        memmove(memory->objects + at + 1, memory->objects + at, behind * size);
+        memory->objects[at] = (struct object){.key = mem_copy_text(key, strlen(key))};
+        memory->object_count++;
+    }
+    buf_fini(&memory->objects[at].data);
+    memory->objects[at].data = copy;
+    memory->objects[at].modified_s = now_s();
+    copy = buf_init(0);
+    return OK;
+}
+
+static enum status mem_get_object(struct store *store, const char *key, struct buf *out,
+                                  struct err *err)
+{
+    const struct memory *memory = memory_of(store);
+    bool is_there;
+    size_t at = place_of(memory, key, &is_there);
+    if (!is_there)
+        return store_absent_object(store, key, err);
+    const struct buf *data = &memory->objects[at].data;
+    TRY(buf_try_reserve(out, data->count, key, err));
+    buf_put(out, data->bytes, data->count);
+    return OK;
+}
+
+static enum status mem_list_objects(struct store *store, const char *prefix,
+                                    store_visit_object *visit, void *context, struct err *err)
+{
+    const struct memory *memory = memory_of(store);
+    bool is_there;
+    for (size_t i = place_of(memory, prefix, &is_there); i < memory->object_count; i++) {
+        const struct object *object = &memory->objects[i];
+        if (strncmp(object->key, prefix, strlen(prefix)) != 0)
+            break;
+        const struct store_object told = {object->key, object->data.count, object->modified_s};
+        TRY(visit(context, &told, err));
+    }
+    return OK;
+}
+
+static enum status mem_remove_object(struct store *store, const char *key, struct err *err)
+{
+    (void)err;
+    struct memory *memory = memory_of(store);
+    bool is_there;
+    size_t at = place_of(memory, key, &is_there);
+    if (!is_there)
+        return OK;
+    mem_free(memory->objects[at].key);
+    buf_fini(&memory->objects[at].data);
+    memory->object_count--;
+    memmove(memory->objects + at, memory->objects + at + 1,
+            (memory->object_count - at) * sizeof *memory->objects);
+    return OK;
+}
+
 const struct store_backend store_mem = {
     .scheme = "mem:",
     .open = mem_open,
@@ -185,4 +298,8 @@ const struct store_backend store_mem = {
     .remove = mem_remove,
     .quarantine = mem_quarantine,
     .flush = mem_flush,
+    .put_object = mem_put_object,
+    .get_object = mem_get_object,
+    .list_objects = mem_list_objects,
+    .remove_object = mem_remove_object,
 };

@@ -76,18 +76,17 @@ static enum status null_has(struct store *store, const struct id *ids, size_t co
     return OK;
 }
 
-static enum status null_list(struct store *store,
-                             enum status (*visit)(void *, const struct id *, uint64_t,
-                                                  struct err *),
-                             void *context, struct err *err)
+static enum status null_list(struct store *store, store_visit_item *visit, void *context,
+                             struct err *err)
 {
     (void)store, (void)visit, (void)context, (void)err;
     return OK;
 }
 
-static enum status null_remove(struct store *store, const struct id *id, struct err *err)
+static enum status null_remove(struct store *store, enum store_space space, const struct id *id,
+                               struct err *err)
 {
-    (void)store, (void)id, (void)err;
+    (void)store, (void)space, (void)id, (void)err;
     return OK;
 }
 
@@ -104,6 +103,33 @@ static enum status null_flush(struct store *store, struct err *err)
     return OK;
 }
 
+static enum status null_put_object(struct store *store, const char *key, const void *data,
+                                   size_t bytes, struct err *err)
+{
+    (void)store, (void)key, (void)data, (void)bytes, (void)err;
+    return OK;
+}
+
+static enum status null_get_object(struct store *store, const char *key, struct buf *out,
+                                   struct err *err)
+{
+    (void)out;
+    return store_absent_object(store, key, err);
+}
+
+static enum status null_list_objects(struct store *store, const char *prefix,
+                                     store_visit_object *visit, void *context, struct err *err)
+{
+    (void)store, (void)prefix, (void)visit, (void)context, (void)err;
+    return OK;
+}
+
+static enum status null_remove_object(struct store *store, const char *key, struct err *err)
+{
+    (void)store, (void)key, (void)err;
+    return OK;
+}
+
 const struct store_backend store_null = {
     .scheme = "null:",
     .open = null_open,
@@ -117,4 +143,8 @@ const struct store_backend store_null = {
     .remove = null_remove,
     .quarantine = null_quarantine,
     .flush = null_flush,
+    .put_object = null_put_object,
+    .get_object = null_get_object,
+    .list_objects = null_list_objects,
+    .remove_object = null_remove_object,
 };

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -50,9 +51,35 @@ void store_expect_text(struct store *store, const struct id *id, const char *tex
     assert_string_equal(buf_text(&out), text);
 }
 
-enum status store_count_blob(void *context, const struct id *id, uint64_t bytes, struct err *err)
+enum status store_count_blob(void *context, const struct store_item *item, struct err *err)
 {
-    (void)id;
-    *(uint64_t *)context += 1000 + bytes;
-    return bytes == 99 ? err_set(err, E_CANCELLED, "enough") : OK;
+    *(uint64_t *)context += (item->is_manifest ? 1000000 : 1000) + item->bytes;
+    return item->bytes == 99 ? err_set(err, E_CANCELLED, "enough") : OK;
+}
+
+enum status store_count_object(void *context, const struct store_object *object, struct err *err)
+{
+    (void)err;
+    *(uint64_t *)context += 1000 + object->bytes;
+    return OK;
+}
+
+static void each_part(struct temp *temp, const char *format, store_part *part)
+{
+    AUTO(store_close) struct store *store = store_open_at(temp, format);
+    part(temp, store);
+}
+
+void store_each(struct temp *temp, store_part *part)
+{
+    static const char *const formats[] = {"%s/store", "file://%s/store2",
+                                          "mem:", "fault+%s/store3?on=put&fail=0"};
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        each_part(temp, formats[i], part);
+    const char *s3 = getenv("PENSTOCK_TEST_S3");
+    if (!s3)
+        return;
+    AUTO(buf_fini) struct buf format = buf_init(0);
+    buf_format(&format, "%s%%s/store", s3);
+    each_part(temp, buf_text(&format), part);
 }

@@ -12,6 +12,13 @@ struct store *store_open_at(struct temp *temp, const char *format);
 struct id store_put_text(struct store *store, const char *text);
 bool store_has_one(struct store *store, const struct id *id);
 void store_expect_text(struct store *store, const struct id *id, const char *text);
-/* A visitor: adds 1000 and the blob's bytes to the uint64_t at `context`; stops at a blob of 99
- * bytes. */
-enum status store_count_blob(void *context, const struct id *id, uint64_t bytes, struct err *err);
+/* Visitors. This adds to the uint64_t at `context` the bytes, and 1000 a blob, 1000000 a manifest;
+ * it stops at one of 99 bytes. */
+enum status store_count_blob(void *context, const struct store_item *item, struct err *err);
+/* Adds 1000 and the bytes. */
+enum status store_count_object(void *context, const struct store_object *object, struct err *err);
+
+/* Runs one part of the contract on each back end, in a folder of its own; on S3 if PENSTOCK_TEST_S3
+ * names a bucket, below the folder's path. */
+typedef void store_part(struct temp *temp, struct store *store);
+void store_each(struct temp *temp, store_part *part);

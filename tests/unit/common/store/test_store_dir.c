@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -103,6 +104,25 @@ static void a_torn_blob_is_written_again_by_put(void **state)
     spoil(blob_path(temp, &id), "");
     store_put_text(store, "precious");
     store_expect_text(store, &id, "precious");
+}
+
+/* What is put again is made new, so that who removes what is old does not take it. */
+static void an_old_blob_is_made_new_by_put(void **state)
+{
+    struct temp *temp = *state;
+    AUTO(store_close) struct store *store = store_open_at(temp, "%s/store");
+    const struct timespec times[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+    const struct timespec fresh[2] = {{.tv_sec = time(NULL) - 60}, {.tv_sec = time(NULL) - 60}};
+    struct id id = store_put_text(store, "precious");
+    struct stat info;
+    assert_int_equal(utimensat(AT_FDCWD, blob_path(temp, &id), times, 0), 0);
+    store_put_text(store, "precious");
+    assert_int_equal(stat(blob_path(temp, &id), &info), 0);
+    assert_true(info.st_mtime > time(NULL) - 30);
+    assert_int_equal(utimensat(AT_FDCWD, blob_path(temp, &id), fresh, 0), 0);
+    store_put_text(store, "precious");
+    assert_int_equal(stat(blob_path(temp, &id), &info), 0);
+    assert_int_equal(info.st_mtime, fresh[1].tv_sec);
 }
 
 static void works_from_another_folder(void **state)
@@ -214,6 +234,7 @@ int main(void)
         TEST(a_corrupt_blob_is_quarantined_and_made_again),
         TEST(a_corrupt_manifest_is_quarantined),
         TEST(a_torn_blob_is_written_again_by_put),
+        TEST(an_old_blob_is_made_new_by_put),
         TEST(works_from_another_folder),
         TEST(two_handles_see_each_other),
         TEST(old_temporary_files_are_swept),
