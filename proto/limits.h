@@ -91,6 +91,10 @@ enum {
      */
     LEASE_MS_MIN = 1000,
     LEASE_MS_MAX = 600000,
+    /* An endpoint: a host name has at most 255 bytes, and there are a scheme and a port. */
+    ENDPOINT_BYTES_MAX = 272,
+    /* Brokers that one worker knows of: a leader and its standbys. */
+    BROKERS_MAX = 8,
     /* The path of an ipc endpoint: sockaddr_un has 108 bytes, with the last one 0. */
     IPC_PATH_BYTES_MAX = 107,
     /* Distinct workers or slots that one task may cost their life before it fails for good. */

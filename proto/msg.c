@@ -8,6 +8,7 @@ enum {
     HELLO_ITEMS = 13,
     WELCOME_ITEMS = 4,
     REFUSED_ITEMS = 3,
+    NOT_LEADER_ITEMS = 3,
     PROGRESS_ITEMS = 5,
     RESULTS_ITEMS = 4
 };
@@ -187,6 +188,9 @@ enum status msg_decode_welcome(const uint8_t *frame, size_t bytes, struct welcom
     out->epoch = mp_read_uint(&r);
     out->lease_ms = read_u32(&r);
     out->credit = read_u32(&r);
+    if (out->lease_ms < LEASE_MS_MIN || out->lease_ms > LEASE_MS_MAX || !out->credit ||
+        out->credit > WORKER_CREDIT_MAX)
+        r.is_bad = true;
     return mp_reader_finish(&r, "WELCOME", err);
 }
 
@@ -201,6 +205,16 @@ enum status msg_decode_refused(const uint8_t *frame, size_t bytes, struct refuse
     out->code = (enum status)code;
     out->reason = read_text(&r, ERR_TEXT_BYTES, &out->reason_bytes);
     return mp_reader_finish(&r, "REFUSED", err);
+}
+
+enum status msg_decode_not_leader(const uint8_t *frame, size_t bytes, struct not_leader *out,
+                                  struct err *err)
+{
+    struct mp_reader r = mp_reader(frame, bytes);
+    expect(&r, NOT_LEADER_ITEMS, MSG_NOT_LEADER);
+    out->epoch = mp_read_uint(&r);
+    out->endpoint = read_text(&r, ENDPOINT_BYTES_MAX, &out->endpoint_bytes);
+    return mp_reader_finish(&r, "NOT_LEADER", err);
 }
 
 enum status msg_decode_results(const uint8_t *frame, size_t bytes, struct results_msg *out,
@@ -268,6 +282,14 @@ void msg_write_refused(struct mp_writer *w, const struct refused *refused)
     mp_write_uint(w, MSG_REFUSED);
     mp_write_uint(w, refused->code);
     mp_write_str(w, refused->reason, refused->reason_bytes);
+}
+
+void msg_write_not_leader(struct mp_writer *w, const struct not_leader *not_leader)
+{
+    mp_write_array(w, NOT_LEADER_ITEMS);
+    mp_write_uint(w, MSG_NOT_LEADER);
+    mp_write_uint(w, not_leader->epoch);
+    mp_write_str(w, not_leader->endpoint, not_leader->endpoint_bytes);
 }
 
 void msg_write_results(struct mp_writer *w, const struct results_msg *results)

@@ -22,7 +22,7 @@ enum { RESOURCES_BYTES_MAX = 3 + RESOURCES_MAX * (2 + NAME_BYTES_MAX + 5) };
 enum msg_type {
     MSG_HELLO = 0,
     MSG_WELCOME = 1,
-    MSG_REFUSED = 2, /* broker: version mismatch or not leader; a code and a readable reason */
+    MSG_REFUSED = 2, /* broker: a code and a readable reason */
     MSG_TASKS = 3,
     MSG_STARTED = 4,
     MSG_PROGRESS = 5,
@@ -31,8 +31,9 @@ enum msg_type {
     MSG_REVOKE = 8, /* give back what has not begun */
     MSG_KILL = 9,   /* end what runs */
     MSG_HEARTBEAT = 10,
-    MSG_GOODBYE = 11, /* worker: drain; the attempts it hands back */
-    MSG_REVOKED = 12, /* worker: these attempts were given back, never begun */
+    MSG_GOODBYE = 11,    /* worker: drain; the attempts it hands back */
+    MSG_REVOKED = 12,    /* worker: these attempts were given back, never begun */
+    MSG_NOT_LEADER = 13, /* broker: another one leads */
     MSG_TYPE_COUNT
 };
 
@@ -68,6 +69,12 @@ struct refused {
     enum status code;
     const char *reason;
     uint32_t reason_bytes;
+};
+
+struct not_leader {
+    uint64_t epoch;       /* the highest it has heard of */
+    const char *endpoint; /* of the leader, for workers; of 0 bytes: not known */
+    uint32_t endpoint_bytes;
 };
 
 /* One entry of TASKS. */
@@ -122,6 +129,8 @@ MUST_USE enum status msg_decode_welcome(const uint8_t *frame, size_t bytes, stru
                                         struct err *err);
 MUST_USE enum status msg_decode_refused(const uint8_t *frame, size_t bytes, struct refused *out,
                                         struct err *err);
+MUST_USE enum status msg_decode_not_leader(const uint8_t *frame, size_t bytes,
+                                           struct not_leader *out, struct err *err);
 MUST_USE enum status msg_decode_results(const uint8_t *frame, size_t bytes, struct results_msg *out,
                                         struct err *err);
 MUST_USE enum status msg_decode_progress(const uint8_t *frame, size_t bytes,
@@ -146,6 +155,7 @@ void mp_read_artifact(struct mp_reader *reader, struct artifact *out);
 void msg_write_hello(struct mp_writer *writer, const struct hello *hello);
 void msg_write_welcome(struct mp_writer *writer, const struct welcome *welcome);
 void msg_write_refused(struct mp_writer *writer, const struct refused *refused);
+void msg_write_not_leader(struct mp_writer *writer, const struct not_leader *not_leader);
 void msg_write_batch_head(struct mp_writer *writer, enum msg_type type, uint32_t count);
 void msg_write_task(struct mp_writer *writer, const struct task_msg *task);
 void msg_write_result(struct mp_writer *writer, const struct result_msg *result);

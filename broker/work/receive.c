@@ -132,6 +132,19 @@ static void leave_to_another(const struct sink *sink, const uint8_t *routing_id,
         drop_worker(sink, worker, false, E_GONE);
 }
 
+/* Somebody without a number, who needs one for as long as it takes to answer. */
+static bool turn_away(struct router *router, const uint8_t *routing_id, size_t bytes)
+{
+    uint32_t worker = UINT32_MAX;
+    if (!router->leader)
+        return false;
+    if (sessions_put(&router->sessions, routing_id, bytes, &worker, NULL) == OK) {
+        router_say_not_leader(router, worker);
+        sessions_remove(&router->sessions, worker);
+    }
+    return true;
+}
+
 static void receive_hello(const struct sink *sink, const uint8_t *routing_id, size_t routing_bytes,
                           const uint8_t *frame, size_t bytes)
 {
@@ -140,6 +153,10 @@ static void receive_hello(const struct sink *sink, const uint8_t *routing_id, si
     struct err err = {0};
     uint32_t worker = UINT32_MAX;
     enum status status = msg_decode_hello(frame, bytes, &hello, &err);
+    if (status == OK && hello.epoch > router->epoch_seen)
+        router->epoch_seen = hello.epoch;
+    if (turn_away(router, routing_id, routing_bytes))
+        return;
     if (status == OK && hello.epoch > router->options.epoch)
         status =
             err_set(&err, E_FENCED, "a broker of epoch %llu leads, this one has %llu",
@@ -385,6 +402,8 @@ static void receive_frame(const struct sink *sink, zmq_msg_t *from, zmq_msg_t *m
     }
     uint32_t worker = sessions_find(&sink->router->sessions, routing_id, routing_bytes);
     if (worker == UINT32_MAX) {
+        if (turn_away(sink->router, routing_id, routing_bytes))
+            return;
         /* Somebody we don't know, perhaps from before our restart: refused, it says HELLO again. */
         if (sessions_put(&sink->router->sessions, routing_id, routing_bytes, &worker, &err) != OK)
             return;

@@ -71,16 +71,22 @@ static void remove_socket(const char *endpoint)
         unlink(endpoint + strlen(scheme));
 }
 
-void router_close(struct router *router)
+static void drop_held(struct router *router)
 {
-    for (uint64_t handle = router->held_first; handle < router->held_end; handle++) {
-        struct held *held = router->held[handle & (router->held_capacity - 1)];
+    for (; router->held_first < router->held_end; router->held_first++) {
+        struct held *held = router->held[router->held_first & (router->held_capacity - 1)];
         if (!held->is_free)
             zmq_msg_close(&held->message);
         mem_free(held);
     }
+}
+
+void router_close(struct router *router)
+{
+    drop_held(router);
     remove_socket(router->endpoint);
     zstr_free(&router->endpoint);
+    mem_free(router->leader);
     if (router->sock)
         zsock_destroy(&router->sock);
     sessions_fini(&router->sessions);
@@ -356,6 +362,43 @@ void router_forget(struct router *router, uint32_t worker)
 {
     if (sessions_get(&router->sessions, worker))
         sessions_remove(&router->sessions, worker);
+}
+
+void router_say_not_leader(struct router *router, uint32_t worker)
+{
+    uint8_t frame[ENDPOINT_BYTES_MAX + 32];
+    struct mp_writer writer = mp_writer(frame, sizeof frame);
+    uint64_t seen = router->epoch_seen;
+    struct not_leader message = {seen > router->options.epoch ? seen : router->options.epoch,
+                                 router->leader, (uint32_t)strlen(router->leader)};
+    msg_write_not_leader(&writer, &message);
+    router_send_frame(router, worker, frame, writer.need);
+}
+
+void router_stand_by(struct router *router, const char *endpoint)
+{
+    size_t bytes = strlen(endpoint);
+    mem_free(router->leader);
+    router->leader = mem_copy_text(endpoint, bytes <= ENDPOINT_BYTES_MAX ? bytes : 0);
+    for (uint32_t i = 0; i < router->sessions.count; i++)
+        if (sessions_get(&router->sessions, i)) {
+            router_say_not_leader(router, i);
+            sessions_remove(&router->sessions, i);
+        }
+    router->dirty_count = 0;
+    drop_held(router);
+}
+
+void router_lead(struct router *router, uint64_t epoch)
+{
+    mem_free(router->leader);
+    router->leader = NULL;
+    router->options.epoch = epoch;
+}
+
+uint64_t router_epoch_seen(const struct router *router)
+{
+    return router->epoch_seen;
 }
 
 void router_dismiss(struct router *router)

@@ -68,6 +68,15 @@ void router_kill(struct router *router, uint32_t worker, const struct attempt *a
 /* Is everything sent that was queued? */
 bool router_is_idle(const struct router *router);
 MUST_USE enum status router_flush(struct router *router, struct err *err);
+/* Another broker leads, at `endpoint` (as workers reach it; "": not known): whoever says HELLO is
+ * told so, and all that are connected are told and forgotten, with the frames that were held. No
+ * event tells of it. Called again when the leader changes. */
+void router_stand_by(struct router *router, const char *endpoint);
+/* This broker leads, under `epoch`: from now on workers are welcomed. */
+void router_lead(struct router *router, uint64_t epoch);
+/* The highest epoch that a worker has brought: above ours, a broker leads or led that the state has
+ * forgotten. */
+uint64_t router_epoch_seen(const struct router *router);
 /* Tells every worker to finish and go (GOODBYE), for an embedded broker that is done. */
 void router_dismiss(struct router *router);
 /* Forgets a worker that is known to be gone. No event tells of it. */

@@ -29,6 +29,8 @@ struct router {
     void *socket; /* the same, as libzmq sees it */
     struct router_options options;
     char *endpoint;
+    char *leader; /* standing by: where it is, "" not known; NULL: we lead */
+    uint64_t epoch_seen;
     struct sessions sessions;
     ms_t probe_at;   /* when silent peers are sent something next */
     uint32_t *dirty; /* workers with something to send */
@@ -45,6 +47,8 @@ struct router {
 
 /* Sends now: WELCOME, REFUSED, GOODBYE. */
 void router_send_frame(struct router *router, uint32_t worker, const void *bytes, size_t count);
+/* To who says HELLO while another broker leads. */
+void router_say_not_leader(struct router *router, uint32_t worker);
 /* Keeps the frame; its handle. `message` is moved. */
 struct held *router_hold(struct router *router, zmq_msg_t *message, uint32_t worker,
                          uint64_t *handle);

@@ -17,7 +17,7 @@ import ed25519
 VECTORS = pathlib.Path(__file__).resolve().parents[2] / "proto" / "vectors"
 TYPES = [
     "HELLO", "WELCOME", "REFUSED", "TASKS", "STARTED", "PROGRESS", "RESULTS", "ACK", "REVOKE", "KILL",
-    "HEARTBEAT", "GOODBYE", "REVOKED",
+    "HEARTBEAT", "GOODBYE", "REVOKED", "NOT_LEADER",
 ]  # fmt: skip
 
 
@@ -132,6 +132,8 @@ def fields_of(m):
             return [m["epoch"], m["lease_ms"], m["credit"]]
         case "REFUSED":
             return [m["code"], m["reason"]]
+        case "NOT_LEADER":
+            return [m["epoch"], m["endpoint"]]
         case "TASKS":
             return [[task_of(t) for t in m["tasks"]]]
         case "PROGRESS":

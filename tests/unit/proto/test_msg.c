@@ -420,6 +420,7 @@ static void decode_hostile(const uint8_t *bytes, size_t count)
     struct hello hello;
     struct welcome welcome;
     struct refused refused;
+    struct not_leader not_leader;
     struct results_msg results;
     struct progress_msg progress;
     (void)msg_type(bytes, count);
@@ -427,6 +428,7 @@ static void decode_hostile(const uint8_t *bytes, size_t count)
     (void)!msg_decode_welcome(bytes, count, &welcome, NULL);
     (void)!msg_decode_refused(bytes, count, &refused, NULL);
     (void)!msg_decode_progress(bytes, count, &progress, NULL);
+    (void)!msg_decode_not_leader(bytes, count, &not_leader, NULL);
     struct mp_reader r = mp_reader(bytes, count);
     for (uint32_t n = msg_batch_begin(&r, MSG_TASKS); n > 0 && !r.is_bad; n--) {
         struct task_msg task;
@@ -462,6 +464,8 @@ static void test_hostile_bytes(void **state)
     attack(progress.bytes, progress.count, 10000, decode_hostile);
     struct mp_view refused = view_of(&arena, "[2, 16, 'another protocol']");
     attack(refused.bytes, refused.count, 10000, decode_hostile);
+    struct mp_view not_leader = view_of(&arena, "[13, 16, 'tcp://10.0.0.1:7000']");
+    attack(not_leader.bytes, not_leader.count, 10000, decode_hostile);
 }
 
 int main(void)

@@ -192,6 +192,15 @@ static void write_refused(struct arena *arena, const struct value *m, struct mp_
     msg_write_refused(w, &refused);
 }
 
+static void write_not_leader(struct arena *arena, const struct value *m, struct mp_writer *w)
+{
+    (void)arena;
+    struct not_leader not_leader = {.epoch = number(m, "epoch"),
+                                    .endpoint = field(m, "endpoint")->text,
+                                    .endpoint_bytes = field(m, "endpoint")->count};
+    msg_write_not_leader(w, &not_leader);
+}
+
 static void write_tasks(struct arena *arena, const struct value *m, struct mp_writer *w)
 {
     const struct value *tasks = field(m, "tasks");
@@ -315,7 +324,8 @@ static void compute_message(struct arena *arena, const struct value *vector, str
                 {MSG_KILL, "KILL", NULL},
                 {MSG_HEARTBEAT, "HEARTBEAT", NULL},
                 {MSG_GOODBYE, "GOODBYE", NULL},
-                {MSG_REVOKED, "REVOKED", NULL}};
+                {MSG_REVOKED, "REVOKED", NULL},
+                {MSG_NOT_LEADER, "NOT_LEADER", write_not_leader}};
     const struct value *message = field(vector, "message");
     struct mp_writer w = mp_writer(arena_alloc(arena, ROOM), ROOM);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -344,7 +354,7 @@ static const struct {
              {"proto/vectors/trees.json", compute_tree, 3},
              {"proto/vectors/tasks.json", compute_task, 5},
              {"proto/vectors/records.json", compute_record, 3},
-             {"proto/vectors/messages.json", compute_message, 14}};
+             {"proto/vectors/messages.json", compute_message, 15}};
 
 static struct value read_file(struct arena *arena, const char *path)
 {
