@@ -115,6 +115,12 @@ enum {
     STORE_FRESH_SECONDS = 12 * 3600,
     /* How long a presigned URL may work: S3's own limit, seven days. */
     PRESIGN_SECONDS_MAX = 7 * 24 * 3600,
+    /* To get a connection: a SYN that is lost twice (1 s, 3 s) still makes it. */
+    HTTP_CONNECT_MS = 10000,
+    /* What is kept of an answer's headers, and of the body of one that says no: servers send
+       less. */
+    HTTP_HEADER_BYTES_MAX = 64 << 10,
+    HTTP_ERROR_BYTES_MAX = 64 << 10,
     /* How long a worker's running tasks may take to finish after SIGTERM: Kubernetes kills after
        30 s too. */
     GRACE_MS_DEFAULT = 30000,

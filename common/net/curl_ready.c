@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/net/curl_ready.h"
+
+#include <pthread.h>
+
+#include <curl/curl.h>
+
+static void make_ready(void)
+{
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+void curl_ready(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_ready);
+}
