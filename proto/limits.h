@@ -124,4 +124,15 @@ enum {
     /* How long a worker's running tasks may take to finish after SIGTERM: Kubernetes kills after
        30 s too. */
     GRACE_MS_DEFAULT = 30000,
+    /* Connections of the web server: each may hold 64 KiB and a queue; a team and its dashboards
+       have some dozens. */
+    HTTP_CONNECTIONS_MAX = 512,
+    /* How long a request's head may take to come, and an idle connection is kept. */
+    HTTP_PATIENCE_MS = 30000,
+    /* Beyond that time bodies must flow at this rate: no line is slower, only an attack is. */
+    HTTP_RATE_BYTES_MIN = 16 << 10,
+    /* A peer that acknowledges nothing for so long is gone. */
+    HTTP_UNACKNOWLEDGED_MS = 60000,
+    /* What may wait for a slow reader of a stream: some thousand events. */
+    HTTP_QUEUE_BYTES_MAX = 1 << 20,
 };
