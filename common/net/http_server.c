@@ -26,7 +26,7 @@ struct message {
     struct mail mail;
     enum message_type type;
     uint64_t id;
-    struct http_response response;
+    struct httpd_response response;
     struct buf data;
 };
 
@@ -41,7 +41,7 @@ static struct message *message_new(enum message_type type, uint64_t id)
 
 static void message_free(struct message *message)
 {
-    http_response_fini(&message->response);
+    httpd_response_fini(&message->response);
     buf_fini(&message->data);
     mem_free(message);
 }
@@ -51,14 +51,14 @@ static void message_free(struct message *message)
 static void take_answer(struct http_server *server, struct message *message)
 {
     struct link *link = link_find(server, message->id);
-    bool is_stream = message->response.kind == HTTP_STREAM;
+    bool is_stream = message->response.kind == HTTPD_STREAM;
     if (!link || link->phase != PHASE_PENDING || link->has_response) {
         if (is_stream) /* its client went before it began */
             link_tell_closed(server, message->id);
         return;
     }
     link->response = message->response;
-    message->response = (struct http_response){.fd = -1};
+    message->response = (struct httpd_response){.fd = -1};
     link->has_response = true;
     link->is_stream = is_stream;
     link_resume(link);
@@ -198,7 +198,7 @@ static void *serve(void *context)
 
 /* ---- opening and closing ---- */
 
-/* Escapes are undone in http_request_target: there %2F and / are told apart. */
+/* Escapes are undone in httpd_request_target: there %2F and / are told apart. */
 static size_t leave_escaped(void *context, struct MHD_Connection *mhd, char *text)
 {
     (void)context, (void)mhd;
@@ -262,8 +262,8 @@ static void server_free(struct http_server *server)
         mailbox_free(server->inbox);
     }
     for (uint32_t lane = 0; lane < HTTP_LANES_MAX && server->lanes[lane]; lane++) {
-        for (struct http_request *r; (r = http_server_next(server, lane));)
-            http_request_free(r);
+        for (struct httpd_request *r; (r = http_server_next(server, lane));)
+            httpd_request_free(r);
         mailbox_free(server->lanes[lane]);
     }
     mem_free(server->links);
@@ -312,26 +312,26 @@ int http_server_fd(const struct http_server *server, uint32_t lane)
     return mailbox_fd(server->lanes[lane]);
 }
 
-struct http_request *http_server_next(struct http_server *server, uint32_t lane)
+struct httpd_request *http_server_next(struct http_server *server, uint32_t lane)
 {
-    struct http_request **taken = &server->taken[lane];
+    struct httpd_request **taken = &server->taken[lane];
     if (!*taken)
-        *taken = (struct http_request *)mailbox_take(server->lanes[lane]);
-    struct http_request *next = *taken;
+        *taken = (struct httpd_request *)mailbox_take(server->lanes[lane]);
+    struct httpd_request *next = *taken;
     if (next)
-        *taken = (struct http_request *)next->mail.next;
+        *taken = (struct httpd_request *)next->mail.next;
     return next;
 }
 
-void http_answer(struct http_server *server, uint64_t id, struct http_response *response)
+void http_server_answer(struct http_server *server, uint64_t id, struct httpd_response *response)
 {
     struct message *message = message_new(MESSAGE_ANSWER, id);
     message->response = *response;
-    *response = (struct http_response){.fd = -1};
+    *response = (struct httpd_response){.fd = -1};
     mailbox_put(server->inbox, &message->mail);
 }
 
-void http_stream_put(struct http_server *server, uint64_t id, const void *data, size_t bytes)
+void http_server_stream_put(struct http_server *server, uint64_t id, const void *data, size_t bytes)
 {
     struct message *message = message_new(MESSAGE_PUT, id);
     message->data = buf_init(0);
@@ -339,7 +339,7 @@ void http_stream_put(struct http_server *server, uint64_t id, const void *data, 
     mailbox_put(server->inbox, &message->mail);
 }
 
-void http_stream_end(struct http_server *server, uint64_t id)
+void http_server_stream_end(struct http_server *server, uint64_t id)
 {
     mailbox_put(server->inbox, &message_new(MESSAGE_END, id)->mail);
 }

@@ -2,7 +2,7 @@
  * answers sits in other threads and hears of requests through mailboxes ("lanes").
  *
  *   connection ─▶ server's thread: head() ─▶ body (memory, or an unnamed file) ─▶ lane's mailbox
- *              ◀─ bytes | a file's bytes | a stream that grows  ◀─ http_answer, http_stream_put
+ *              ◀─ bytes | a file's bytes | a stream that grows  ◀─ http_server_answer
  *
  * A request waits for its answer without a thread. What a client can take is bounded: connections,
  * the size of head and body, how long a request may trickle in, how slowly an answer may be read,
@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/net/http_message.h"
+#include "common/net/httpd_message.h"
 
 enum { HTTP_LANES_MAX = 4 };
 
@@ -31,10 +31,10 @@ struct http_server_options {
     /* On the server's thread, once a request's head is there: sets body_max, wants_file, lane,
      * role, route and returns true, or fills `refusal` and returns false; then the body isn't read
      * and nobody else hears of the request. May use what does not change alone. */
-    bool (*head)(void *context, struct http_request *request, struct http_response *refusal);
+    bool (*head)(void *context, struct httpd_request *request, struct httpd_response *refusal);
     /* On the server's thread: an answer that was not made by the lanes (`refusal`, a body over its
      * limit) is sent. NULL: nobody cares. */
-    void (*refused)(void *context, const struct http_request *request, unsigned status);
+    void (*refused)(void *context, const struct httpd_request *request, unsigned status);
     void *context;
 };
 
@@ -52,13 +52,15 @@ const char *http_server_address(const struct http_server *server);
 /* Readable while requests wait. */
 int http_server_fd(const struct http_server *server, uint32_t lane);
 /* The next request, or one with `is_closed`; the caller owns it. NULL: none now. */
-struct http_request *http_server_next(struct http_server *server, uint32_t lane);
+struct httpd_request *http_server_next(struct http_server *server, uint32_t lane);
 /* Any thread. `response` is taken and left empty. Once per request; whose client has gone is
  * answered in vain. A HEAD is answered as its GET: the body is left out here. */
-void http_answer(struct http_server *server, uint64_t id, struct http_response *response);
-/* More of a stream: queued, and sent in order; no error: a reader that has gone or was too slow is
- * told of by a request with `is_closed`, once for each stream, also after http_stream_end. */
-void http_stream_put(struct http_server *server, uint64_t id, const void *data, size_t bytes);
-void http_stream_end(struct http_server *server, uint64_t id);
+void http_server_answer(struct http_server *server, uint64_t id, struct httpd_response *response);
+/* More of a stream: queued, and sent in order. No error: that a reader has gone or was too slow is
+ * told by a request with `is_closed`; one comes for each stream, also after
+ * http_server_stream_end. */
+void http_server_stream_put(struct http_server *server, uint64_t id, const void *data,
+                            size_t bytes);
+void http_server_stream_end(struct http_server *server, uint64_t id);
 
 DEFINE_AUTO(struct http_server *, http_server_close)

@@ -98,7 +98,7 @@ void exchange_connection(void *context, struct MHD_Connection *mhd, void **socke
 
 void link_tell_closed(struct http_server *server, uint64_t id)
 {
-    struct http_request *closed = http_request_new();
+    struct httpd_request *closed = httpd_request_new();
     closed->id = id;
     closed->is_closed = true;
     mailbox_put(server->lanes[id & 0xff], &closed->mail);
@@ -115,8 +115,8 @@ void exchange_completed(void *context, struct MHD_Connection *mhd, void **exchan
     if (link->is_stream)
         link_tell_closed(link->server, link->id);
     if (link->request)
-        http_request_free(link->request);
-    http_response_fini(&link->response);
+        httpd_request_free(link->request);
+    httpd_response_fini(&link->response);
     buf_fini(&link->queue);
     link->request = NULL;
     link->queue = buf_init(0);
@@ -154,12 +154,12 @@ static ssize_t read_stream(void *context, uint64_t at, char *out, size_t max)
 
 static struct MHD_Response *make_response(struct link *link, uint64_t *bytes)
 {
-    struct http_response *r = &link->response;
+    struct httpd_response *r = &link->response;
     *bytes = 0;
-    if (r->kind == HTTP_STREAM)
+    if (r->kind == HTTPD_STREAM)
         return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, read_stream,
                                                  link, NULL);
-    if (r->kind == HTTP_FILE) {
+    if (r->kind == HTTPD_FILE) {
         *bytes = r->file_bytes;
         struct MHD_Response *made = MHD_create_response_from_fd64(r->file_bytes, r->fd);
         if (made)
@@ -175,9 +175,9 @@ static struct MHD_Response *make_response(struct link *link, uint64_t *bytes)
 
 static enum MHD_Result send_response(struct link *link)
 {
-    struct http_response *r = &link->response;
+    struct httpd_response *r = &link->response;
     uint64_t bytes;
-    if (r->kind == HTTP_STREAM) {
+    if (r->kind == HTTPD_STREAM) {
         /* What was put before the answer's turn came stands behind its beginning. */
         r->body.max = link->queue.max;
         buf_put(&r->body, link->queue.bytes, link->queue.count);
@@ -195,7 +195,7 @@ static enum MHD_Result send_response(struct link *link)
     if (link->is_last)
         MHD_add_response_header(response, "Connection", "close");
     link->phase = PHASE_SENDING;
-    if (r->kind == HTTP_STREAM)
+    if (r->kind == HTTPD_STREAM)
         link->deadline_at = MS_NEVER; /* the queue's maximum is what ends it */
     else
         patience_from_now(link, bytes);
@@ -206,9 +206,9 @@ static enum MHD_Result send_response(struct link *link)
 
 static void refuse(struct link *link, unsigned status, const char *text)
 {
-    struct http_response *r = &link->response;
-    http_response_fini(r);
-    *r = (struct http_response){.kind = HTTP_BYTES, .status = status, .fd = -1};
+    struct httpd_response *r = &link->response;
+    httpd_response_fini(r);
+    *r = (struct httpd_response){.kind = HTTPD_BYTES, .status = status, .fd = -1};
     r->content_type = "text/plain; charset=utf-8";
     r->body = buf_init(0);
     buf_format(&r->body, "%s\n", text);
@@ -229,26 +229,26 @@ static enum MHD_Result add_header(void *context, enum MHD_ValueKind kind, const 
                                   const char *value)
 {
     (void)kind;
-    struct http_request *r = context;
-    if (r->header_count < HTTP_HEADERS_MAX)
-        r->headers[r->header_count++] = (struct http_pair){
+    struct httpd_request *r = context;
+    if (r->header_count < HTTPD_HEADERS_MAX)
+        r->headers[r->header_count++] = (struct httpd_pair){
             arena_text(&r->arena, name, strlen(name)),
             arena_text(&r->arena, value ? value : "", value ? strlen(value) : 0)};
     return MHD_YES;
 }
 
 /* The bytes that the head announces; UINT64_MAX: they come in chunks. */
-static uint64_t announced_bytes(const struct http_request *request)
+static uint64_t announced_bytes(const struct httpd_request *request)
 {
-    const char *length = http_request_header(request, "Content-Length");
-    if (http_request_header(request, "Transfer-Encoding"))
+    const char *length = httpd_request_header(request, "Content-Length");
+    if (httpd_request_header(request, "Transfer-Encoding"))
         return UINT64_MAX;
     return length ? strtoull(length, NULL, 10) : 0;
 }
 
 static void open_spool(struct link *link)
 {
-    struct http_request *r = link->request;
+    struct httpd_request *r = link->request;
     r->body_fd = open(link->server->spool ? link->server->spool : "/nonexistent",
                       O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (r->body_fd < 0)
@@ -256,22 +256,22 @@ static void open_spool(struct link *link)
 }
 
 /* What RFC 9112 leaves open is refused: two servers in a row must not read one request as two. */
-static const char *ambiguity(const struct http_request *request)
+static const char *ambiguity(const struct httpd_request *request)
 {
-    if (http_request_header(request, "Transfer-Encoding") &&
-        http_request_header(request, "Content-Length"))
+    if (httpd_request_header(request, "Transfer-Encoding") &&
+        httpd_request_header(request, "Content-Length"))
         return "both Content-Length and Transfer-Encoding";
-    if (http_request_header_count(request, "Content-Length") > 1)
+    if (httpd_request_header_count(request, "Content-Length") > 1)
         return "more than one Content-Length";
-    if (http_request_header_count(request, "Transfer-Encoding") > 1)
+    if (httpd_request_header_count(request, "Transfer-Encoding") > 1)
         return "more than one Transfer-Encoding";
-    return http_request_header_count(request, "Host") > 1 ? "more than one Host" : NULL;
+    return httpd_request_header_count(request, "Host") > 1 ? "more than one Host" : NULL;
 }
 
 static void look_at_head(struct link *link, const char *method)
 {
     struct http_server *server = link->server;
-    struct http_request *r = link->request;
+    struct httpd_request *r = link->request;
     struct err err = {0};
     snprintf(r->method, sizeof r->method, "%s", strlen(method) < sizeof r->method ? method : "?");
     snprintf(r->peer, sizeof r->peer, "%s", link->peer);
@@ -280,9 +280,9 @@ static void look_at_head(struct link *link, const char *method)
     const char *target = r->target, *problem = ambiguity(r);
     if (problem)
         refuse(link, 400, problem);
-    else if (r->header_count == HTTP_HEADERS_MAX)
+    else if (r->header_count == HTTPD_HEADERS_MAX)
         refuse(link, 431, "too many headers");
-    else if (http_request_target(r, target, &err) != OK)
+    else if (httpd_request_target(r, target, &err) != OK)
         refuse(link, 400, err.text);
     else if (!server->options.head(server->options.context, r, &link->response))
         link->is_refused = link->has_response = true;
@@ -301,7 +301,7 @@ static void look_at_head(struct link *link, const char *method)
 
 static void take_body(struct link *link, const char *data, size_t bytes)
 {
-    struct http_request *r = link->request;
+    struct httpd_request *r = link->request;
     struct err err = {0};
     r->body_bytes += bytes;
     link->deadline_at = r->begun_us / 1000 + link->server->patience_ms +
@@ -320,7 +320,7 @@ static void take_body(struct link *link, const char *data, size_t bytes)
 
 static void hand_over(struct link *link)
 {
-    struct http_request *request = TAKE(link->request);
+    struct httpd_request *request = TAKE(link->request);
     link->phase = PHASE_PENDING;
     link->deadline_at = MS_NEVER;
     suspend(link);
@@ -360,7 +360,7 @@ void *exchange_begin(void *context, const char *target, struct MHD_Connection *m
     (void)context;
     struct link *link =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-    link->request = http_request_new();
+    link->request = httpd_request_new();
     link->request->target = arena_text(&link->request->arena, target, strlen(target));
     link->phase = PHASE_HEAD;
     return link;

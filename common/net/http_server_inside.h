@@ -18,15 +18,15 @@ struct link {
     struct MHD_Connection *mhd;
     int fd;
     uint32_t slot;
-    char peer[HTTP_PEER_BYTES];
+    char peer[HTTPD_PEER_BYTES];
     enum phase phase;
     ms_t deadline_at;
     uint64_t id; /* of the exchange; 0: none */
     uint8_t lane;
     bool is_suspended, is_cut;
-    struct http_request *request; /* until it is handed over */
+    struct httpd_request *request; /* until it is handed over */
     bool is_refused, has_response, is_last;
-    struct http_response response;
+    struct httpd_response response;
     /* A stream's bytes that wait, from `sent` on. */
     struct buf queue;
     size_t sent;
@@ -40,7 +40,7 @@ struct http_server {
     ms_t patience_ms;
     struct MHD_Daemon *daemon;
     struct mailbox *inbox, *lanes[HTTP_LANES_MAX];
-    struct http_request
+    struct httpd_request
         *taken[HTTP_LANES_MAX]; /* by the lane's thread: those it hasn't asked for */
     pthread_t thread;
     /* The thread's own. */

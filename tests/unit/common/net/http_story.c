@@ -26,7 +26,7 @@ static int open_fds(void)
     return count;
 }
 
-static bool take_all(void *context, struct http_request *request, struct http_response *refusal)
+static bool take_all(void *context, struct httpd_request *request, struct httpd_response *refusal)
 {
     (void)context, (void)refusal;
     request->body_max = 1000;
@@ -96,10 +96,10 @@ const char *story_hear(int fd, const char *until)
     return NULL;
 }
 
-struct http_request *story_take(struct http_story *story)
+struct httpd_request *story_take(struct http_story *story)
 {
     struct pollfd readable = {.fd = http_server_fd(story->server, 0), .events = POLLIN};
-    struct http_request *request = http_server_next(story->server, 0);
+    struct httpd_request *request = http_server_next(story->server, 0);
     if (!request && poll(&readable, 1, STORY_WAIT_MS) > 0)
         request = http_server_next(story->server, 0);
     if (!request)
@@ -113,17 +113,17 @@ bool story_is_silent(struct http_story *story)
     story_say(fd, "GET /%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     story_hear(fd, NULL);
     close(fd);
-    struct http_request *request = http_server_next(story->server, 0);
+    struct httpd_request *request = http_server_next(story->server, 0);
     if (request)
-        http_request_free(request);
+        httpd_request_free(request);
     return !request;
 }
 
 void story_answer(struct http_story *story, uint64_t id, unsigned status, const char *body)
 {
-    struct http_response response = {.kind = HTTP_BYTES, .status = status, .fd = -1};
+    struct httpd_response response = {.kind = HTTPD_BYTES, .status = status, .fd = -1};
     response.content_type = "text/plain";
     response.body = buf_init(0);
     buf_put_text(&response.body, body);
-    http_answer(story->server, id, &response);
+    http_server_answer(story->server, id, &response);
 }

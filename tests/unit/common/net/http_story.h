@@ -23,7 +23,7 @@ void story_say(int fd, const char *text);
 /* What came until `until` was in it, or (NULL) until the server closed. */
 const char *story_hear(int fd, const char *until);
 /* The next request; fails if none comes. */
-struct http_request *story_take(struct http_story *story);
+struct httpd_request *story_take(struct http_story *story);
 /* True if the lane stays silent although the server has read all that was said before: a request
  * that is refused on another connection proves it. */
 bool story_is_silent(struct http_story *story);

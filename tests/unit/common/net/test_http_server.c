@@ -24,34 +24,34 @@ static void test_a_request_and_its_answer(void **state)
     int fd = story_connect(&story);
     story_say(fd,
               "GET /v1/a%2Fb%20c/d?x=1&y=a+b%26&x=2&z HTTP/1.1\r\nHost: x\r\nX-Mine: 7\r\n\r\n");
-    struct http_request *r = story_take(&story);
+    struct httpd_request *r = story_take(&story);
     assert_string_equal(r->method, "GET");
     assert_int_equal(r->segment_count, 3);
     assert_string_equal(r->segments[1], "a/b c");
     assert_string_equal(r->segments[2], "d");
-    assert_string_equal(http_request_query(r, "x"), "2");
-    assert_string_equal(http_request_query(r, "y"), "a b&");
-    assert_string_equal(http_request_query(r, "z"), "");
-    assert_null(http_request_query(r, "w"));
-    assert_string_equal(http_request_header(r, "x-mine"), "7");
+    assert_string_equal(httpd_request_query(r, "x"), "2");
+    assert_string_equal(httpd_request_query(r, "y"), "a b&");
+    assert_string_equal(httpd_request_query(r, "z"), "");
+    assert_null(httpd_request_query(r, "w"));
+    assert_string_equal(httpd_request_header(r, "x-mine"), "7");
     assert_memory_equal(r->peer, "127.0.0.1:", 10);
-    struct http_response response = {.status = 201, .content_type = "text/plain", .fd = -1};
+    struct httpd_response response = {.status = 201, .content_type = "text/plain", .fd = -1};
     response.body = buf_init(0);
     buf_put_text(&response.body, "well");
-    http_response_header(&response, "X-Theirs", "8");
-    http_answer(story.server, r->id, &response);
+    httpd_response_header(&response, "X-Theirs", "8");
+    http_server_answer(story.server, r->id, &response);
     const char *heard = story_hear(fd, "well");
     assert_memory_equal(heard, "HTTP/1.1 201", 12);
     assert_non_null(strstr(heard, "X-Theirs: 8\r\n"));
     assert_non_null(strstr(heard, "Content-Length: 4\r\n"));
-    http_request_free(r);
+    httpd_request_free(r);
     /* The connection is kept. */
     story_say(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     r = story_take(&story);
     assert_int_equal(r->segment_count, 0);
     story_answer(&story, r->id, 200, "again");
     story_hear(fd, "again");
-    http_request_free(r);
+    httpd_request_free(r);
     close(fd);
     story_close(&story);
 }
@@ -65,13 +65,13 @@ static void test_pipelined_requests_are_answered_in_order(void **state)
                   "POST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
                   "GET /3 HTTP/1.1\r\nHost: x\r\n\r\n");
     for (int i = 1; i <= 3; i++) {
-        struct http_request *r = story_take(&story);
+        struct httpd_request *r = story_take(&story);
         char expected[] = {(char)('0' + i), 0}, answer[] = "<n>";
         answer[1] = expected[0];
         assert_string_equal(r->segments[0], expected);
         story_answer(&story, r->id, 200, answer);
         story_hear(fd, answer);
-        http_request_free(r);
+        httpd_request_free(r);
     }
     close(fd);
     story_close(&story);
@@ -98,17 +98,17 @@ static void test_bodies_up_to_their_limit(void **state)
     int fd = story_connect(&story);
     story_say(fd, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe");
     story_say(fd, "llo");
-    struct http_request *r = story_take(&story);
+    struct httpd_request *r = story_take(&story);
     assert_int_equal(r->body.count, 5);
     assert_memory_equal(r->body.bytes, "hello", 5);
     story_answer(&story, r->id, 200, "one");
-    http_request_free(r);
+    httpd_request_free(r);
     story_hear(fd, "one");
     say_chunked(fd, 1000);
     r = story_take(&story);
     assert_int_equal(r->body.count, 1000);
     story_answer(&story, r->id, 200, "two");
-    http_request_free(r);
+    httpd_request_free(r);
     story_hear(fd, "two");
     say_chunked(fd, 1001);
     story_hear(fd, "HTTP/1.1 413");
@@ -130,7 +130,7 @@ static void test_a_huge_body_is_refused_by_its_head(void **state)
     story_close(&story);
 }
 
-static bool want_file(void *context, struct http_request *request, struct http_response *refusal)
+static bool want_file(void *context, struct httpd_request *request, struct httpd_response *refusal)
 {
     (void)context, (void)refusal;
     request->body_max = 10 << 20;
@@ -147,18 +147,18 @@ static void test_a_body_in_a_file_and_a_file_as_answer(void **state)
     static char body[2000001];
     memset(body, 'y', sizeof body - 1);
     story_say(fd, body);
-    struct http_request *r = story_take(&story);
+    struct httpd_request *r = story_take(&story);
     AUTO(buf_fini) struct buf read_back = buf_init(0);
     assert_int_equal(r->body_bytes, 2000000);
     assert_int_equal(lseek(r->body_fd, 0, SEEK_SET), 0);
     assert_int_equal(fs_read_fd(r->body_fd, "body", &read_back, NULL), OK);
     assert_int_equal(read_back.count, 2000000);
     assert_memory_equal(read_back.bytes, body, 2000000);
-    struct http_response response = {.kind = HTTP_FILE, .status = 200, .fd = r->body_fd};
+    struct httpd_response response = {.kind = HTTPD_FILE, .status = 200, .fd = r->body_fd};
     r->body_fd = -1;
     response.file_bytes = 2000000;
-    http_answer(story.server, r->id, &response);
-    http_request_free(r);
+    http_server_answer(story.server, r->id, &response);
+    httpd_request_free(r);
     shutdown(fd, SHUT_WR);
     const char *heard = story_hear(fd, NULL);
     assert_non_null(strstr(heard, "Content-Length: 2000000\r\n"));
@@ -174,23 +174,23 @@ static uint64_t begin_stream(int fd, const char *method)
     char head[100];
     snprintf(head, sizeof head, "%s /events HTTP/1.1\r\nHost: x\r\n\r\n", method);
     story_say(fd, head);
-    struct http_request *r = story_take(&story);
+    struct httpd_request *r = story_take(&story);
     uint64_t id = r->id;
-    struct http_response response = {.kind = HTTP_STREAM, .status = 200, .fd = -1};
+    struct httpd_response response = {.kind = HTTPD_STREAM, .status = 200, .fd = -1};
     response.content_type = "text/event-stream";
     response.body = buf_init(0);
     buf_put_text(&response.body, "begin ");
-    http_answer(story.server, id, &response);
-    http_request_free(r);
+    http_server_answer(story.server, id, &response);
+    httpd_request_free(r);
     return id;
 }
 
 static void expect_closed(uint64_t id)
 {
-    struct http_request *closed = story_take(&story);
+    struct httpd_request *closed = story_take(&story);
     assert_true(closed->is_closed);
     assert_int_equal(closed->id, id);
-    http_request_free(closed);
+    httpd_request_free(closed);
 }
 
 static void test_a_stream_grows_until_it_ends(void **state)
@@ -199,15 +199,15 @@ static void test_a_stream_grows_until_it_ends(void **state)
     story_open(&story, (struct http_server_options){0});
     int fd = story_connect(&story);
     uint64_t id = begin_stream(fd, "GET");
-    http_stream_put(story.server, id, "one ", 4); /* right behind the answer */
+    http_server_stream_put(story.server, id, "one ", 4); /* right behind the answer */
     story_hear(fd, "one ");
-    http_stream_put(story.server, id, "two ", 4);
+    http_server_stream_put(story.server, id, "two ", 4);
     story_hear(fd, "two ");
-    http_stream_put(story.server, id, "three", 5);
-    http_stream_end(story.server, id);
+    http_server_stream_put(story.server, id, "three", 5);
+    http_server_stream_end(story.server, id);
     story_hear(fd, "three");
     expect_closed(id);
-    http_stream_put(story.server, id, "late", 4); /* nobody hears it, nothing breaks */
+    http_server_stream_put(story.server, id, "late", 4); /* nobody hears it, nothing breaks */
     /* The connection goes on. */
     id = begin_stream(fd, "HEAD");
     story_hear(fd, "text/event-stream");
@@ -236,9 +236,9 @@ static void test_a_slow_reader_is_cut_off(void **state)
     uint64_t slow_id = begin_stream(slow, "GET"), quick_id = begin_stream(quick, "GET");
     static char block[256 << 10];
     for (int i = 0; i < 100; i++) /* sockets' own buffers hold some MiB */
-        http_stream_put(story.server, slow_id, block, sizeof block);
+        http_server_stream_put(story.server, slow_id, block, sizeof block);
     expect_closed(slow_id);
-    http_stream_put(story.server, quick_id, "still here", 10);
+    http_server_stream_put(story.server, quick_id, "still here", 10);
     story_hear(quick, "still here");
     close(slow);
     close(quick);
@@ -251,12 +251,12 @@ static void test_who_left_before_the_stream_began_is_told_of(void **state)
     story_open(&story, (struct http_server_options){.patience_ms = 200});
     int fd = story_connect(&story);
     story_say(fd, "GET /events HTTP/1.1\r\nHost: x\r\n\r\n");
-    struct http_request *r = story_take(&story);
+    struct httpd_request *r = story_take(&story);
     close(fd);
-    struct http_response response = {.kind = HTTP_STREAM, .status = 200, .fd = -1};
-    http_answer(story.server, r->id, &response);
+    struct httpd_response response = {.kind = HTTPD_STREAM, .status = 200, .fd = -1};
+    http_server_answer(story.server, r->id, &response);
     expect_closed(r->id);
-    http_request_free(r);
+    httpd_request_free(r);
     story_close(&story);
 }
 
@@ -315,7 +315,7 @@ static void test_heads_beyond_the_limit_are_refused(void **state)
     AUTO(buf_fini) struct buf text = buf_init(0);
     story_open(&story, (struct http_server_options){.patience_ms = 400});
     buf_put_text(&text, "GET /x HTTP/1.1\r\nHost: x\r\n");
-    for (int i = 0; i < HTTP_HEADERS_MAX; i++)
+    for (int i = 0; i < HTTPD_HEADERS_MAX; i++)
         buf_format(&text, "X-%d: y\r\n", i);
     buf_put_text(&text, "\r\n");
     expect_refused(buf_text(&text), "HTTP/1.1 431");
@@ -360,12 +360,12 @@ static void test_more_connections_than_there_may_be_wait(void **state)
     story_say(third, "GET /third HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_null(http_server_next(story.server, 0));
     close(first);
-    struct http_request *closed = story_take(&story);
+    struct httpd_request *closed = story_take(&story);
     assert_true(closed->is_closed);
-    http_request_free(closed);
-    struct http_request *r = story_take(&story);
+    httpd_request_free(closed);
+    struct httpd_request *r = story_take(&story);
     assert_string_equal(r->segments[0], "third");
-    http_request_free(r);
+    httpd_request_free(r);
     close(second);
     close(third);
     story_close(&story);
@@ -382,8 +382,8 @@ static void test_closing_answers_what_waits(void **state)
     begin_stream(streams, "GET");
     story_hear(streams, "begin ");
     story_say(waits, "GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
-    struct http_request *r = story_take(&story);
-    http_request_free(r);
+    struct httpd_request *r = story_take(&story);
+    httpd_request_free(r);
     http_server_close(story.server);
     assert_memory_equal(story_hear(waits, NULL), "HTTP/1.1 503", 12);
     assert_non_null(strstr(story_hear(streams, NULL), "0\r\n\r\n")); /* the last chunk */
@@ -394,7 +394,7 @@ static void test_closing_answers_what_waits(void **state)
     assert_int_equal(fs_remove_tree(story.folder, NULL), OK);
 }
 
-static bool refuse_some(void *context, struct http_request *r, struct http_response *refusal)
+static bool refuse_some(void *context, struct httpd_request *r, struct httpd_response *refusal)
 {
     (void)context;
     r->body_max = 10;
@@ -406,7 +406,7 @@ static bool refuse_some(void *context, struct http_request *r, struct http_respo
     return true;
 }
 
-static void count_refusal(void *context, const struct http_request *request, unsigned status)
+static void count_refusal(void *context, const struct httpd_request *request, unsigned status)
 {
     (void)request;
     *(unsigned *)context += status;
@@ -425,13 +425,13 @@ static void test_heads_are_refused_and_lanes_chosen(void **state)
     story_hear(fd, "HTTP/1.1 403");
     story_say(fd, "GET /yes HTTP/1.1\r\nHost: x\r\n\r\n"); /* the same connection */
     assert_null(http_server_next(story.server, 0));
-    struct http_request *r = NULL;
+    struct httpd_request *r = NULL;
     for (int i = 0; !r && i < STORY_WAIT_MS; i++, usleep(1000))
         r = http_server_next(story.server, 1);
     assert_non_null(r);
     story_answer(&story, r->id, 200, "yes");
     story_hear(fd, "yes");
-    http_request_free(r);
+    httpd_request_free(r);
     close(fd);
     story_close(&story);
     assert_int_equal(told, 403);

@@ -11,29 +11,34 @@
 #include "common/net/mailbox.h"
 #include "proto/err.h"
 
-struct http_pair {
+struct httpd_pair {
     const char *name, *value;
 };
 
-enum { HTTP_SEGMENTS_MAX = 16, HTTP_QUERY_MAX = 128, HTTP_HEADERS_MAX = 64, HTTP_PEER_BYTES = 64 };
+enum {
+    HTTPD_SEGMENTS_MAX = 16,
+    HTTPD_QUERY_MAX = 128,
+    HTTPD_HEADERS_MAX = 64,
+    HTTPD_PEER_BYTES = 64
+};
 
 /* One request; its texts live in its arena. */
-struct http_request {
+struct httpd_request {
     struct mail mail;
     struct arena arena;
-    uint64_t id; /* for http_answer */
+    uint64_t id; /* for http_server_answer */
     char method[12];
     const char *target; /* as sent: "/v1/runs?limit=2" */
     /* The path's parts, percent-decoded: "/v1/artifacts/a%2Fb" has three. Valid UTF-8 without
      * control characters; none is ".", "..", and a "/" in one came as %2F. */
-    const char *segments[HTTP_SEGMENTS_MAX];
+    const char *segments[HTTPD_SEGMENTS_MAX];
     size_t segment_count;
-    struct http_pair query[HTTP_QUERY_MAX]; /* decoded, in order */
+    struct httpd_pair query[HTTPD_QUERY_MAX]; /* decoded, in order */
     size_t query_count;
-    struct http_pair headers[HTTP_HEADERS_MAX];
+    struct httpd_pair headers[HTTPD_HEADERS_MAX];
     size_t header_count;
-    char peer[HTTP_PEER_BYTES]; /* "127.0.0.1:40312" */
-    int64_t begun_us;           /* clock_us() when its head had come */
+    char peer[HTTPD_PEER_BYTES]; /* "127.0.0.1:40312" */
+    int64_t begun_us;            /* clock_us() when its head had come */
 
     /* The body: in memory, or if that was asked for in an unnamed file. */
     struct buf body;
@@ -49,31 +54,31 @@ struct http_request {
     const void *route;
 };
 
-struct http_request *http_request_new(void);
-void http_request_free(struct http_request *request);
+struct httpd_request *httpd_request_new(void);
+void httpd_request_free(struct httpd_request *request);
 /* Fills target, segments and query from the request line. Errors: E_INVALID a bad escape, bytes
  * that are no text, "." or ".." as a part; E_LIMIT too many parts. */
-MUST_USE enum status http_request_target(struct http_request *request, const char *target,
-                                         struct err *err);
+MUST_USE enum status httpd_request_target(struct httpd_request *request, const char *target,
+                                          struct err *err);
 /* The header's value, or NULL; names in any case. */
-const char *http_request_header(const struct http_request *request, const char *name);
+const char *httpd_request_header(const struct httpd_request *request, const char *name);
 /* How often it was sent. */
-size_t http_request_header_count(const struct http_request *request, const char *name);
+size_t httpd_request_header_count(const struct httpd_request *request, const char *name);
 /* The query's value of that name, the last one if there are several, or NULL. */
-const char *http_request_query(const struct http_request *request, const char *name);
+const char *httpd_request_query(const struct httpd_request *request, const char *name);
 
 /* How it is answered. */
-enum http_kind {
-    HTTP_BYTES,
-    HTTP_FILE,  /* the open file's bytes; its owner is the response */
-    HTTP_STREAM /* `body`, then what http_stream_put adds, until http_stream_end */
+enum httpd_kind {
+    HTTPD_BYTES,
+    HTTPD_FILE,  /* the open file's bytes; its owner is the response */
+    HTTPD_STREAM /* `body`, then what http_server_stream_put adds, until http_server_stream_end */
 };
-enum { HTTP_ANSWER_HEADERS_MAX = 8 };
-struct http_response {
-    enum http_kind kind;
+enum { HTTPD_ANSWER_HEADERS_MAX = 8 };
+struct httpd_response {
+    enum httpd_kind kind;
     unsigned status;
-    const char *content_type;                          /* a literal */
-    struct http_pair headers[HTTP_ANSWER_HEADERS_MAX]; /* values: mem_free'd with the response */
+    const char *content_type;                            /* a literal */
+    struct httpd_pair headers[HTTPD_ANSWER_HEADERS_MAX]; /* values: mem_free'd with the response */
     size_t header_count;
     struct buf body;
     int fd;
@@ -81,8 +86,8 @@ struct http_response {
 };
 
 /* `name` is a literal; the value is copied. */
-void http_response_header(struct http_response *response, const char *name, const char *value);
-void http_response_fini(struct http_response *response);
+void httpd_response_header(struct httpd_response *response, const char *name, const char *value);
+void httpd_response_fini(struct httpd_response *response);
 
-DEFINE_AUTO(struct http_request *, http_request_free)
-DEFINE_AUTO_VALUE(struct http_response, http_response_fini)
+DEFINE_AUTO(struct httpd_request *, httpd_request_free)
+DEFINE_AUTO_VALUE(struct httpd_response, httpd_response_fini)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "common/net/http_message.h"
+#include "common/net/httpd_message.h"
 
 #include <string.h>
 #include <strings.h>
@@ -9,14 +9,14 @@
 #include "common/base/mem.h"
 #include "proto/codec.h"
 
-struct http_request *http_request_new(void)
+struct httpd_request *httpd_request_new(void)
 {
-    struct http_request *request = mem_alloc(sizeof *request);
+    struct httpd_request *request = mem_alloc(sizeof *request);
     request->body_fd = -1;
     return request;
 }
 
-void http_request_free(struct http_request *request)
+void httpd_request_free(struct httpd_request *request)
 {
     if (request->body_fd >= 0)
         close(request->body_fd);
@@ -62,7 +62,7 @@ static const char *decode(struct arena *arena, const char *text, size_t bytes, b
     return mp_is_utf8(out, count) ? out : NULL;
 }
 
-static enum status add_segment(struct http_request *request, const char *text, size_t bytes,
+static enum status add_segment(struct httpd_request *request, const char *text, size_t bytes,
                                struct err *err)
 {
     const char *part = decode(&request->arena, text, bytes, false);
@@ -70,13 +70,13 @@ static enum status add_segment(struct http_request *request, const char *text, s
         return err_set(err, E_INVALID, "path: a part of it is not text in UTF-8 with %%XX escapes");
     if (strcmp(part, ".") == 0 || strcmp(part, "..") == 0)
         return err_set(err, E_INVALID, "path: \"%s\" can't be a part of it", part);
-    if (request->segment_count == HTTP_SEGMENTS_MAX)
-        return err_set(err, E_LIMIT, "path: more than %d parts", HTTP_SEGMENTS_MAX);
+    if (request->segment_count == HTTPD_SEGMENTS_MAX)
+        return err_set(err, E_LIMIT, "path: more than %d parts", HTTPD_SEGMENTS_MAX);
     request->segments[request->segment_count++] = part;
     return OK;
 }
 
-static enum status add_query(struct http_request *request, const char *text, size_t bytes,
+static enum status add_query(struct httpd_request *request, const char *text, size_t bytes,
                              struct err *err)
 {
     size_t name_bytes = 0;
@@ -88,13 +88,13 @@ static enum status add_query(struct http_request *request, const char *text, siz
     if (!name || !value)
         return err_set(err, E_INVALID,
                        "query: a part of it is not text in UTF-8 with %%XX escapes");
-    if (request->query_count == HTTP_QUERY_MAX)
-        return err_set(err, E_LIMIT, "query: more than %d parts", HTTP_QUERY_MAX);
-    request->query[request->query_count++] = (struct http_pair){name, value};
+    if (request->query_count == HTTPD_QUERY_MAX)
+        return err_set(err, E_LIMIT, "query: more than %d parts", HTTPD_QUERY_MAX);
+    request->query[request->query_count++] = (struct httpd_pair){name, value};
     return OK;
 }
 
-enum status http_request_target(struct http_request *request, const char *target, struct err *err)
+enum status httpd_request_target(struct httpd_request *request, const char *target, struct err *err)
 {
     request->target = arena_text(&request->arena, target, strlen(target));
     if (target[0] != '/')
@@ -122,7 +122,7 @@ enum status http_request_target(struct http_request *request, const char *target
 
 /* ---- headers ---- */
 
-const char *http_request_header(const struct http_request *request, const char *name)
+const char *httpd_request_header(const struct httpd_request *request, const char *name)
 {
     for (size_t i = 0; i < request->header_count; i++)
         if (strcasecmp(request->headers[i].name, name) == 0)
@@ -130,7 +130,7 @@ const char *http_request_header(const struct http_request *request, const char *
     return NULL;
 }
 
-size_t http_request_header_count(const struct http_request *request, const char *name)
+size_t httpd_request_header_count(const struct httpd_request *request, const char *name)
 {
     size_t count = 0;
     for (size_t i = 0; i < request->header_count; i++)
@@ -138,7 +138,7 @@ size_t http_request_header_count(const struct http_request *request, const char 
     return count;
 }
 
-const char *http_request_query(const struct http_request *request, const char *name)
+const char *httpd_request_query(const struct httpd_request *request, const char *name)
 {
     for (size_t i = request->query_count; i-- > 0;)
         if (strcmp(request->query[i].name, name) == 0)
@@ -148,19 +148,19 @@ const char *http_request_query(const struct http_request *request, const char *n
 
 /* ---- answers ---- */
 
-void http_response_header(struct http_response *response, const char *name, const char *value)
+void httpd_response_header(struct httpd_response *response, const char *name, const char *value)
 {
-    ASSERT(response->header_count < HTTP_ANSWER_HEADERS_MAX);
+    ASSERT(response->header_count < HTTPD_ANSWER_HEADERS_MAX);
     response->headers[response->header_count++] =
-        (struct http_pair){name, mem_copy_text(value, strlen(value))};
+        (struct httpd_pair){name, mem_copy_text(value, strlen(value))};
 }
 
-void http_response_fini(struct http_response *response)
+void httpd_response_fini(struct httpd_response *response)
 {
     for (size_t i = 0; i < response->header_count; i++)
         mem_free((void *)(uintptr_t)response->headers[i].value);
-    if (response->kind == HTTP_FILE && response->fd >= 0)
+    if (response->kind == HTTPD_FILE && response->fd >= 0)
         close(response->fd);
     buf_fini(&response->body);
-    *response = (struct http_response){.fd = -1};
+    *response = (struct httpd_response){.fd = -1};
 }
