@@ -2,9 +2,14 @@
  * way round. Questions are answered with documents (struct value trees in the caller's arena) whose
  * shape is that of `--json`, so that rendering is the only thing left to a front end.
  *
- * broker/app/ implements it embedded: the scheduler lives in this process, state and store are
- * folders, and a worker is started only when something has to run. One struct app belongs to one
- * thread. */
+ * Who implements it is a table of functions (broker/app/backend.h). broker/app/local.c does it
+ * embedded: the scheduler lives in this process; `broker run` submits one run and leaves, `broker
+ * serve` calls app_serve and goes on. What an implementation can't do is E_UNSUPPORTED.
+ *
+ * A run is named by its id; where a run is asked for, a unique prefix of one or "latest" will do.
+ * Any number of runs goes on at once; a run that is over is in the state alone.
+ *
+ * One struct app belongs to one thread. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdbool.h>
@@ -19,6 +24,8 @@
 
 struct app;
 
+enum { APP_RUN_ID_BYTES = 32 };
+
 struct app_options {
     const char *home;  /* folder of everything local; default ".penstock" */
     const char *store; /* NULL: HOME/store */
@@ -31,12 +38,14 @@ struct app_options {
     uint32_t lease_ms; /* 0: LEASE_MS_DEFAULT */
     uint32_t
         workers_min; /* nothing is given out before so many were connected; the local one counts */
-    int wake_fd;     /* readable when a signal came in: app_turn returns early; −1 none */
+    int wake_fd; /* readable when a signal or a request came in: app_turn returns early; −1 none */
 };
 
 /* Opens nothing yet: each call opens what it needs (a question needs no writer's lock). Errors:
  * E_INVALID `listen` is not an endpoint of this machine: links are not encrypted yet. */
 MUST_USE enum status app_open(const struct app_options *options, struct app **out, struct err *err);
+/* Workers of an embedded run are told to go. Those of a broker that serves stay, and come back to
+ * the next one. */
 void app_close(struct app *app);
 
 /* One pipeline with its overrides. */
@@ -51,48 +60,113 @@ struct app_request {
     bool force_all;
     const char *force_step; /* NULL: none */
     const char *only_step;  /* NULL: all targets */
+    /* For people, and to find the run again; NULL, 0: none. */
+    const char *name;
+    const char *const *labels; /* "key=value" */
+    size_t label_count;
+    const char *who; /* NULL: the user of this process */
+    /* A second request with the same key is answered with the run that the first one began. */
+    const char *idempotency_key;
+    /* From another machine: `text` is given, and no path that stands in it is ever opened. What the
+     * pipeline takes from outside is in the store already and named by `sources`: a list of {"name"
+     * (or "location"), "id", "bytes", "is_tree"}, as a run's document has it. NULL: none. */
+    bool is_remote;
+    const struct value *sources;
 };
 
-/* Problems of the request's file, one line each; filled by every call that takes a request, also
- * with warnings. */
+/* Problems of the last request's file, one line each; filled by every call that takes a request,
+ * also with warnings. */
 const char *app_diagnostics(struct app *app);
 
 /* ---- doing ---- */
 
-/* Resolves sources (copying them into the store), expands, looks everything up, and begins the run.
- * Errors: E_INVALID (see app_diagnostics), E_CONFLICT another broker works in this folder, E_IO …;
- * nothing has run then. */
-MUST_USE enum status app_submit(struct app *app, const struct app_request *request,
-                                struct err *err);
-/* Where workers may join the submitted run: "listening at ENDPOINT; to join: COMMAND", appended to
- * `out`. False: nowhere yet. The socket is open as soon as the run is submitted where others
- * than the local worker are expected (`listen`, `slots`, `workers_min`); else when something has to
- * run. */
-bool app_joining(const struct app *app, struct buf *out);
-/* Works for about `max_ms`. Errors end the run's process, not its result: a rerun continues. */
-MUST_USE enum status app_turn(struct app *app, ms_t max_ms, struct err *err);
-bool app_is_over(const struct app *app);
-/* Ctrl-C: once to let running tasks finish, again (`kill`) to end them. */
-void app_stop(struct app *app, bool kill);
+/* Becomes the broker of this folder: takes the writer's lock, opens the socket, and begins again
+ * what runs a former broker left open. Before any other call that does something. Errors:
+ * E_CONFLICT another broker works here; E_IO, E_CORRUPT … */
+MUST_USE enum status app_serve(struct app *app, struct err *err);
+/* Nothing is received or given out any more; what was received is committed while app_turn is
+ * called, until app_is_idle. Open runs stay open, for the next broker. */
+void app_leave(struct app *app);
+bool app_is_idle(const struct app *app);
 
-/* For a live view; cheap enough for 10 times a second. */
+/* Resolves sources (copying them into the store), expands, looks everything up, and begins the run,
+ * whose id goes to `run`. Errors: E_INVALID (see app_diagnostics), E_NOTFOUND a source that the
+ * store lacks, E_CONFLICT another broker works in this folder, or the idempotency key was used for
+ * another request; E_LIMIT too many runs, E_IO …; nothing has run then. */
+MUST_USE enum status app_submit(struct app *app, const struct app_request *request,
+                                char run[APP_RUN_ID_BYTES], struct err *err);
+/* Which of [{"id", "bytes", "is_tree"}] the store lacks, and where to PUT each: [{"id", "is_tree",
+ * "url", "headers"}]; a `url` without a host is the broker's own. */
+MUST_USE enum status app_uploads(struct app *app, const struct value *wanted, struct arena *arena,
+                                 struct value *out, struct err *err);
+/* Where workers may join: "listening at ENDPOINT; to join: COMMAND", appended to `out`. False:
+ * nowhere yet. The socket is open as soon as a run is submitted where others than the local worker
+ * are expected (`listen`, `slots`, `workers_min`); else when something has to run. */
+bool app_joining(const struct app *app, struct buf *out);
+/* Works for about `max_ms`, on all runs; returns at once when there is an event. Errors end the
+ * process, not the runs: a rerun continues. */
+MUST_USE enum status app_turn(struct app *app, ms_t max_ms, struct err *err);
+/* Its result is kept. A run that isn't known here is over too. Takes a whole id. */
+bool app_run_is_over(struct app *app, const char *run);
+/* Once to let running tasks finish, again (`kill`) to end them. Errors: E_NOTFOUND; E_CONFLICT it
+ * is over. */
+MUST_USE enum status app_stop(struct app *app, const char *run, bool kill, struct err *err);
+/* What failed or was cancelled in a run that is over is tried again, under the same id, which goes
+ * to `out`. Errors: E_CONFLICT it goes on, or nothing is left to do. */
+MUST_USE enum status app_retry(struct app *app, const char *run, char out[APP_RUN_ID_BYTES],
+                               struct err *err);
+/* A new run of the same pipeline text and sources; `changes` has what is to be different (params,
+ * sets, force, only, name, labels, who, idempotency key; no file). Errors as app_submit. */
+MUST_USE enum status app_resubmit(struct app *app, const char *run,
+                                  const struct app_request *changes, char out[APP_RUN_ID_BYTES],
+                                  struct err *err);
+
+/* ---- watching ---- */
+
+/* From now on app_turn brings the run's progress and events. A run that was submitted here is
+ * watched already. Errors: E_UNSUPPORTED it goes on in another process. */
+MUST_USE enum status app_watch(struct app *app, const char *run, struct err *err);
+/* For a live view of a run that is watched; cheap enough for 10 times a second. */
 struct app_step_progress {
     const char *name;
     uint32_t total, hit, succeeded, running, failed, upstream_failed, unneeded, cancelled;
     ms_t first_started_at, last_finished_at; /* MS_NEVER: none yet */
 };
-uint32_t app_step_count(const struct app *app);
-void app_step_progress(const struct app *app, uint32_t step, struct app_step_progress *out);
-/* What has been finished since the last call, for plain lines: the next task's one-line story
- * appended to `out`, false when there is no more. */
-bool app_next_line(struct app *app, struct buf *out);
-/* What the person should do something about: work that no worker can be given ("train[model=mlp]:
- * needs …"), once per step and reason. Likewise. */
-bool app_next_notice(struct app *app, struct buf *out);
+/* 0: the run is not known here (any more). */
+uint32_t app_step_count(const struct app *app, const char *run);
+void app_step_progress(const struct app *app, const char *run, uint32_t step,
+                       struct app_step_progress *out);
 
-/* The document of design §11 for the submitted run; `full`: every task also in large runs. */
-MUST_USE enum status app_result(struct app *app, bool full, struct arena *arena, struct value *out,
-                                struct err *err);
+/* What happened, one after the other. Documents, each with "id", "event" and "run":
+ *   run       "pipeline", "name", "state", "tasks" {counts}, "seconds"; when it begins and when its
+ *             result is kept
+ *   task      "step", "axes", "task", "state", "hit", "cutoff", "attempts", "seconds", "worker",
+ *             "text"; for each change of a task that a person sees. Of runs of more than 1,000
+ *             tasks only failures
+ *   progress  "steps" [{"step", "total", "hit", "succeeded", "running", …}], now and then while
+ *             something changed; a later one replaces those before
+ *   notice    "text": something a person should do, as work that no worker can be given
+ *   lost      the reader fell behind (or the broker is another one): read the run's document, then
+ *             go on behind "id"
+ * Numbers rise, also over restarts; a bounded number of events is kept. */
+struct app_event {
+    uint64_t id;
+    const char *event; /* "task" … */
+    const char *run;   /* "": a notice that is about none */
+    const char *json;  /* the document, on one line; all texts live until the next call that does
+                          something */
+    size_t json_bytes;
+};
+/* The first event after number `after` (0: from the oldest that is kept) of `run` (NULL: of all);
+ * false: there is none yet. */
+bool app_next_event(struct app *app, const char *run, uint64_t after, struct app_event *out);
+/* The number of the newest event: where somebody begins who wants only what comes. */
+uint64_t app_last_event(const struct app *app);
+
+/* The document of design §11; of a run that goes on: what is known now. `full`: every task also in
+ * large runs, as long as they go on here. */
+MUST_USE enum status app_result(struct app *app, const char *run, bool full, struct arena *arena,
+                                struct value *out, struct err *err);
 
 /* ---- asking ---- */
 
@@ -112,25 +186,51 @@ MUST_USE enum status app_graph(struct app *app, const struct app_request *reques
 /* Parses and checks alone; warnings are in app_diagnostics. */
 MUST_USE enum status app_lint(struct app *app, const struct app_request *request, struct err *err);
 
-/* Runs, newest first. */
-MUST_USE enum status app_list(struct app *app, size_t limit, struct arena *arena, struct value *out,
-                              struct err *err);
-/* A run ("latest", id or prefix) or a task (name or id prefix): its document. `spec`: the nested
- * specification of everything that made the task. */
+/* Which runs; NULL, 0: all. */
+struct app_filter {
+    size_t limit;
+    const char *state, *name, *pipeline;
+    const char *const *labels; /* "key=value"; a run has all of them */
+    size_t label_count;
+};
+/* Runs, newest first: [{"run", "pipeline", "name", "labels", "who", "state", "begun_us",
+ * "ended_us", "params", "tasks"}] */
+MUST_USE enum status app_list(struct app *app, const struct app_filter *filter, struct arena *arena,
+                              struct value *out, struct err *err);
+/* A run or a task (name or id prefix): its document; that of a run which goes on here has its
+ * "result" so far. `spec`: the nested specification of everything that made the task. */
 MUST_USE enum status app_get(struct app *app, const char *ref, bool spec, struct arena *arena,
                              struct value *out, struct err *err);
 /* Everything that made the artifact REF: {"artifact", "made_by": {action, "inputs": {name:
  * {…made_by}}}}. */
 MUST_USE enum status app_lineage(struct app *app, const char *ref, struct arena *arena,
                                  struct value *out, struct err *err);
+/* Which artifact REF is: {"id", "bytes", "tree", "task", "output"}; the last two where REF names
+ * them. */
+MUST_USE enum status app_artifact(struct app *app, const char *ref, struct arena *arena,
+                                  struct value *out, struct err *err);
 /* Writes REF to `path` (a tree: a folder); NULL: to `out`. */
 MUST_USE enum status app_export(struct app *app, const char *ref, const char *path, struct buf *out,
                                 struct err *err);
-/* What a task (as for app_get) wrote to stdout and stderr, also of one that failed; empty if
- * nothing. */
-MUST_USE enum status app_logs(struct app *app, const char *task, struct buf *out, struct err *err);
-/* Of the run that is going on here, also in another process: {"is_running", "tasks": {"ready",
- * "running", "waiting"}, "workers", "slots", "slots_wanted"}; zeros where nothing runs. */
+
+/* Where a reader of a task's log stands. Begins with zeros; app_logs moves it on, so that the same
+ * call again brings what came since. */
+struct app_log {
+    uint32_t attempt; /* that the text is of; 0: none yet. A new attempt's text begins at 0 */
+    uint64_t offset;  /* behind what was read */
+    bool is_final;    /* that was all of it */
+};
+/* What a task (as for app_get) wrote to stdout and stderr from `at` on, also of one that failed,
+ * appended to `out`. Of one that runs: what is known now; the first call asks its worker, which
+ * keeps sending as long as somebody asks. A reader that fell far behind misses what is between. */
+MUST_USE enum status app_logs(struct app *app, const char *task, struct app_log *at,
+                              struct buf *out, struct err *err);
+/* [{"name", "state": "idle"|"busy"|"silent", "slots", "running", "cpu", "memory", "kinds",
+ * "labels", "resources"}] */
+MUST_USE enum status app_workers(struct app *app, struct arena *arena, struct value *out,
+                                 struct err *err);
+/* Of what goes on here, also in another process: {"is_running", "tasks": {"ready", "running",
+ * "waiting"}, "workers", "slots", "slots_wanted"}; zeros where nothing runs. */
 MUST_USE enum status app_load(struct app *app, struct arena *arena, struct value *out,
                               struct err *err);
 /* [{"check", "ok", "found", "mend"}] */

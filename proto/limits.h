@@ -76,6 +76,15 @@ enum {
     TREE_PATH_BYTES_MAX = 1024,
     /* What is kept of a task's stdout and stderr. */
     LOG_BYTES_MAX = 16 << 20,
+    /* Events that a broker keeps for those who watch, and their bytes: whoever is further behind
+       reads the run anew. */
+    EVENTS_KEPT_MAX = 8192,
+    EVENTS_BYTES_MAX = 4 << 20,
+    /* Tasks of a run whose every change is told; larger ones tell counts, and so many failures. */
+    EVENT_TASKS_MAX = 1000,
+    EVENT_FAILURES_MAX = 100,
+    /* Runs that go on in one broker at once: each has its graph in memory. */
+    OPEN_RUNS_MAX = 10000,
     /* Artifacts in one worker's cache, however small, but for those in use: a new worker looks at
        each file it finds there, and each has a line in memory. */
     CACHE_ENTRIES_MAX = 16384,

@@ -56,7 +56,7 @@ static const struct value *field(const struct value *map, const char *key)
 }
 
 /* The selecting task's `metrics` output, read from the store. */
-static enum status read_selection(struct app *app, const struct value *entry, struct arena *arena,
+static enum status read_selection(struct local *app, const struct value *entry, struct arena *arena,
                                   struct value *out, struct err *err)
 {
     const struct value *id = field(field(field(entry, "outputs"), "metrics"), "id");
@@ -69,22 +69,23 @@ static enum status read_selection(struct app *app, const struct value *entry, st
     return json_parse("metrics", buf_text(&text), text.count, arena, out, err);
 }
 
-static struct value comparison_row(struct app *app, const struct value *steps, struct arena *arena,
-                                   uint32_t report, uint32_t model, bool is_winner)
+static struct value comparison_row(const struct run *run, const struct value *steps,
+                                   struct arena *arena, uint32_t report, uint32_t model,
+                                   bool is_winner)
 {
     struct value row = doc_map();
-    doc_put(arena, &row, "axes", submission_axes(app->submission, report, arena));
-    doc_put(arena, &row, "settings", settings_of(app->submission->graph, model, arena));
+    doc_put(arena, &row, "axes", submission_axes(run->submission, report, arena));
+    doc_put(arena, &row, "settings", settings_of(run->submission->graph, model, arena));
     doc_put(arena, &row, "metrics", *field(&steps->items[report], "metrics"));
     doc_put(arena, &row, "seconds", *field(&steps->items[model], "seconds"));
     doc_put(arena, &row, "winner", value_bool(is_winner));
     return row;
 }
 
-static void compare_one(struct app *app, struct arena *arena, const struct value *steps,
-                        uint32_t task, struct value *comparisons)
+static void compare_one(struct local *app, const struct run *run, struct arena *arena,
+                        const struct value *steps, uint32_t task, struct value *comparisons)
 {
-    const struct graph *graph = app->submission->graph;
+    const struct graph *graph = run->submission->graph;
     struct gathered reports = gathered_input(graph, task, "reports");
     struct gathered models = gathered_input(graph, task, "models");
     struct value selection;
@@ -102,7 +103,7 @@ static void compare_one(struct app *app, struct arena *arena, const struct value
         uint32_t report = reports.edges[i].task;
         uint32_t model = models.count == reports.count ? models.edges[i].task : report;
         bool is_winner = winner->type == VALUE_INT && winner->integer == i;
-        doc_add(arena, rows, comparison_row(app, steps, arena, report, model, is_winner));
+        doc_add(arena, rows, comparison_row(run, steps, arena, report, model, is_winner));
     }
 }
 
@@ -114,14 +115,15 @@ bool comparison_is_due(const struct graph *graph)
     return false;
 }
 
-void comparison_add(struct app *app, struct arena *arena, struct value *result)
+void comparison_add(struct local *app, const struct run *run, struct arena *arena,
+                    struct value *result)
 {
-    const struct graph *graph = app->submission->graph;
+    const struct graph *graph = run->submission->graph;
     const struct value *steps = value_get(result, "steps");
     struct value comparisons = doc_list();
     for (uint32_t i = 0; graph->tasks && i < graph->step_count; i++)
         for (uint32_t t = 0;
              t < graph->steps[i].task_count && strcmp(graph->steps[i].kind, "metrics") == 0; t++)
-            compare_one(app, arena, steps, graph->steps[i].first_task + t, &comparisons);
+            compare_one(app, run, arena, steps, graph->steps[i].first_task + t, &comparisons);
     doc_put(arena, result, "comparisons", comparisons);
 }

@@ -18,7 +18,7 @@ enum { FILES_WANTED = 1024 };
 static const uint64_t disk_wanted_bytes = 1u << 30;
 
 struct doctor {
-    struct app *app;
+    struct local *app;
     struct arena *arena;
     struct value *out;
 };
@@ -86,8 +86,9 @@ static void check_limits(struct doctor *d)
               doc_format(d->arena, "%u, so %u slots", cores_count(), d->app->slots), "");
 }
 
-enum status app_doctor(struct app *app, struct arena *arena, struct value *out, struct err *err)
+enum status local_doctor(struct app *base, struct arena *arena, struct value *out, struct err *err)
 {
+    struct local *app = local_of(base);
     (void)err;
     *out = doc_list();
     struct doctor doctor = {app, arena, out};

@@ -27,9 +27,10 @@ static struct value sentences(const struct plan *plan, uint32_t task, const stru
     return list;
 }
 
-enum status app_explain(struct app *app, const struct app_request *request, const char *name,
-                        struct arena *arena, struct value *out, struct err *err)
+enum status local_explain(struct app *base, const struct app_request *request, const char *name,
+                          struct arena *arena, struct value *out, struct err *err)
 {
+    struct local *app = local_of(base);
     struct plan plan;
     enum status status = plan_open(app, request, arena, &plan, err);
     uint32_t task = 0;

@@ -4,7 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <string.h>
 
-#include "broker/app/local.h"
+#include "broker/app/run.h"
 #include "common/base/doc.h"
 #include "common/base/id_map.h"
 #include "common/base/mem.h"
@@ -184,7 +184,7 @@ static enum status add_sources(void *context, const char *id, const uint8_t *byt
     return OK;
 }
 
-static enum status open_library(struct app *app, struct arena *arena, struct library *out,
+static enum status open_library(struct local *app, struct arena *arena, struct library *out,
                                 struct err *err)
 {
     *out = (struct library){.arena = arena, .sources = doc_list()};
@@ -217,9 +217,10 @@ static void get_action(void *context, uint32_t index, const uint8_t *bytes, size
     *getting->out = describe_action(getting->library, &record, 0);
 }
 
-enum status app_lineage(struct app *app, const char *text, struct arena *arena, struct value *out,
-                        struct err *err)
+enum status local_lineage(struct app *base, const char *text, struct arena *arena,
+                          struct value *out, struct err *err)
 {
+    struct local *app = local_of(base);
     TRY(local_open_reader(app, err));
     struct ref ref;
     TRY(ref_resolve(app, text, arena, &ref, err));
@@ -262,7 +263,7 @@ static void get_record(void *context, uint32_t index, const uint8_t *bytes, size
             decoded(getting->arena, record.values, record.values_bytes));
 }
 
-static enum status get_task(struct app *app, const char *text, bool spec, struct arena *arena,
+static enum status get_task(struct local *app, const char *text, bool spec, struct arena *arena,
                             struct value *out, struct err *err)
 {
     struct id task;
@@ -282,9 +283,10 @@ static enum status get_task(struct app *app, const char *text, bool spec, struct
     return status;
 }
 
-enum status app_get(struct app *app, const char *ref, bool spec, struct arena *arena,
-                    struct value *out, struct err *err)
+enum status local_get(struct app *base, const char *ref, bool spec, struct arena *arena,
+                      struct value *out, struct err *err)
 {
+    struct local *app = local_of(base);
     TRY(local_open_reader(app, err));
     enum status status = spec ? E_NOTFOUND : run_document_get(app, ref, arena, out, err);
     if (status == OK || status == E_INVALID) /* or a prefix of several runs */
@@ -294,9 +296,26 @@ enum status app_get(struct app *app, const char *ref, bool spec, struct arena *a
 
 /* ---- export ---- */
 
-enum status app_export(struct app *app, const char *text, const char *path, struct buf *out,
-                       struct err *err)
+enum status local_artifact(struct app *base, const char *text, struct arena *arena,
+                           struct value *out, struct err *err)
 {
+    struct local *app = local_of(base);
+    struct ref ref;
+    TRY(local_open_reader(app, err));
+    TRY(ref_resolve(app, text, arena, &ref, err));
+    *out = doc_map();
+    doc_put(arena, out, "id", doc_id(arena, &ref.artifact.id));
+    doc_put(arena, out, "bytes", value_int((int64_t)ref.artifact.bytes));
+    doc_put(arena, out, "tree", value_bool(ref.artifact.is_tree));
+    doc_put(arena, out, "task", ref.has_task ? doc_id(arena, &ref.task) : value_nil());
+    doc_put(arena, out, "output", ref.output ? value_string(ref.output) : value_nil());
+    return OK;
+}
+
+enum status local_export(struct app *base, const char *text, const char *path, struct buf *out,
+                         struct err *err)
+{
+    struct local *app = local_of(base);
     AUTO(arena_fini) struct arena arena = {0};
     TRY(local_open_reader(app, err));
     struct ref ref;

@@ -63,7 +63,7 @@ static enum status check_path(const char *endpoint, struct err *err)
     return OK;
 }
 
-enum status listen_open(struct app *app, struct err *err)
+enum status listen_open(struct local *app, struct err *err)
 {
     TRY(check_path(app->endpoint, err));
     struct router_options options = {
@@ -91,7 +91,7 @@ static void put_word(struct buf *out, const char *word)
 }
 
 /* Paths stay relative, as they were given: it goes to where they hold. */
-void listen_put_command(const struct app *app, struct buf *out)
+void listen_put_command(const struct local *app, struct buf *out)
 {
     char here[PATH_MAX], worker[PATH_MAX];
     if (getcwd(here, sizeof here)) {
@@ -109,8 +109,9 @@ void listen_put_command(const struct app *app, struct buf *out)
     }
 }
 
-bool app_joining(const struct app *app, struct buf *out)
+bool local_joining(const struct app *base, struct buf *out)
 {
+    const struct local *app = (const struct local *)base;
     if (!app->router)
         return false;
     buf_format(out, "listening at %s; to join: ", router_endpoint(app->router));

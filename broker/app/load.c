@@ -40,7 +40,7 @@ static const struct {
 };
 enum { NUMBERS = sizeof numbers / sizeof *numbers };
 
-static const char *metrics_path(const struct app *app, struct arena *arena)
+static const char *metrics_path(const struct local *app, struct arena *arena)
 {
     return arena_format(arena, "%s/metrics.prom", app->home);
 }
@@ -48,7 +48,7 @@ static const char *metrics_path(const struct app *app, struct arena *arena)
 /* ---- publishing ---- */
 
 /* False: another broker publishes here. */
-static bool mark_live(struct app *app)
+static bool mark_live(struct local *app)
 {
     struct publication *p = &app->publication;
     if (p->lock_fd < 0)
@@ -57,7 +57,7 @@ static bool mark_live(struct app *app)
     return p->is_live;
 }
 
-static void write_numbers(struct app *app, const struct sched_load *load)
+static void write_numbers(struct local *app, const struct sched_load *load)
 {
     AUTO(buf_fini) struct buf text = buf_init(0);
     AUTO(arena_fini) struct arena arena = {0};
@@ -77,7 +77,7 @@ static void write_numbers(struct app *app, const struct sched_load *load)
     p->told = *load;
 }
 
-void load_publish(struct app *app)
+void load_publish(struct local *app)
 {
     struct sched_load load;
     struct publication *p = &app->publication;
@@ -90,7 +90,7 @@ void load_publish(struct app *app)
         write_numbers(app, &load);
 }
 
-void load_retract(struct app *app)
+void load_retract(struct local *app)
 {
     struct publication *p = &app->publication;
     AUTO(arena_fini) struct arena arena = {0};
@@ -103,7 +103,7 @@ void load_retract(struct app *app)
 
 /* ---- reading ---- */
 
-static bool is_live(const struct app *app)
+static bool is_live(const struct local *app)
 {
     AUTO(fs_close_fd) int fd = open(app->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
@@ -120,8 +120,9 @@ static enum status read_number(const char *text, const char *name, int64_t *out,
     return OK;
 }
 
-enum status app_load(struct app *app, struct arena *arena, struct value *out, struct err *err)
+enum status local_load(struct app *base, struct arena *arena, struct value *out, struct err *err)
 {
+    struct local *app = local_of(base);
     AUTO(buf_fini) struct buf text = buf_init(0);
     bool is_running = is_live(app);
     enum status status = is_running ? fs_read(metrics_path(app, arena), &text, err) : E_NOTFOUND;

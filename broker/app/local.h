@@ -1,22 +1,20 @@
-/* Inside the embedded application: what its files share. Seen by broker/app/ alone. */
+/* Inside the embedded application: what its files share. Seen by broker/app/ alone.
+ *
+ *   struct local   what is of the broker: state, store, loop, socket, local worker, events
+ *   struct run     what is of one run: its submission, its place in the scheduler, what of it was
+ *                  counted and told (run.h); it lives until its result is kept
+ */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include "broker/app.h"
+#include "broker/app/backend.h"
+#include "broker/app/events.h"
 #include "broker/app/submission.h"
 #include "broker/app/worker_process.h"
 #include "broker/loop.h"
 #include "broker/state/state.h"
 #include "common/store/store.h"
 
-enum { RUN_ID_BYTES = 32, RUN = 0 /* the scheduler's number of the one run here */ };
-
-/* What of a step is where, kept up to date task by task: no view walks a million tasks ten times a
- * second. */
-struct step_counts {
-    uint32_t by_state[TASK_STATE_COUNT];
-    uint32_t hit;
-    ms_t first_started_at, last_finished_at;
-};
+struct run;
 
 /* See load.c. */
 struct publication {
@@ -26,11 +24,18 @@ struct publication {
     ms_t due_at;
 };
 
-struct app {
+/* See stuck.c: too few workers for anything to be given out. */
+struct shortage {
+    ms_t look_at, since;
+    bool is_told;
+};
+
+struct local {
+    struct app base;
     struct arena arena; /* paths */
     const char *home, *store_url, *state_url, *source_cache, *worker_cache;
     const char *endpoint; /* where the router listens, or will */
-    bool is_serving;      /* it does so from the start */
+    bool listens_early;   /* before anything has to run */
     uint32_t slots, lease_ms, workers_min;
     int wake_fd;
     struct diagnostics diagnostics;
@@ -39,67 +44,86 @@ struct app {
     struct state *state;
     bool is_writer;
 
-    /* The submitted run. */
-    struct submission *submission;
-    char run_id[RUN_ID_BYTES];
-    int64_t begun_us, ended_us;
-    ms_t begun_at;
     struct loop *loop;
     struct router *router;
     struct worker_process *worker;
-    bool is_over; /* nothing is left to do */
-    bool is_told; /* its result is on its way into the state */
-    bool is_kept; /* and there */
+    struct events *events;
+    struct run **runs; /* by the scheduler's number; NULL: the number is free */
+    uint32_t run_count, run_capacity;
     bool is_killed;
-    const uint8_t *is_forced, *is_target;
-    struct step_counts *steps;
-    uint8_t *seen;          /* per node: the state last counted, + SEEN_HIT */
-    uint32_t *node_of_task; /* scheduler's index → the first of our nodes */
-    /* node → next node with the same id, or UINT32_MAX; NULL: no two are equal */
-    uint32_t *same_as_next;
-    uint32_t scheduler_tasks;
-    uint32_t *lines; /* nodes that became final and were not shown yet; NULL in large runs */
-    uint32_t line_count, line_shown;
-    struct stuck *stuck; /* NULL: nothing is submitted */
+    struct shortage shortage;
     struct publication publication;
 };
 
+static inline struct local *local_of(struct app *app)
+{
+    return (struct local *)app;
+}
+
 /* local.c */
-MUST_USE enum status local_open_reader(struct app *app,
+MUST_USE enum status local_open_reader(struct local *app,
                                        struct err *err); /* state (if there is one) and store */
-MUST_USE enum status local_open_writer(struct app *app, struct err *err);
+MUST_USE enum status local_open_writer(struct local *app, struct err *err);
+/* Ready to run: the writer's lock, the loop, and the socket where it opens early. */
+MUST_USE enum status local_begin(struct local *app, struct err *err);
+
+/* submit.c */
+MUST_USE enum status local_submit(struct app *app, const struct app_request *request,
+                                  char run[APP_RUN_ID_BYTES], struct err *err);
+
+/* turn.c */
+MUST_USE enum status local_turn(struct app *app, ms_t max_ms, struct err *err);
+bool local_run_is_over(struct app *app, const char *run);
+MUST_USE enum status local_stop(struct app *app, const char *run, bool kill, struct err *err);
+MUST_USE enum status local_watch(struct app *app, const char *run, struct err *err);
 
 /* listen.c */
 MUST_USE enum status listen_check(const char *endpoint, struct err *err);
-MUST_USE enum status listen_open(struct app *app, struct err *err);
+MUST_USE enum status listen_open(struct local *app, struct err *err);
 /* The command line of a worker that joins from another shell of this machine. */
-void listen_put_command(const struct app *app, struct buf *out);
+void listen_put_command(const struct local *app, struct buf *out);
+bool local_joining(const struct app *app, struct buf *out);
 
-/* progress.c */
-void progress_begin(struct app *app);
-void progress_published(void *app, uint32_t run, uint32_t task);
-void progress_fini(struct app *app);
-
-/* stuck.c */
-struct stuck *stuck_new(uint32_t step_count);
-void stuck_free(struct stuck *stuck);
+/* stuck.c: called often; tells what nobody can be given as notices. */
+void stuck_look(struct local *app);
 
 /* load.c: called often; writes the numbers when it is time. */
-void load_publish(struct app *app);
-void load_retract(struct app *app);
+void load_publish(struct local *app);
+void load_retract(struct local *app);
+MUST_USE enum status local_load(struct app *app, struct arena *arena, struct value *out,
+                                struct err *err);
 
-/* report.c: the run's result, also kept in its document. */
-MUST_USE enum status report_result(struct app *app, bool full, struct arena *arena,
-                                   struct value *out, struct err *err);
-/* report.c: a record's outputs and metrics, as they stand in `steps`. */
-void report_record(const struct record *record, struct arena *arena, struct value *entry);
-
-/* run_document.c */
-MUST_USE enum status run_document_put(struct app *app, const char *state,
-                                      const struct value *result, struct err *err);
-/* A stored run by reference; `out` lives in the arena. */
-MUST_USE enum status run_document_get(struct app *app, const char *ref, struct arena *arena,
+/* run_document.c: a stored run by reference; `out` lives in the arena. */
+MUST_USE enum status run_document_get(struct local *app, const char *ref, struct arena *arena,
                                       struct value *out, struct err *err);
+MUST_USE enum status local_list(struct app *app, const struct app_filter *filter,
+                                struct arena *arena, struct value *out, struct err *err);
+
+/* plan.c, explain.c */
+MUST_USE enum status local_plan(struct app *app, const struct app_request *request,
+                                struct arena *arena, struct value *out, struct err *err);
+MUST_USE enum status local_explain(struct app *app, const struct app_request *request,
+                                   const char *task, struct arena *arena, struct value *out,
+                                   struct err *err);
+MUST_USE enum status local_graph(struct app *app, const struct app_request *request,
+                                 enum app_graph_format format, bool all_tasks, struct buf *out,
+                                 struct err *err);
+MUST_USE enum status local_lint(struct app *app, const struct app_request *request,
+                                struct err *err);
+
+/* lineage.c, logs.c, workers.c, doctor.c */
+MUST_USE enum status local_get(struct app *app, const char *ref, bool spec, struct arena *arena,
+                               struct value *out, struct err *err);
+MUST_USE enum status local_lineage(struct app *app, const char *ref, struct arena *arena,
+                                   struct value *out, struct err *err);
+MUST_USE enum status local_artifact(struct app *app, const char *ref, struct arena *arena,
+                                    struct value *out, struct err *err);
+MUST_USE enum status local_export(struct app *app, const char *ref, const char *path,
+                                  struct buf *out, struct err *err);
+MUST_USE enum status local_logs(struct app *app, const char *task, struct app_log *at,
+                                struct buf *out, struct err *err);
+MUST_USE enum status local_doctor(struct app *app, struct arena *arena, struct value *out,
+                                  struct err *err);
 
 /* ref.c: REF (design: §11) → the artifact, and the task that made it where REF names one. */
 struct ref {
@@ -108,10 +132,10 @@ struct ref {
     struct id task;
     const char *output; /* in the arena */
 };
-MUST_USE enum status ref_resolve(struct app *app, const char *text, struct arena *arena,
+MUST_USE enum status ref_resolve(struct local *app, const char *text, struct arena *arena,
                                  struct ref *out, struct err *err);
 /* The RUN of "RUN/name", else "latest". */
 const char *ref_run(const char *text, struct arena *arena);
 /* A task by name, "RUN/name", or id prefix: its id. */
-MUST_USE enum status ref_task(struct app *app, const char *text, struct arena *arena,
+MUST_USE enum status ref_task(struct local *app, const char *text, struct arena *arena,
                               struct id *out, struct err *err);

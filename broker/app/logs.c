@@ -4,6 +4,7 @@
 
 #include "broker/app/local.h"
 #include "common/base/doc.h"
+#include "proto/limits.h"
 
 /* The entry of a task among those a result lists, or NULL. */
 static const struct value *find_entry(const struct value *list, const struct id *task)
@@ -19,7 +20,7 @@ static const struct value *find_entry(const struct value *list, const struct id 
 }
 
 /* Large runs list no task but those that failed. */
-static const struct value *entry_in_run(struct app *app, const char *run, const struct id *task,
+static const struct value *entry_in_run(struct local *app, const char *run, const struct id *task,
                                         struct arena *arena)
 {
     struct value document;
@@ -47,7 +48,7 @@ static void found_record(void *context, uint32_t index, const uint8_t *bytes, si
     found->log = record.log.id;
 }
 
-static enum status find_log(struct app *app, const char *text, struct arena *arena,
+static enum status find_log(struct local *app, const char *text, struct arena *arena,
                             struct found_log *out, struct err *err)
 {
     struct id task;
@@ -68,11 +69,19 @@ static enum status find_log(struct app *app, const char *text, struct arena *are
                          text);
 }
 
-enum status app_logs(struct app *app, const char *task, struct buf *out, struct err *err)
+enum status local_logs(struct app *base, const char *task, struct app_log *at, struct buf *out,
+                       struct err *err)
 {
+    struct local *app = local_of(base);
     AUTO(arena_fini) struct arena arena = {0};
+    AUTO(buf_fini) struct buf text = buf_init(LOG_BYTES_MAX);
     struct found_log found = {0};
     TRY(local_open_reader(app, err));
     TRY(find_log(app, task, &arena, &found, err));
-    return found.has_log ? store_get(app->store, &found.log, out, err) : OK;
+    if (found.has_log)
+        TRY(store_get(app->store, &found.log, &text, err));
+    if (at->offset < text.count)
+        buf_put(out, text.bytes + at->offset, text.count - at->offset);
+    *at = (struct app_log){.attempt = at->attempt, .offset = text.count, .is_final = true};
+    return OK;
 }

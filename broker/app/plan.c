@@ -35,7 +35,7 @@ static enum status match_pipeline(void *context, const char *id, const uint8_t *
     return OK;
 }
 
-static enum status open_before(struct app *app, struct plan *plan, struct err *err)
+static enum status open_before(struct local *app, struct plan *plan, struct err *err)
 {
     struct newest newest = {pipeline_name(plan->now->pipeline), plan->arena, &plan->before_document,
                             false};
@@ -106,15 +106,14 @@ static void decide(struct plan *plan, uint32_t task)
     }
 }
 
-enum status plan_open(struct app *app, const struct app_request *request, struct arena *arena,
+enum status plan_open(struct local *app, const struct app_request *request, struct arena *arena,
                       struct plan *plan, struct err *err)
 {
     *plan = (struct plan){.arena = arena};
     diagnostics_fini(&app->diagnostics);
     const char *cache = fs_exists(app->home) ? app->source_cache : NULL;
-    TRY(submission_open(request, SUBMISSION_EXPANDED, NULL, cache, &app->diagnostics,
-                        &app->submission, err));
-    plan->now = app->submission;
+    TRY(submission_open(request, SUBMISSION_EXPANDED, NULL, cache, &app->diagnostics, &plan->now,
+                        err));
     uint32_t count = plan->now->graph->task_count;
     plan->is_known = arena_alloc(arena, count + 1);
     plan->is_needed = arena_alloc(arena, count + 1);
@@ -137,6 +136,8 @@ void plan_close(struct plan *plan)
 {
     if (plan->before)
         submission_free(plan->before);
+    if (plan->now)
+        submission_free(plan->now);
 }
 
 struct value plan_entry(const struct plan *plan, uint32_t task, const struct value *changes)
@@ -152,9 +153,10 @@ struct value plan_entry(const struct plan *plan, uint32_t task, const struct val
     return entry;
 }
 
-enum status app_plan(struct app *app, const struct app_request *request, struct arena *arena,
-                     struct value *out, struct err *err)
+enum status local_plan(struct app *base, const struct app_request *request, struct arena *arena,
+                       struct value *out, struct err *err)
 {
+    struct local *app = local_of(base);
     struct plan plan;
     enum status status = plan_open(app, request, arena, &plan, err);
     if (status == OK) {
@@ -181,8 +183,9 @@ enum status app_plan(struct app *app, const struct app_request *request, struct 
 
 /* ---- lint, graph ---- */
 
-enum status app_lint(struct app *app, const struct app_request *request, struct err *err)
+enum status local_lint(struct app *base, const struct app_request *request, struct err *err)
 {
+    struct local *app = local_of(base);
     struct submission *submission = NULL;
     diagnostics_fini(&app->diagnostics);
     enum status status = submission_open(request, SUBMISSION_PARSED, NULL, NULL, &app->diagnostics,
@@ -192,16 +195,18 @@ enum status app_lint(struct app *app, const struct app_request *request, struct 
     return status;
 }
 
-enum status app_graph(struct app *app, const struct app_request *request,
-                      enum app_graph_format format, bool all_tasks, struct buf *out,
-                      struct err *err)
+enum status local_graph(struct app *base, const struct app_request *request,
+                        enum app_graph_format format, bool all_tasks, struct buf *out,
+                        struct err *err)
 {
+    struct local *app = local_of(base);
+    AUTO(submission_free) struct submission *submission = NULL;
     diagnostics_fini(&app->diagnostics);
-    TRY(submission_open(request, SUBMISSION_EXPANDED, NULL, NULL, &app->diagnostics,
-                        &app->submission, err));
+    TRY(submission_open(request, SUBMISSION_EXPANDED, NULL, NULL, &app->diagnostics, &submission,
+                        err));
     if (format == APP_GRAPH_DOT)
-        graph_dot(app->submission->graph, all_tasks, out);
+        graph_dot(submission->graph, all_tasks, out);
     else
-        graph_mermaid(app->submission->graph, all_tasks, out);
+        graph_mermaid(submission->graph, all_tasks, out);
     return OK;
 }

@@ -9,14 +9,14 @@ enum plan_action { PLAN_HIT, PLAN_RUN, PLAN_MAYBE, PLAN_UNNEEDED, PLAN_ACTION_CO
 
 struct plan {
     struct arena *arena;
-    struct submission *now;    /* borrowed from the application */
+    struct submission *now;
     struct submission *before; /* the newest run of the same pipeline, or NULL */
     struct value before_document;
     uint8_t *is_known, *is_needed, *action; /* per task */
 };
 
 /* plan.c */
-MUST_USE enum status plan_open(struct app *app, const struct app_request *request,
+MUST_USE enum status plan_open(struct local *app, const struct app_request *request,
                                struct arena *arena, struct plan *plan, struct err *err);
 void plan_close(struct plan *plan);
 /* {"name", "step", "axes", "task", "action", "why"} */

@@ -1,103 +1,111 @@
+/* What of a run is where, counted as the scheduler tells it, and told as events. */
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/app/local.h"
+#include <string.h>
 
-#include <stdio.h>
-
+#include "broker/app/run.h"
+#include "common/base/doc.h"
 #include "common/base/mem.h"
+#include "proto/limits.h"
 
-enum { LINES_MAX = 1000, SEEN_HIT = 0x80 };
+enum { SEEN_HIT = 0x80, PROGRESS_EVERY_MS = 500 };
 #define NO_NODE UINT32_MAX
 
-static bool is_final(enum task_state state)
+/* ---- tasks and nodes ---- */
+
+static uint32_t first_node(const struct run_nodes *nodes, uint32_t task)
 {
-    return state >= TASK_SUCCEEDED;
+    if (nodes->first_task == UINT32_MAX)
+        return side_get(&nodes->of_task, task);
+    return task - nodes->first_task < nodes->count ? task - nodes->first_task : NO_NODE;
 }
 
-static void count_node(struct app *app, uint32_t node, const struct sched_task_info *info)
+uint32_t run_node(const struct run *run, uint32_t task)
 {
-    struct step_counts *step = &app->steps[graph_task_step(app->submission->graph, node)];
-    uint8_t before = app->seen[node], now = (uint8_t)(info->state | (info->is_hit ? SEEN_HIT : 0));
-    step->by_state[before & ~SEEN_HIT]--;
-    step->by_state[info->state]++;
-    step->hit += (uint32_t)((now & SEEN_HIT) != 0) - (uint32_t)((before & SEEN_HIT) != 0);
-    app->seen[node] = now;
-    if (info->started_at < step->first_started_at)
-        step->first_started_at = info->started_at;
-    if (info->finished_at != MS_NEVER &&
-        (step->last_finished_at == MS_NEVER || info->finished_at > step->last_finished_at))
-        step->last_finished_at = info->finished_at;
-    if (app->lines && is_final(info->state) && before != now)
-        app->lines[app->line_count++] = node;
+    return first_node(&run->nodes, task);
 }
 
-void progress_published(void *context, uint32_t run, uint32_t task)
+static uint32_t next_node(const struct run_nodes *nodes, uint32_t node)
 {
-    (void)run;
-    struct app *app = context;
-    if (!app->node_of_task || task >= app->scheduler_tasks)
+    return nodes->same_as_next ? nodes->same_as_next[node] : NO_NODE;
+}
+
+static void add_node(struct run_nodes *nodes, uint32_t task, uint32_t node)
+{
+    uint32_t first = side_get(&nodes->of_task, task);
+    if (first == SIDE_NONE) {
+        side_put(&nodes->of_task, task, node);
         return;
-    struct sched_task_info info;
-    sched_task_info(loop_sched(app->loop), task, &info);
-    for (uint32_t node = app->node_of_task[task]; node != NO_NODE;
-         node = app->same_as_next ? app->same_as_next[node] : NO_NODE)
-        if (app->seen[node] != (info.state | (info.is_hit ? SEEN_HIT : 0)))
-            count_node(app, node, &info);
-}
-
-void progress_begin(struct app *app)
-{
-    const struct sched *sched = loop_sched(app->loop);
-    const struct graph *graph = app->submission->graph;
-    uint32_t count = graph->task_count;
-    app->steps = mem_alloc((graph->step_count + 1) * sizeof *app->steps);
-    for (uint32_t i = 0; i < graph->step_count; i++) {
-        app->steps[i].by_state[TASK_WAITING] = graph->steps[i].task_count;
-        app->steps[i].first_started_at = app->steps[i].last_finished_at = MS_NEVER;
     }
-    app->stuck = stuck_new(graph->step_count);
-    app->seen = mem_alloc(count);
-    for (uint32_t node = 0; node < count; node++) {
-        uint32_t task = sched_task_index(sched, RUN, node);
-        if (task >= app->scheduler_tasks)
-            app->scheduler_tasks = task + 1;
+    if (!nodes->same_as_next) {
+        nodes->same_as_next = mem_alloc(nodes->count * sizeof *nodes->same_as_next);
+        memset(nodes->same_as_next, 0xff, nodes->count * sizeof *nodes->same_as_next);
     }
-    app->node_of_task = mem_alloc(app->scheduler_tasks * sizeof *app->node_of_task);
-    for (uint32_t task = 0; task < app->scheduler_tasks; task++)
-        app->node_of_task[task] = NO_NODE;
-    if (count <= LINES_MAX)
-        app->lines = mem_alloc(count * TASK_STATE_COUNT * sizeof *app->lines);
-    if (app->scheduler_tasks < count)
-        app->same_as_next = mem_alloc(count * sizeof *app->same_as_next);
-    for (uint32_t node = count; node-- > 0;) {
-        uint32_t task = sched_task_index(sched, RUN, node);
-        if (app->same_as_next)
-            app->same_as_next[node] = app->node_of_task[task];
-        app->node_of_task[task] = node;
-    }
-    for (uint32_t task = 0; task < app->scheduler_tasks; task++)
-        progress_published(app, RUN, task);
+    nodes->same_as_next[node] = nodes->same_as_next[first];
+    nodes->same_as_next[first] = node;
 }
 
-void progress_fini(struct app *app)
+/* ---- telling ---- */
+
+static const char *worker_name(const struct local *app, const struct sched_task_info *info)
 {
-    mem_free(app->steps);
-    mem_free(app->seen);
-    mem_free(app->node_of_task);
-    mem_free(app->same_as_next);
-    mem_free(app->lines);
-    if (app->stuck)
-        stuck_free(app->stuck);
+    return app->router && info->worker != UINT32_MAX && !info->is_hit && !info->is_cutoff
+               ? router_worker_name(app->router, info->worker)
+               : "";
 }
 
-uint32_t app_step_count(const struct app *app)
+static void tell_task(struct local *app, struct run *run, uint32_t node,
+                      const struct sched_task_info *info)
 {
-    return app->submission->graph->step_count;
+    AUTO(arena_fini) struct arena arena = {0};
+    const struct graph *graph = run->submission->graph;
+    struct value fields = doc_map();
+    bool has_run = info->started_at != MS_NEVER && info->finished_at != MS_NEVER && !info->is_hit &&
+                   !info->is_cutoff;
+    doc_put(&arena, &fields, "step", value_string(graph->steps[graph_task_step(graph, node)].name));
+    doc_put(&arena, &fields, "axes", submission_axes(run->submission, node, &arena));
+    doc_put(&arena, &fields, "task", doc_id(&arena, &info->id));
+    doc_put(&arena, &fields, "state", value_string(task_state_name(info->state)));
+    doc_put(&arena, &fields, "hit", value_bool(info->is_hit));
+    doc_put(&arena, &fields, "cutoff", value_bool(info->is_cutoff));
+    doc_put(&arena, &fields, "attempts", value_int(info->attempts));
+    doc_put(&arena, &fields, "seconds",
+            value_real(has_run ? (double)(info->finished_at - info->started_at) / 1000 : 0));
+    const char *worker = worker_name(app, info), *text = info->text;
+    doc_put(&arena, &fields, "worker", doc_text(&arena, worker, strlen(worker)));
+    if (info->state != TASK_FAILED)
+        text = "";
+    doc_put(&arena, &fields, "text", doc_text(&arena, text, strlen(text)));
+    events_put(app->events, "task", run->id, &fields);
 }
 
-void app_step_progress(const struct app *app, uint32_t index, struct app_step_progress *out)
+/* Large runs are told in numbers, but whoever watches wants to know what fails. */
+static bool is_told(struct run *run, enum task_state state)
 {
-    const struct graph_step *step = &app->submission->graph->steps[index];
-    const struct step_counts *counts = &app->steps[index];
+    if (state == TASK_READY || state == TASK_WAITING)
+        return false;
+    return run->nodes.count <= EVENT_TASKS_MAX ||
+           (state == TASK_FAILED && run->failures_told++ < EVENT_FAILURES_MAX);
+}
+
+static void put_step(struct arena *arena, struct value *steps, const struct app_step_progress *step)
+{
+    struct value *entry = doc_add(arena, steps, doc_map());
+    const struct {
+        const char *key;
+        uint32_t count;
+    } counts[] = {{"total", step->total},         {"hit", step->hit},
+                  {"succeeded", step->succeeded}, {"running", step->running},
+                  {"failed", step->failed},       {"upstream_failed", step->upstream_failed},
+                  {"unneeded", step->unneeded},   {"cancelled", step->cancelled}};
+    doc_put(arena, entry, "step", value_string(step->name));
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        doc_put(arena, entry, counts[i].key, value_int(counts[i].count));
+}
+
+static void step_progress(const struct run *run, uint32_t index, struct app_step_progress *out)
+{
+    const struct graph_step *step = &run->submission->graph->steps[index];
+    const struct step_counts *counts = &run->steps[index];
     *out = (struct app_step_progress){.name = step->name,
                                       .total = step->task_count,
                                       .hit = counts->hit,
@@ -111,84 +119,137 @@ void app_step_progress(const struct app *app, uint32_t index, struct app_step_pr
                                       .last_finished_at = counts->last_finished_at};
 }
 
-static void put_seconds(struct buf *out, ms_t ms)
+void progress_tell(struct local *app, struct run *run, ms_t now)
 {
-    if (ms < 1000)
-        buf_format(out, "%lld ms", (long long)ms);
-    else
-        buf_format(out, "%.1f s", (double)ms / 1000);
+    if (!run->has_changed || now < run->progress_at || !run->is_begun)
+        return;
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value fields = doc_map();
+    struct value *steps = doc_put(&arena, &fields, "steps", doc_list());
+    for (uint32_t i = 0; i < run->submission->graph->step_count; i++) {
+        struct app_step_progress step;
+        step_progress(run, i, &step);
+        put_step(&arena, steps, &step);
+    }
+    events_drop(app->events, run->progress_event);
+    run->progress_event = events_put(app->events, "progress", run->id, &fields);
+    run->has_changed = false;
+    run->progress_at = now + PROGRESS_EVERY_MS;
 }
 
-static const char *ending_text(const struct sched_task_info *info)
+void progress_tell_run(struct local *app, struct run *run, const char *state,
+                       const struct value *result)
 {
-    if (info->state == TASK_SUCCEEDED && info->is_hit)
-        return "cached";
-    if (info->state == TASK_SUCCEEDED && info->is_cutoff)
-        return "cached (its inputs turned out byte-identical)";
-    if (info->state == TASK_UNNEEDED)
-        return "not needed";
-    if (info->state == TASK_UPSTREAM_FAILED)
-        return "not run: something above it failed";
-    return task_state_name(info->state);
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value fields = doc_map();
+    doc_put(&arena, &fields, "pipeline", value_string(pipeline_name(run->submission->pipeline)));
+    doc_put(&arena, &fields, "name", run->name ? value_string(run->name) : value_nil());
+    doc_put(&arena, &fields, "state", value_string(state));
+    const struct value *tasks = result ? value_get(result, "tasks") : NULL,
+                       *seconds = result ? value_get(result, "seconds") : NULL;
+    doc_put(&arena, &fields, "tasks", tasks ? *tasks : value_nil());
+    doc_put(&arena, &fields, "seconds", seconds ? *seconds : value_real(0));
+    events_put(app->events, "run", run->id, &fields);
 }
 
-static void task_info(const struct app *app, uint32_t node, struct sched_task_info *out)
+/* ---- counting ---- */
+
+static void count_node(struct local *app, struct run *run, uint32_t node,
+                       const struct sched_task_info *info)
+{
+    struct step_counts *step = &run->steps[graph_task_step(run->submission->graph, node)];
+    uint8_t before = run->seen[node], now = (uint8_t)(info->state | (info->is_hit ? SEEN_HIT : 0));
+    if (before == now)
+        return;
+    step->by_state[before & ~SEEN_HIT]--;
+    step->by_state[info->state]++;
+    step->hit += (uint32_t)((now & SEEN_HIT) != 0) - (uint32_t)((before & SEEN_HIT) != 0);
+    run->seen[node] = now;
+    run->has_changed = true;
+    if (info->started_at < step->first_started_at)
+        step->first_started_at = info->started_at;
+    if (info->finished_at != MS_NEVER &&
+        (step->last_finished_at == MS_NEVER || info->finished_at > step->last_finished_at))
+        step->last_finished_at = info->finished_at;
+    if (is_told(run, info->state))
+        tell_task(app, run, node, info);
+}
+
+/* What a run that is over saw of its tasks stays as it was. */
+static void count_task(struct local *app, struct run *run, uint32_t task,
+                       const struct sched_task_info *info)
+{
+    if (!run->is_begun || run->is_over)
+        return;
+    struct sched_task_info own;
+    for (uint32_t node = first_node(&run->nodes, task); node != NO_NODE;
+         node = next_node(&run->nodes, node)) {
+        if (info->is_shared) /* it may have left the task to others */
+            sched_node_info(loop_sched(app->loop), run->number, node, &own);
+        count_node(app, run, node, info->is_shared ? &own : info);
+    }
+}
+
+void progress_published(void *context, uint32_t number, uint32_t task)
+{
+    struct local *app = context;
+    struct sched_task_info info;
+    sched_task_info(loop_sched(app->loop), task, &info);
+    if (!info.is_shared && number < app->run_count && app->runs[number])
+        count_task(app, app->runs[number], task, &info);
+    for (uint32_t i = 0; info.is_shared && i < app->run_count; i++)
+        if (app->runs[i])
+            count_task(app, app->runs[i], task, &info);
+}
+
+void progress_open(struct run *run)
+{
+    const struct graph *graph = run->submission->graph;
+    run->steps = mem_alloc((graph->step_count + 1) * sizeof *run->steps);
+    run->stuck = mem_alloc((graph->step_count + 1) * sizeof *run->stuck);
+    for (uint32_t i = 0; i < graph->step_count; i++) {
+        run->steps[i].by_state[TASK_WAITING] = graph->steps[i].task_count;
+        run->steps[i].first_started_at = run->steps[i].last_finished_at = MS_NEVER;
+        run->stuck[i].since = MS_NEVER;
+    }
+    run->seen = mem_alloc(graph->task_count + 1);
+    run->nodes.count = graph->task_count;
+}
+
+void progress_begin(struct local *app, struct run *run)
 {
     const struct sched *sched = loop_sched(app->loop);
-    sched_task_info(sched, sched_task_index(sched, RUN, node), out);
-}
-
-/* "train[case=small]: succeeded in 40 ms" */
-static void put_line(struct app *app, uint32_t node, struct buf *out)
-{
-    struct sched_task_info info;
-    task_info(app, node, &info);
-    graph_task_name(app->submission->graph, node, out);
-    buf_format(out, ": %s", ending_text(&info));
-    if (info.state == TASK_SUCCEEDED && info.started_at != MS_NEVER && !info.is_hit &&
-        !info.is_cutoff) {
-        buf_put_text(out, " in ");
-        put_seconds(out, info.finished_at - info.started_at);
-    }
-    if (info.state == TASK_FAILED)
-        buf_format(out, " after %u attempt%s: %s", info.attempts, info.attempts == 1 ? "" : "s",
-                   info.text);
-}
-
-/* How many of the waiting lines, from the next on, say the same of tasks of one step because
- * nothing ran. */
-static uint32_t count_alike(const struct app *app)
-{
-    const struct graph *graph = app->submission->graph;
-    struct sched_task_info first, info;
-    uint32_t at = app->line_shown, step = graph_task_step(graph, app->lines[at]);
-    task_info(app, app->lines[at], &first);
-    if (first.state == TASK_FAILED ||
-        (first.state == TASK_SUCCEEDED && !first.is_hit && !first.is_cutoff))
-        return 1;
-    while (++at < app->line_count && graph_task_step(graph, app->lines[at]) == step) {
-        task_info(app, app->lines[at], &info);
-        if (info.state != first.state || info.is_hit != first.is_hit ||
-            info.is_cutoff != first.is_cutoff)
-            break;
-    }
-    return at - app->line_shown;
-}
-
-bool app_next_line(struct app *app, struct buf *out)
-{
-    if (app->line_shown >= app->line_count)
-        return false;
-    const struct graph *graph = app->submission->graph;
-    uint32_t node = app->lines[app->line_shown], alike = count_alike(app);
-    if (alike == 1) {
-        put_line(app, node, out);
-    } else {
+    run->nodes.first_task = sched_first_task(sched, run->number);
+    run->is_begun = run->has_changed = true;
+    progress_tell_run(app, run, "running", NULL);
+    for (uint32_t node = 0; node < run->nodes.count; node++) {
         struct sched_task_info info;
-        task_info(app, node, &info);
-        buf_format(out, "%s (%u tasks): %s", graph->steps[graph_task_step(graph, node)].name, alike,
-                   ending_text(&info));
+        sched_node_info(sched, run->number, node, &info);
+        if (run->nodes.first_task == UINT32_MAX)
+            add_node(&run->nodes, sched_task_index(sched, run->number, node), node);
+        count_node(app, run, node, &info);
     }
-    app->line_shown += alike;
-    return true;
+}
+
+void progress_close(struct run *run)
+{
+    mem_free(run->steps);
+    mem_free(run->stuck);
+    mem_free(run->seen);
+    side_fini(&run->nodes.of_task);
+    mem_free(run->nodes.same_as_next);
+}
+
+/* ---- for a live view ---- */
+
+uint32_t local_step_count(const struct app *base, const char *id)
+{
+    const struct run *run = runs_find((const struct local *)base, id);
+    return run ? run->submission->graph->step_count : 0;
+}
+
+void local_step_progress(const struct app *base, const char *id, uint32_t index,
+                         struct app_step_progress *out)
+{
+    step_progress(runs_find((const struct local *)base, id), index, out);
 }

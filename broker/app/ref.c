@@ -58,7 +58,7 @@ static enum status match_record(void *context, const struct id *task, const uint
     return OK;
 }
 
-static enum status search_records(struct app *app, struct search *search, const char *what,
+static enum status search_records(struct local *app, struct search *search, const char *what,
                                   struct err *err)
 {
     TRY(state_each_record(app->state, match_record, search, err));
@@ -71,7 +71,7 @@ static enum status search_records(struct app *app, struct search *search, const 
 }
 
 /* A blob that no record names: a source, or a log. */
-static enum status find_blob(struct app *app, const char *hex, struct ref *out, struct err *err)
+static enum status find_blob(struct local *app, const char *hex, struct ref *out, struct err *err)
 {
     bool has = false;
     TRY(id_parse(hex, strlen(hex), &out->artifact.id, err));
@@ -83,7 +83,7 @@ static enum status find_blob(struct app *app, const char *hex, struct ref *out, 
 
 /* ---- by name ---- */
 
-static enum status open_run(struct app *app, const char *run, struct submission **out,
+static enum status open_run(struct local *app, const char *run, struct submission **out,
                             struct err *err)
 {
     AUTO(arena_fini) struct arena arena = {0};
@@ -111,7 +111,7 @@ const char *ref_run(const char *text, struct arena *arena)
 
 /* The task's id, and the end of its name within `text`: the last point behind the brackets, or the
  * text's end. */
-static enum status find_task(struct app *app, const char *text, struct arena *arena,
+static enum status find_task(struct local *app, const char *text, struct arena *arena,
                              bool has_output, struct id *out, const char **output, struct err *err)
 {
     const char *name;
@@ -127,7 +127,7 @@ static enum status find_task(struct app *app, const char *text, struct arena *ar
     return OK;
 }
 
-enum status ref_task(struct app *app, const char *text, struct arena *arena, struct id *out,
+enum status ref_task(struct local *app, const char *text, struct arena *arena, struct id *out,
                      struct err *err)
 {
     const char *ignored;
@@ -171,7 +171,7 @@ static void pick_output(void *context, uint32_t index, const uint8_t *bytes, siz
     }
 }
 
-enum status ref_resolve(struct app *app, const char *text, struct arena *arena, struct ref *out,
+enum status ref_resolve(struct local *app, const char *text, struct arena *arena, struct ref *out,
                         struct err *err)
 {
     *out = (struct ref){0};

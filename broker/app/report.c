@@ -1,7 +1,7 @@
 /* The result of a run as the document of design §11: states from the scheduler, outputs, worker and
  * seconds from the records. */
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/app/local.h"
+#include "broker/app/run.h"
 
 #include <string.h>
 
@@ -66,20 +66,22 @@ void report_record(const struct record *record, struct arena *arena, struct valu
 /* ---- tasks ---- */
 
 struct listing {
-    struct app *app;
+    struct local *app;
+    struct run *run;
     struct arena *arena;
     struct value *entries; /* per task; type NIL where the task is not listed */
 };
 
-static struct value task_entry(struct app *app, uint32_t task, struct arena *arena)
+static struct value task_entry(struct local *app, struct run *run, uint32_t task,
+                               struct arena *arena)
 {
-    const struct graph *graph = app->submission->graph;
+    const struct graph *graph = run->submission->graph;
     const struct sched *sched = loop_sched(app->loop);
     struct sched_task_info info;
-    sched_task_info(sched, sched_task_index(sched, RUN, task), &info);
+    sched_node_info(sched, run->number, task, &info);
     struct value entry = doc_map();
     doc_put(arena, &entry, "step", value_string(graph->steps[graph_task_step(graph, task)].name));
-    doc_put(arena, &entry, "axes", submission_axes(app->submission, task, arena));
+    doc_put(arena, &entry, "axes", submission_axes(run->submission, task, arena));
     doc_put(arena, &entry, "task", doc_id(arena, &info.id));
     doc_put(arena, &entry, "state", value_string(task_state_name(info.state)));
     doc_put(arena, &entry, "hit", value_bool(info.is_hit || info.is_cutoff));
@@ -117,18 +119,18 @@ static struct id listed_id(void *context, uint32_t task)
 {
     struct listing *listing = context;
     const struct sched *sched = loop_sched(listing->app->loop);
-    return *sched_work(sched, sched_task_index(sched, RUN, task)).id;
+    return *sched_work(sched, sched_task_index(sched, listing->run->number, task)).id;
 }
 
-static enum status list_tasks(struct app *app, struct arena *arena, struct value *steps,
-                              struct err *err)
+static enum status list_tasks(struct local *app, struct run *run, struct arena *arena,
+                              struct value *steps, struct err *err)
 {
-    uint32_t count = app->submission->graph->task_count;
+    uint32_t count = run->submission->graph->task_count;
     AUTO(mem_free) struct value *entries = mem_alloc((count + 1) * sizeof *entries);
     for (uint32_t task = 0; task < count; task++)
-        entries[task] = task_entry(app, task, arena);
-    struct listing listing = {app, arena, entries};
-    TRY(submission_look_up(app->submission, app->state,
+        entries[task] = task_entry(app, run, task, arena);
+    struct listing listing = {app, run, arena, entries};
+    TRY(submission_look_up(run->submission, app->state,
                            &(struct submission_finder){listed_id, add_record, &listing}, err));
     for (uint32_t task = 0; task < count; task++) {
         complete_entry(&entries[task], arena);
@@ -138,50 +140,51 @@ static enum status list_tasks(struct app *app, struct arena *arena, struct value
 }
 
 /* A large run: one entry per step. */
-static void list_steps(struct app *app, struct arena *arena, struct value *steps)
+static void list_steps(const struct run *run, struct arena *arena, struct value *steps)
 {
-    for (uint32_t i = 0; i < app->submission->graph->step_count; i++) {
+    for (uint32_t i = 0; i < run->submission->graph->step_count; i++) {
         struct value entry = doc_map();
-        doc_put(arena, &entry, "step", value_string(app->submission->graph->steps[i].name));
+        doc_put(arena, &entry, "step", value_string(run->submission->graph->steps[i].name));
         struct value *tasks = doc_put(arena, &entry, "tasks", doc_map());
-        doc_put(arena, tasks, "total", value_int(app->submission->graph->steps[i].task_count));
-        doc_put(arena, tasks, "hit", value_int(app->steps[i].hit));
+        doc_put(arena, tasks, "total", value_int(run->submission->graph->steps[i].task_count));
+        doc_put(arena, tasks, "hit", value_int(run->steps[i].hit));
         for (unsigned state = 0; state < TASK_STATE_COUNT; state++)
-            if (app->steps[i].by_state[state])
+            if (run->steps[i].by_state[state])
                 doc_put(arena, tasks, task_state_name((enum task_state)state),
-                        value_int(app->steps[i].by_state[state]));
+                        value_int(run->steps[i].by_state[state]));
         doc_add(arena, steps, entry);
     }
 }
 
 /* A large run lists no tasks, but whoever looks at it wants to know what failed. */
-static void list_failures(struct app *app, struct arena *arena, struct value *failures)
+static void list_failures(struct local *app, struct run *run, struct arena *arena,
+                          struct value *failures)
 {
     const struct sched *sched = loop_sched(app->loop);
     for (uint32_t task = 0;
-         task < app->submission->graph->task_count && failures->count < FAILURES_MAX; task++) {
+         task < run->submission->graph->task_count && failures->count < FAILURES_MAX; task++) {
         struct sched_task_info info;
-        sched_task_info(sched, sched_task_index(sched, RUN, task), &info);
+        sched_node_info(sched, run->number, task, &info);
         if (info.state == TASK_FAILED)
-            complete_entry(doc_add(arena, failures, task_entry(app, task, arena)), arena);
+            complete_entry(doc_add(arena, failures, task_entry(app, run, task, arena)), arena);
     }
 }
 
-static const char *run_state(const struct app *app, const struct sched_run_info *info)
+static const char *run_state(const struct run *run, const struct sched_run_info *info)
 {
-    if (!app->is_over)
+    if (!run->is_over)
         return "running";
     if (info->is_cancelled)
         return "cancelled";
     return info->counts[TASK_FAILED] || info->counts[TASK_UPSTREAM_FAILED] ? "failed" : "succeeded";
 }
 
-static struct value task_counts(const struct app *app, const struct sched_run_info *info,
+static struct value task_counts(const struct run *run, const struct sched_run_info *info,
                                 struct arena *arena)
 {
     struct value tasks = doc_map();
     uint32_t succeeded = info->counts[TASK_SUCCEEDED];
-    doc_put(arena, &tasks, "total", value_int(app->submission->graph->task_count));
+    doc_put(arena, &tasks, "total", value_int(run->submission->graph->task_count));
     doc_put(arena, &tasks, "executed", value_int(info->executed));
     doc_put(arena, &tasks, "hit", value_int((int64_t)succeeded - info->executed));
     static const enum task_state shown[] = {TASK_FAILED, TASK_UPSTREAM_FAILED, TASK_SKIPPED,
@@ -191,35 +194,48 @@ static struct value task_counts(const struct app *app, const struct sched_run_in
     return tasks;
 }
 
-enum status report_result(struct app *app, bool full, struct arena *arena, struct value *out,
-                          struct err *err)
+enum status report_result(struct local *app, struct run *run, bool full, struct arena *arena,
+                          struct value *out, struct err *err)
 {
     struct sched_run_info info;
-    sched_run_info(loop_sched(app->loop), RUN, &info);
-    int64_t ended_us = app->ended_us ? app->ended_us : app->begun_us;
+    sched_run_info(loop_sched(app->loop), run->number, &info);
+    int64_t ended_us = run->ended_us ? run->ended_us : run->begun_us;
     *out = doc_map();
-    doc_put(arena, out, "run", value_string(app->run_id));
-    doc_put(arena, out, "pipeline", value_string(pipeline_name(app->submission->pipeline)));
-    doc_put(arena, out, "state", value_string(run_state(app, &info)));
-    doc_put(arena, out, "seconds", value_real((double)(ended_us - app->begun_us) / 1e6));
-    doc_put(arena, out, "tasks", task_counts(app, &info, arena));
+    doc_put(arena, out, "run", value_string(run->id));
+    doc_put(arena, out, "pipeline", value_string(pipeline_name(run->submission->pipeline)));
+    doc_put(arena, out, "state", value_string(run_state(run, &info)));
+    doc_put(arena, out, "seconds", value_real((double)(ended_us - run->begun_us) / 1e6));
+    doc_put(arena, out, "tasks", task_counts(run, &info, arena));
     struct value steps = doc_list();
-    if (full || app->submission->graph->task_count <= LISTED_TASKS_MAX) {
-        TRY(list_tasks(app, arena, &steps, err));
+    if (full || run->submission->graph->task_count <= LISTED_TASKS_MAX) {
+        TRY(list_tasks(app, run, arena, &steps, err));
         doc_put(arena, out, "steps", steps);
-        comparison_add(app, arena, out);
+        comparison_add(app, run, arena, out);
         return OK;
     }
-    list_steps(app, arena, &steps);
+    list_steps(run, arena, &steps);
     doc_put(arena, out, "steps", steps);
     struct value failures = doc_list();
-    list_failures(app, arena, &failures);
+    list_failures(app, run, arena, &failures);
     doc_put(arena, out, "failures", failures);
     return OK;
 }
 
-enum status app_result(struct app *app, bool full, struct arena *arena, struct value *out,
-                       struct err *err)
+enum status local_result(struct app *base, const char *ref, bool full, struct arena *arena,
+                         struct value *out, struct err *err)
 {
-    return report_result(app, full, arena, out, err);
+    struct local *app = local_of(base);
+    struct run *run = runs_find(app, ref);
+    struct value document;
+    if (run)
+        return report_result(app, run, full, arena, out, err);
+    TRY(local_open_reader(app, err));
+    TRY(run_document_get(app, ref, arena, &document, err));
+    const struct value *result = value_get(&document, "result");
+    if (!result)
+        return err_set(err, E_NOTFOUND,
+                       "run %s has no result: it goes on elsewhere, or was interrupted",
+                       value_get_text(&document, "id"));
+    *out = *result;
+    return OK;
 }

@@ -1,12 +1,11 @@
 /* Work that no worker can be given, told to the person in time to do something about it: why, once
  * per step and reason. */
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/app/local.h"
-
 #include <ctype.h>
 #include <string.h>
 
-#include "common/base/mem.h"
+#include "broker/app/run.h"
+#include "common/base/doc.h"
 #include "common/clock.h"
 
 enum {
@@ -15,36 +14,12 @@ enum {
     TELL_AFTER_MS = 5000
 };
 
-/* A step that has been stuck `since`; `told`: the reason that was given. */
-struct stuck_step {
-    ms_t since, seen_at;
-    uint64_t told;
-};
-
-struct stuck {
-    ms_t look_at, short_since; /* of workers */
-    bool is_short_told;
-    struct stuck_step *steps;
-    struct buf lines; /* to be shown, each with its end of line */
-    size_t shown;     /* bytes of them */
-};
-
-struct stuck *stuck_new(uint32_t step_count)
+static void tell(struct local *app, const char *run, struct buf *text)
 {
-    struct stuck *stuck = mem_alloc(sizeof *stuck);
-    stuck->steps = mem_alloc((step_count + 1) * sizeof *stuck->steps);
-    for (uint32_t i = 0; i < step_count; i++)
-        stuck->steps[i].since = MS_NEVER;
-    stuck->short_since = MS_NEVER;
-    stuck->lines = buf_init(0);
-    return stuck;
-}
-
-void stuck_free(struct stuck *stuck)
-{
-    buf_fini(&stuck->lines);
-    mem_free(stuck->steps);
-    mem_free(stuck);
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value fields = doc_map();
+    doc_put(&arena, &fields, "text", doc_text(&arena, buf_text(text), text->count));
+    events_put(app->events, "notice", run, &fields);
 }
 
 /* Of a sentence without its numbers: how many workers there are is no reason to say it again. */
@@ -57,87 +32,79 @@ static uint64_t reason_of(const char *text)
     return hash;
 }
 
-static void look_at_task(struct app *app, uint32_t task, ms_t now)
+static void look_at_task(struct local *app, struct run *run, uint32_t task, ms_t now)
 {
-    struct stuck *stuck = app->stuck;
-    const struct graph *graph = app->submission->graph;
-    uint32_t node = app->node_of_task[task];
-    struct stuck_step *step = &stuck->steps[graph_task_step(graph, node)];
+    const struct graph *graph = run->submission->graph;
+    uint32_t node = run_node(run, task);
+    struct stuck_step *step = &run->stuck[graph_task_step(graph, node)];
     if (step->since == MS_NEVER)
         step->since = now;
     step->seen_at = now;
     if (now - step->since < TELL_AFTER_MS)
         return;
-    AUTO(buf_fini) struct buf why = buf_init(0);
+    AUTO(buf_fini) struct buf text = buf_init(0), why = buf_init(0);
     sched_explain(loop_sched(app->loop), task, &why);
     uint64_t reason = reason_of(buf_text(&why));
     if (reason == step->told)
         return;
     step->told = reason;
-    graph_task_name(graph, node, &stuck->lines);
-    buf_format(&stuck->lines, ": %s\n", buf_text(&why));
+    graph_task_name(graph, node, &text);
+    buf_format(&text, ": %s", buf_text(&why));
+    tell(app, run->id, &text);
 }
 
 /* True: too few are there for anything to be given out, which needs to be said only once. */
-static bool is_short(struct app *app, ms_t now)
+static bool is_short(struct local *app, ms_t now)
 {
-    struct stuck *stuck = app->stuck;
+    struct shortage *shortage = &app->shortage;
     struct sched_load load;
     sched_load(loop_sched(app->loop), &load);
     if (!load.ready || (load.workers && !load.workers_awaited)) {
-        stuck->short_since = MS_NEVER;
-        stuck->is_short_told = false;
+        shortage->since = MS_NEVER;
+        shortage->is_told = false;
         return false;
     }
-    if (stuck->short_since == MS_NEVER)
-        stuck->short_since = now;
-    if (now - stuck->short_since < TELL_AFTER_MS || stuck->is_short_told)
+    if (shortage->since == MS_NEVER)
+        shortage->since = now;
+    if (now - shortage->since < TELL_AFTER_MS || shortage->is_told)
         return true;
-    stuck->is_short_told = true;
+    shortage->is_told = true;
+    AUTO(buf_fini) struct buf text = buf_init(0);
     if (load.workers_awaited)
-        buf_format(&stuck->lines,
+        buf_format(&text,
                    "nothing is given out before %u workers are connected (--min-workers); %u are; ",
                    load.workers + load.workers_awaited, load.workers);
     else
-        buf_put_text(&stuck->lines, "no worker is connected; ");
-    buf_put_text(&stuck->lines, "join one with: ");
-    listen_put_command(app, &stuck->lines);
-    buf_put_char(&stuck->lines, '\n');
+        buf_put_text(&text, "no worker is connected; ");
+    buf_put_text(&text, "join one with: ");
+    listen_put_command(app, &text);
+    tell(app, "", &text);
     return true;
 }
 
-static void look(struct app *app, ms_t now)
+static void look_at_run(struct local *app, struct run *run, bool is_short_now, ms_t now)
 {
-    struct stuck *stuck = app->stuck;
     const struct sched *sched = loop_sched(app->loop);
+    struct sched_run_info info;
     uint32_t cursor = 0, task;
-    if (!is_short(app, now))
-        while ((task = sched_next_stuck(sched, RUN, &cursor)) != UINT32_MAX)
-            look_at_task(app, task, now);
-    for (uint32_t i = 0; i < app->submission->graph->step_count; i++)
-        if (stuck->steps[i].seen_at != now)
-            stuck->steps[i] = (struct stuck_step){.since = MS_NEVER};
+    sched_run_info(sched, run->number, &info);
+    if (!run->is_begun || info.is_over || info.is_cancelled)
+        return;
+    while (!is_short_now && (task = sched_next_stuck(sched, run->number, &cursor)) != UINT32_MAX)
+        look_at_task(app, run, task, now);
+    for (uint32_t i = 0; i < run->submission->graph->step_count; i++)
+        if (run->stuck[i].seen_at != now)
+            run->stuck[i] = (struct stuck_step){.since = MS_NEVER};
 }
 
-bool app_next_notice(struct app *app, struct buf *out)
+void stuck_look(struct local *app)
 {
-    struct stuck *stuck = app->stuck;
-    struct sched_run_info run;
     ms_t now = clock_ms();
-    if (app->router && now >= stuck->look_at) {
-        stuck->look_at = now + LOOK_EVERY_MS;
-        sched_run_info(loop_sched(app->loop), RUN, &run);
-        if (!run.is_over && !run.is_cancelled)
-            look(app, now);
-    }
-    if (stuck->shown == stuck->lines.count) {
-        buf_clear(&stuck->lines);
-        stuck->shown = 0;
-        return false;
-    }
-    const char *line = buf_text(&stuck->lines) + stuck->shown;
-    size_t bytes = strcspn(line, "\n");
-    buf_put(out, line, bytes);
-    stuck->shown += bytes + 1;
-    return true;
+    if (!app->router || now < app->shortage.look_at)
+        return;
+    app->shortage.look_at = now + LOOK_EVERY_MS;
+    bool is_short_now = is_short(app, now);
+    for (uint32_t i = 0; i < app->run_count; i++)
+        if (app->runs[i])
+            look_at_run(app, app->runs[i], is_short_now, now);
 }

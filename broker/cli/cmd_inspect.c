@@ -62,7 +62,8 @@ static int list(const struct command *command, int argc, char **argv)
     if (!question_begin(&q, command, argc, argv, ABOUT_STORED, 0, &exit_code))
         return exit_code;
     enum status status =
-        app_list(q.app, (size_t)(limit < 0 ? 0 : limit), &q.arena, &answer, &q.err);
+        app_list(q.app, &(struct app_filter){.limit = (size_t)(limit < 0 ? 0 : limit)}, &q.arena,
+                 &answer, &q.err);
     return question_end(&q, status, &answer, print_list);
 }
 
@@ -160,7 +161,8 @@ static int logs(const struct command *command, int argc, char **argv)
     if (!question_begin(&q, command, argc, argv, ABOUT_STORED, 1, &exit_code))
         return exit_code;
     AUTO(buf_fini) struct buf bytes = buf_init(0);
-    enum status status = app_logs(q.app, q.line.arguments.items[0], &bytes, &q.err);
+    struct app_log at = {0};
+    enum status status = app_logs(q.app, q.line.arguments.items[0], &at, &bytes, &q.err);
     if (status == OK && q.common.json)
         command_print_text("task", q.line.arguments.items[0], buf_text(&bytes));
     else if (status == OK && !bytes.count)

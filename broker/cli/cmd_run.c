@@ -41,32 +41,35 @@ static void drain_wake_pipe(void)
         ;
 }
 
-static void obey_signals(struct app *app, struct view *view, int *obeyed)
+static enum status obey_signals(struct app *app, const char *run, struct view *view, int *obeyed,
+                                struct err *err)
 {
     drain_wake_pipe();
-    if (interrupts > *obeyed && *obeyed < 2) {
-        *obeyed = interrupts > 1 ? 2 : 1;
-        view_note(view, *obeyed == 1 ? "stopping: what runs may finish; Ctrl-C again ends it now"
-                                     : "ending what runs");
-        app_stop(app, *obeyed == 2);
-    }
+    if (interrupts <= *obeyed || *obeyed == 2)
+        return OK;
+    *obeyed = interrupts > 1 ? 2 : 1;
+    view_note(view, *obeyed == 1 ? "stopping: what runs may finish; Ctrl-C again ends it now"
+                                 : "ending what runs");
+    enum status status = app_stop(app, run, *obeyed == 2, err);
+    return status == E_CONFLICT ? OK : status; /* it has just ended */
 }
 
-static int watch(struct app *app, struct view *view, bool full, bool json)
+static int watch(struct app *app, const char *run, struct view *view, bool full, bool json)
 {
     struct err err = {0};
     enum status status = OK;
-    for (int obeyed = 0; status == OK && !app_is_over(app);) {
-        obey_signals(app, view, &obeyed);
-        status = app_turn(app, TURN_MS, &err);
-        view_update(view, app);
+    for (int obeyed = 0; status == OK && !app_run_is_over(app, run);) {
+        status = obey_signals(app, run, view, &obeyed, &err);
+        if (status == OK)
+            status = app_turn(app, TURN_MS, &err);
+        view_update(view, app, run);
     }
-    view_finish(view, app);
+    view_finish(view, app, run);
     if (status != OK)
         return command_fail(app, status, &err);
     AUTO(arena_fini) struct arena arena = {0};
     struct value result;
-    status = app_result(app, full, &arena, &result, &err);
+    status = app_result(app, run, full, &arena, &result, &err);
     if (status != OK)
         return command_fail(app, status, &err);
     view_summary(view, &result);
@@ -164,16 +167,17 @@ static void tell_joining(const struct app *app)
 static int run_request(struct run_options *o, const struct app_request *request)
 {
     struct err err = {0};
+    char run[APP_RUN_ID_BYTES];
     AUTO(app_close) struct app *app = NULL;
     struct view view = view_init(o->is_quiet);
     enum status status = app_open(&o->common.app, &app, &err);
     if (status == OK)
-        status = app_submit(app, request, &err);
+        status = app_submit(app, request, run, &err);
     if (status != OK)
         return command_fail(app, status, &err);
     fputs(app_diagnostics(app), stderr); /* warnings */
     tell_joining(app);
-    return watch(app, &view, o->json && strcmp(o->json, "full") == 0, o->json != NULL);
+    return watch(app, run, &view, o->json && strcmp(o->json, "full") == 0, o->json != NULL);
 }
 
 static int run(const struct command *command, int argc, char **argv)

@@ -96,12 +96,12 @@ static void put_bar(struct buf *out, const struct app_step_progress *step, int n
 }
 
 /* The longest name, within reason. */
-static int name_cells(struct app *app)
+static int name_cells(struct app *app, const char *run)
 {
     size_t cells = 0;
-    for (uint32_t i = 0, count = app_step_count(app); i < count; i++) {
+    for (uint32_t i = 0, count = app_step_count(app, run); i < count; i++) {
         struct app_step_progress step;
-        app_step_progress(app, i, &step);
+        app_step_progress(app, run, i, &step);
         if (strlen(step.name) > cells)
             cells = strlen(step.name);
     }
@@ -124,31 +124,31 @@ static uint32_t rows_free(void)
 }
 
 /* Where more steps are than fit, those from the first unfinished one on are shown. */
-static uint32_t first_shown(struct app *app, uint32_t count, uint32_t shown)
+static uint32_t first_shown(struct app *app, const char *run, uint32_t count, uint32_t shown)
 {
     uint32_t first = 0;
     for (; first + shown < count; first++) {
         struct app_step_progress step;
-        app_step_progress(app, first, &step);
+        app_step_progress(app, run, first, &step);
         if (done_count(&step) < step.total)
             break;
     }
     return first;
 }
 
-static void paint(struct view *view, struct app *app, ms_t now)
+static void paint(struct view *view, struct app *app, const char *run, ms_t now)
 {
     AUTO(buf_fini) struct buf out = buf_init(0);
-    uint32_t count = app_step_count(app), fitting = rows_free();
+    uint32_t count = app_step_count(app, run), fitting = rows_free();
     uint32_t shown = count <= fitting ? count : fitting - 1;
-    uint32_t first = first_shown(app, count, shown);
-    int cells = name_cells(app);
+    uint32_t first = first_shown(app, run, count, shown);
+    int cells = name_cells(app, run);
     erase(view, &out);
     buf_put_text(&out,
                  "\033[?7l"); /* a narrow terminal cuts lines off: wrapped ones can't be counted */
     for (uint32_t i = first; i < first + shown; i++) {
         struct app_step_progress step;
-        app_step_progress(app, i, &step);
+        app_step_progress(app, run, i, &step);
         put_bar(&out, &step, cells, view->has_color, now);
     }
     if (shown < count)
@@ -171,22 +171,13 @@ void view_note(struct view *view, const char *text)
     fwrite(out.bytes, 1, out.count, stderr);
 }
 
-static void put_lines(struct app *app)
-{
-    AUTO(buf_fini) struct buf out = buf_init(0);
-    while (app_next_line(app, &out))
-        buf_put_char(&out, '\n');
-    if (out.count)
-        fwrite(out.bytes, 1, out.count, stderr);
-}
-
 /* A large run on a pipe: a line now and then. */
-static void put_totals(struct app *app)
+static void put_totals(struct app *app, const char *run)
 {
     uint32_t done = 0, total = 0, running = 0;
-    for (uint32_t i = 0; i < app_step_count(app); i++) {
+    for (uint32_t i = 0; i < app_step_count(app, run); i++) {
         struct app_step_progress step;
-        app_step_progress(app, i, &step);
+        app_step_progress(app, run, i, &step);
         done += done_count(&step);
         total += step.total;
         running += step.running;
@@ -194,33 +185,26 @@ static void put_totals(struct app *app)
     fprintf(stderr, "%u of %u tasks done, %u running\n", done, total, running);
 }
 
-void view_update(struct view *view, struct app *app)
+void view_update(struct view *view, struct app *app, const char *run)
 {
     ms_t now = clock_ms();
-    AUTO(buf_fini) struct buf notice = buf_init(0);
-    for (; app_next_notice(app, &notice); buf_clear(&notice))
-        view_note(view, buf_text(&notice));
+    view_events(view, app, run);
     if (view->is_quiet)
         return;
-    if (!view->is_live)
-        put_lines(app);
     if (now < view->next_paint_at)
         return;
     if (view->is_live)
-        paint(view, app, now);
+        paint(view, app, run, now);
     else if (view->next_paint_at)
-        put_totals(app);
+        put_totals(app, run);
     view->next_paint_at = now + (view->is_live ? PAINT_EVERY_MS : PLAIN_EVERY_MS);
 }
 
-void view_finish(struct view *view, struct app *app)
+void view_finish(struct view *view, struct app *app, const char *run)
 {
-    if (view->is_quiet)
-        return;
+    view_events(view, app, run);
     if (view->is_live)
-        paint(view, app, clock_ms());
-    else
-        put_lines(app);
+        paint(view, app, run, clock_ms());
     view->painted_lines = 0;
 }
 

@@ -14,15 +14,19 @@ struct view {
     bool is_quiet;
     uint32_t painted_lines;
     ms_t next_paint_at, begun_at;
+    uint64_t event; /* told so far */
 };
 
 struct view view_init(bool is_quiet);
 /* Called often; paints at most 10 times a second. What needs the person is said also when quiet. */
-void view_update(struct view *view, struct app *app);
+void view_update(struct view *view, struct app *app, const char *run);
 /* A sentence for the person, above the bars; also when quiet. */
 void view_note(struct view *view, const char *text);
 /* The last state, then out of the way. */
-void view_finish(struct view *view, struct app *app);
+void view_finish(struct view *view, struct app *app, const char *run);
+
+/* What happened since the last call: notices, and of a plain view each task's end as a line. */
+void view_events(struct view *view, struct app *app, const char *run);
 
 /* "iris: succeeded in 120 ms: 26 tasks, 26 executed, 0 cached" to stderr, failures with their
  * reasons. */

@@ -21,11 +21,11 @@
 #include "broker/sched/heap.h"
 #include "broker/sched/ready.h"
 #include "broker/sched/sched.h"
-#include "broker/sched/side.h"
 #include "common/base/arena.h"
 #include "common/base/assert.h"
 #include "common/base/id_map.h"
 #include "common/base/rng.h"
+#include "common/base/side.h"
 
 enum {
     OUTPUT_BITS = 6, /* OUTPUTS_MAX is 64 */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/sched/note.h"
 #include "broker/sched/run.h"
+#include "broker/sched/share.h"
 #include "broker/sched/task.h"
 
 const char *task_state_name(enum task_state state)
@@ -71,6 +72,7 @@ void sched_task_info(const struct sched *sched, uint32_t index, struct sched_tas
         .state = task_state_of(task->stage),
         .is_hit = (task->flags & FLAG_HIT) != 0,
         .is_cutoff = (task->flags & FLAG_CUTOFF) != 0,
+        .is_shared = (task->flags & FLAG_SHARED) != 0,
         .attempts = task->attempt,
         .worker = task->stage == STAGE_WAITING ? NONE : task->worker,
         .ready_at = task_time(sched, task->ready_at),
@@ -92,6 +94,24 @@ void sched_task_info(const struct sched *sched, uint32_t index, struct sched_tas
     }
     if (task_is_in_flight(task))
         tell_flight(sched, task, out);
+}
+
+void sched_node_info(const struct sched *sched, uint32_t run, uint32_t node,
+                     struct sched_task_info *out)
+{
+    uint32_t index = sched_task_index(sched, run, node);
+    sched_task_info(sched, index, out);
+    for (uint32_t at = share_first(sched, task_at(sched, index), index); at != NONE;
+         at = sched->shares.items[at].next)
+        if (sched->shares.items[at].run == run && sched->shares.items[at].is_left)
+            out->state = TASK_CANCELLED;
+}
+
+uint32_t sched_first_task(const struct sched *sched, uint32_t run)
+{
+    ASSERT(run < sched->runs.count);
+    const struct run *r = &sched->runs.items[run];
+    return r->node_tasks ? NONE : r->first_task;
 }
 
 void sched_run_info(const struct sched *sched, uint32_t index, struct sched_run_info *out)

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "broker/sched/heap.h"
-#include "broker/sched/side.h"
+#include "common/base/side.h"
 
 struct task;
 

@@ -183,8 +183,9 @@ enum sched_action_type {
     SCHED_KILL,    /* tell `worker` to end (task, attempt) */
     SCHED_ACK,     /* `frame` of `worker` is dealt with */
     SCHED_DROPPED, /* a second, different success: log task.nondeterministic */
-    /* A task's visible state changed; read it with sched_task_info(). Not for what SUBMIT finds
-     * (hits, unneeded), nor for waiting → ready. */
+    /* A task's visible state changed; read it with sched_task_info(). `run` owns it; where it
+     * is_shared, other runs have it as well. Not for what SUBMIT finds (hits, unneeded), nor for
+     * waiting → ready. */
     SCHED_PUBLISH,
     SCHED_WAKE_AT, /* send a TICK at `at` at the latest */
     SCHED_RUN_OVER
@@ -250,6 +251,7 @@ struct sched_task_info {
     enum task_state state;
     bool is_hit;    /* its record was there, by task id */
     bool is_cutoff; /* its record was found by action key: early cutoff */
+    bool is_shared; /* other runs, or nodes, may have it too */
     uint32_t attempts;
     uint32_t worker;                                     /* of the last attempt; UINT32_MAX none */
     ms_t ready_at, assigned_at, started_at, finished_at; /* MS_NEVER: not yet */
@@ -268,6 +270,12 @@ struct sched_task_info {
 uint32_t sched_task_index(const struct sched *sched, uint32_t run, uint32_t node);
 uint32_t sched_task_find(const struct sched *sched, const struct id *id); /* UINT32_MAX: none */
 void sched_task_info(const struct sched *sched, uint32_t task, struct sched_task_info *out);
+/* The same as the run sees it: one that was cancelled has left what others go on with. */
+void sched_node_info(const struct sched *sched, uint32_t run, uint32_t node,
+                     struct sched_task_info *out);
+/* The index of its first node's task, if those of the others follow one by one, as where no task
+ * was there before; else UINT32_MAX. */
+uint32_t sched_first_task(const struct sched *sched, uint32_t run);
 
 /* What a task is, as far as sending and writing it down needs. Cheaper than its whole story. */
 struct sched_work {

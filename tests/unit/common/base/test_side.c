@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/sched/side.h"
+#include "common/base/side.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

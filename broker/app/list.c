@@ -1,0 +1,79 @@
+/* list: the runs there were, newest first, as far as a filter lets them through. */
+// SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
+#include "broker/app/local.h"
+#include "common/base/doc.h"
+
+struct list {
+    const struct app_filter *filter;
+    struct arena *arena;
+    struct value *out;
+};
+
+static bool is_field(const struct value *document, const char *key, const char *wanted)
+{
+    const struct value *field = value_get(document, key);
+    return !wanted || (field && value_is_text(field, wanted));
+}
+
+static bool has_label(const struct value *document, const char *label)
+{
+    const struct value *labels = value_get(document, "labels");
+    size_t key_bytes = strcspn(label, "=");
+    for (uint32_t i = 0; labels && labels->type == VALUE_MAP && i < labels->count; i++) {
+        const struct value *key = &labels->items[2 * i], *value = &labels->items[2 * i + 1];
+        if (key->count == key_bytes && memcmp(key->text, label, key_bytes) == 0)
+            return value_is_text(value, label + key_bytes + (label[key_bytes] == '='));
+    }
+    return false;
+}
+
+static bool passes(const struct app_filter *filter, const struct value *document)
+{
+    for (size_t i = 0; i < filter->label_count; i++)
+        if (!has_label(document, filter->labels[i]))
+            return false;
+    return is_field(document, "state", filter->state) && is_field(document, "name", filter->name) &&
+           is_field(document, "pipeline", filter->pipeline);
+}
+
+/* A run without its text and result. */
+static enum status list_one(void *context, const char *id, const uint8_t *bytes, size_t count,
+                            struct err *err)
+{
+    struct list *list = context;
+    static const char *const shown[] = {"pipeline", "name",     "labels",   "who",
+                                        "state",    "begun_us", "ended_us", "params"};
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value document;
+    TRY(value_decode(bytes, count, arena_memory(&arena), &document, err));
+    if (document.type != VALUE_MAP || !passes(list->filter, &document) ||
+        (list->filter->limit && list->out->count == list->filter->limit))
+        return OK;
+    struct value *run = doc_add(list->arena, list->out, doc_map());
+    doc_put(list->arena, run, "run", doc_text(list->arena, id, strlen(id)));
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        const struct value *field = value_get(&document, shown[i]);
+        doc_put(list->arena, run, shown[i], field ? doc_copy(list->arena, field) : value_nil());
+    }
+    const struct value *result = value_get(&document, "result");
+    const struct value *tasks = result ? value_get(result, "tasks") : NULL;
+    doc_put(list->arena, run, "tasks", tasks ? doc_copy(list->arena, tasks) : value_nil());
+    return OK;
+}
+
+enum status local_list(struct app *base, const struct app_filter *filter, struct arena *arena,
+                       struct value *out, struct err *err)
+{
+    struct local *app = local_of(base);
+    *out = doc_list();
+    enum status status = local_open_reader(app, err);
+    if (status == E_NOTFOUND) /* an empty folder: no runs */
+        return OK;
+    if (status != OK)
+        return status;
+    bool picks = filter->state || filter->name || filter->pipeline || filter->label_count;
+    struct list list = {filter, arena, out};
+    return state_each_run(app->state, picks ? 0 : filter->limit, list_one, &list, err);
+}

@@ -1,0 +1,92 @@
+/* One run that goes on here: what was submitted, where its tasks are in the scheduler, what of them
+ * has been counted and told, and how far its end is. Seen by broker/app/ alone.
+ *
+ *   submitted ── its tasks are there (is_begun) ── all final (is_over) ── its result is on its way
+ *   into the state (is_told) ── and there for good (is_kept)
+ */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "broker/app/local.h"
+#include "common/base/side.h"
+
+/* What of a step is where, kept up to date task by task: no view walks a million tasks ten times a
+ * second. */
+struct step_counts {
+    uint32_t by_state[TASK_STATE_COUNT];
+    uint32_t hit;
+    ms_t first_started_at, last_finished_at;
+};
+
+/* A step of which nobody can be given a task `since`; `told`: the reason that was given. */
+struct stuck_step {
+    ms_t since, seen_at;
+    uint64_t told;
+};
+
+/* The scheduler's tasks → our nodes. */
+struct run_nodes {
+    uint32_t count, added; /* added: so many are known */
+    uint32_t first_task; /* of node 0, if the others follow one by one; else UINT32_MAX, and … */
+    struct side of_task; /* … the first node of each task */
+    uint32_t *same_as_next; /* node → next node with the same id, or UINT32_MAX; NULL: no two */
+};
+
+struct run {
+    uint32_t number; /* the scheduler's */
+    char id[APP_RUN_ID_BYTES];
+    struct submission *submission;
+    const char *name; /* NULL: none; these live in the submission's arena */
+    const char *who;
+    int64_t begun_us, ended_us;
+    const uint8_t *is_forced, *is_target;
+    bool is_begun;    /* its tasks are there */
+    bool is_over;     /* nothing is left to do */
+    bool is_told;     /* its result is on its way into the state … */
+    uint64_t told_at; /* … with this commit */
+    bool is_kept;     /* and there */
+
+    struct run_nodes nodes;
+    struct step_counts *steps;
+    uint8_t *seen; /* per node: the state last counted, + SEEN_HIT */
+    struct stuck_step *stuck;
+    uint32_t failures_told;
+    bool has_changed; /* since the last progress event */
+    ms_t progress_at; /* when the next one is due */
+    uint64_t progress_event;
+};
+
+/* runs.c: the list of those that go on here. Makes an empty one with a free number. Errors:
+ * E_LIMIT. */
+MUST_USE enum status runs_add(struct local *app, struct run **out, struct err *err);
+void runs_remove(struct local *app, struct run *run);
+void runs_fini(struct local *app);
+/* By id or unique prefix, or "latest"; NULL: none goes on here. */
+struct run *runs_find(const struct local *app, const char *ref);
+bool runs_are_over(const struct local *app);
+
+/* progress.c: counting and telling. */
+void progress_open(struct run *run);                     /* before it is submitted */
+void progress_begin(struct local *app, struct run *run); /* its tasks are there */
+void progress_published(void *app, uint32_t run, uint32_t task);
+/* The first node of a scheduler's task, or UINT32_MAX. */
+uint32_t run_node(const struct run *run, uint32_t task);
+/* A progress event, if it is time for one. */
+void progress_tell(struct local *app, struct run *run, ms_t now);
+void progress_tell_run(struct local *app, struct run *run, const char *state,
+                       const struct value *result);
+void progress_close(struct run *run);
+uint32_t local_step_count(const struct app *app, const char *run);
+void local_step_progress(const struct app *app, const char *run, uint32_t step,
+                         struct app_step_progress *out);
+
+/* report.c: the run's result, also kept in its document. */
+MUST_USE enum status report_result(struct local *app, struct run *run, bool full,
+                                   struct arena *arena, struct value *out, struct err *err);
+MUST_USE enum status local_result(struct app *app, const char *run, bool full, struct arena *arena,
+                                  struct value *out, struct err *err);
+/* A record's outputs and metrics, as they stand in `steps`. */
+void report_record(const struct record *record, struct arena *arena, struct value *entry);
+
+/* run_document.c: into the next commit. */
+MUST_USE enum status run_document_put(struct local *app, const struct run *run, const char *state,
+                                      const struct value *result, struct err *err);
