@@ -104,6 +104,8 @@ enum {
     ENDPOINT_BYTES_MAX = 272,
     /* Brokers that one worker knows of: a leader and its standbys. */
     BROKERS_MAX = 8,
+    /* Keys on a broker's list of workers: one for each worker there may be. */
+    ALLOWED_KEYS_MAX = 65536,
     /* The path of an ipc endpoint: sockaddr_un has 108 bytes, with the last one 0. */
     IPC_PATH_BYTES_MAX = 107,
     /* Distinct workers or slots that one task may cost their life before it fails for good. */

@@ -13,13 +13,39 @@ struct signer {
 
 _Static_assert((int)SIGN_PUBLIC_BYTES == (int)crypto_sign_PUBLICKEYBYTES, "Ed25519");
 _Static_assert((int)SIGN_BYTES == (int)crypto_sign_BYTES, "Ed25519");
+_Static_assert((int)SIGN_SEED_BYTES == (int)crypto_sign_SEEDBYTES, "Ed25519");
+_Static_assert((int)WIRE_KEY_BYTES == (int)crypto_scalarmult_BYTES, "Curve25519");
+
+void *secret_new(size_t bytes)
+{
+    crypto_ready();
+    void *secret = sodium_malloc(bytes);
+    ASSERT(secret);
+    return secret;
+}
+
+void secret_free(void *secret)
+{
+    sodium_free(secret);
+}
+
+void secret_wipe(void *secret, size_t bytes)
+{
+    sodium_memzero(secret, bytes);
+}
 
 struct signer *signer_new(void)
 {
-    crypto_ready();
-    struct signer *signer = sodium_malloc(sizeof *signer);
-    ASSERT(signer);
+    struct signer *signer = secret_new(sizeof *signer);
     crypto_sign_keypair(signer->public_key, signer->secret_key);
+    sodium_mprotect_readonly(signer);
+    return signer;
+}
+
+struct signer *signer_of_seed(const uint8_t seed[SIGN_SEED_BYTES])
+{
+    struct signer *signer = secret_new(sizeof *signer);
+    crypto_sign_seed_keypair(signer->public_key, signer->secret_key, seed);
     sodium_mprotect_readonly(signer);
     return signer;
 }
@@ -32,6 +58,24 @@ void signer_free(struct signer *signer)
 const uint8_t *signer_public(const struct signer *signer)
 {
     return signer->public_key;
+}
+
+void signer_copy_seed(const struct signer *signer, uint8_t out[SIGN_SEED_BYTES])
+{
+    crypto_sign_ed25519_sk_to_seed(out, signer->secret_key);
+}
+
+void signer_copy_wire(const struct signer *signer, uint8_t public_key[WIRE_KEY_BYTES],
+                      uint8_t secret_key[WIRE_KEY_BYTES])
+{
+    crypto_sign_ed25519_sk_to_curve25519(secret_key, signer->secret_key);
+    crypto_scalarmult_base(public_key, secret_key);
+}
+
+bool wire_public(const uint8_t public_key[SIGN_PUBLIC_BYTES], uint8_t out[WIRE_KEY_BYTES])
+{
+    crypto_ready();
+    return crypto_sign_ed25519_pk_to_curve25519(out, public_key) == 0;
 }
 
 void signer_sign(const struct signer *signer, const struct id *digest, uint8_t out[SIGN_BYTES])

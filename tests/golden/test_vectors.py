@@ -170,6 +170,18 @@ def test_every_message_has_a_vector():
     assert {p.values[0]["message"]["type"] for p in load("messages")} == set(TYPES)
 
 
+@pytest.mark.parametrize("v", load("keys"))
+def test_wire_keys(v):
+    """PROTOCOL.md §6: the pair of a connection is derived from the identity's."""
+    public = ed25519.public_key(v["seed"])
+    secret = ed25519.expand(v["seed"])[0]
+    y = int.from_bytes(public, "little") % 2**255
+    u = (1 + y) * pow(1 - y, -1, ed25519.P) % ed25519.P
+    assert public.hex() == v["public_key"]
+    assert secret.to_bytes(32, "little").hex() == v["wire_secret"]
+    assert u.to_bytes(32, "little").hex() == v["wire_public"]
+
+
 # RFC 8032, section 7.1, tests 1 and 2: that our Ed25519 is Ed25519.
 @pytest.mark.parametrize(
     "seed, public, message, signature",

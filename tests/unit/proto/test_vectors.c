@@ -343,6 +343,19 @@ static void compute_message(struct arena *arena, const struct value *vector, str
     put_hex(arena, results, "frame", w.out, w.need);
 }
 
+static void compute_key(struct arena *arena, const struct value *vector, struct value *results)
+{
+    struct id seed = id_of(field(vector, "seed"));
+    uint8_t wire[WIRE_KEY_BYTES], theirs[WIRE_KEY_BYTES], secret[WIRE_KEY_BYTES];
+    AUTO(signer_free) struct signer *signer = signer_of_seed(seed.bytes);
+    signer_copy_wire(signer, wire, secret);
+    assert_true(wire_public(signer_public(signer), theirs)); /* from the public half alone */
+    assert_memory_equal(wire, theirs, sizeof wire);
+    put_hex(arena, results, "public_key", signer_public(signer), SIGN_PUBLIC_BYTES);
+    put_hex(arena, results, "wire_secret", secret, sizeof secret);
+    put_hex(arena, results, "wire_public", wire, sizeof wire);
+}
+
 /* ---- files ---- */
 
 static const struct {
@@ -354,7 +367,8 @@ static const struct {
              {"proto/vectors/trees.json", compute_tree, 3},
              {"proto/vectors/tasks.json", compute_task, 5},
              {"proto/vectors/records.json", compute_record, 3},
-             {"proto/vectors/messages.json", compute_message, 15}};
+             {"proto/vectors/messages.json", compute_message, 15},
+             {"proto/vectors/keys.json", compute_key, 3}};
 
 static struct value read_file(struct arena *arena, const char *path)
 {
