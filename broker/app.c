@@ -209,3 +209,29 @@ enum status app_doctor(struct app *app, struct arena *arena, struct value *out, 
     return app->backend->doctor ? app->backend->doctor(app, arena, out, err)
                                 : unsupported(app, "doctor", err);
 }
+
+enum status app_keys_init(struct app *app, struct arena *arena, struct value *out, struct err *err)
+{
+    return app->backend->keys_init ? app->backend->keys_init(app, arena, out, err)
+                                   : unsupported(app, "keys", err);
+}
+
+enum status app_keys_add(struct app *app, const struct app_new_key *key, struct arena *arena,
+                         struct value *out, struct err *err)
+{
+    return app->backend->keys_add ? app->backend->keys_add(app, key, arena, out, err)
+                                  : unsupported(app, "keys", err);
+}
+
+enum status app_keys_list(struct app *app, struct arena *arena, struct value *out, struct err *err)
+{
+    return app->backend->keys_list ? app->backend->keys_list(app, arena, out, err)
+                                   : unsupported(app, "keys", err);
+}
+
+enum status app_keys_revoke(struct app *app, const char *name_or_key, struct arena *arena,
+                            struct value *out, struct err *err)
+{
+    return app->backend->keys_revoke ? app->backend->keys_revoke(app, name_or_key, arena, out, err)
+                                     : unsupported(app, "keys", err);
+}

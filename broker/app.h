@@ -38,6 +38,8 @@ struct app_options {
     uint32_t lease_ms; /* 0: LEASE_MS_DEFAULT */
     uint32_t
         workers_min; /* nothing is given out before so many were connected; the local one counts */
+    const char *key; /* the broker's identity; NULL: HOME/keys/broker */
+    const char *workers_file; /* keys of workers that are admitted; NULL: HOME/keys/workers */
     int wake_fd; /* readable when a signal or a request came in: app_turn returns early; −1 none */
 };
 
@@ -236,6 +238,28 @@ MUST_USE enum status app_load(struct app *app, struct arena *arena, struct value
 /* [{"check", "ok", "found", "mend"}] */
 MUST_USE enum status app_doctor(struct app *app, struct arena *arena, struct value *out,
                                 struct err *err);
+
+/* ---- keys: files of this machine, always ---- */
+
+/* The broker's identity and an empty list of workers, where there are none yet: {"public_key",
+ * "key": FILE, "workers": FILE, "is_new"}. */
+MUST_USE enum status app_keys_init(struct app *app, struct arena *arena, struct value *out,
+                                   struct err *err);
+struct app_new_key {
+    const char *name;       /* of the worker */
+    const char *public_key; /* of an identity made elsewhere; NULL: it is made here */
+    const char *path;       /* a new file for it, or NULL: it is written to `fd` */
+    int fd;
+};
+/* Puts a worker on the list: {"name", "public_key", "key": FILE or nil, "broker_key"}. */
+MUST_USE enum status app_keys_add(struct app *app, const struct app_new_key *key,
+                                  struct arena *arena, struct value *out, struct err *err);
+/* {"public_key", "workers": [{"name", "public_key"}]} */
+MUST_USE enum status app_keys_list(struct app *app, struct arena *arena, struct value *out,
+                                   struct err *err);
+/* Takes a worker off, by name or public key: {"revoked"}. One that is connected is cut off. */
+MUST_USE enum status app_keys_revoke(struct app *app, const char *name_or_key, struct arena *arena,
+                                     struct value *out, struct err *err);
 
 static inline void app_close_auto(struct app **app)
 {

@@ -20,6 +20,7 @@ enum exit_status {
 int command_join(int argc, char **argv);
 int command_describe(int argc, char **argv);
 int command_debug(int argc, char **argv);
+int command_key(int argc, char **argv);
 int command_run_task(int argc, char **argv);
 
 /* Prints "worker: TEXT" and returns the exit status that fits the code. */

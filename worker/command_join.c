@@ -14,6 +14,7 @@ static const char usage[] =
     "usage: worker --broker ENDPOINT [--store URL] [--slots N] …\n"
     "       worker describe [KIND] [--json]      kinds, models, parameters\n"
     "       worker debug TASK                    run one task's handler here, in the foreground\n"
+    "       worker key FILE                      this worker's identity, made here\n"
     "       worker run-task SPEC                 run one task without a broker\n"
     "\n"
     "Joins a broker and works until it is told to stop: SIGTERM or Ctrl-C once to finish what\n"

@@ -27,6 +27,7 @@ static const struct {
     {"slot", slot, false}, /* a slot's parent has checked */
     {"describe", command_describe, false},
     {"debug", command_debug, true},
+    {"key", command_key, false},
     {"run-task", command_run_task, true},
     {"--version", version, false},
 };

@@ -56,6 +56,14 @@ struct app_backend {
                            struct err *err);
     enum status (*load)(struct app *app, struct arena *arena, struct value *out, struct err *err);
     enum status (*doctor)(struct app *app, struct arena *arena, struct value *out, struct err *err);
+    enum status (*keys_init)(struct app *app, struct arena *arena, struct value *out,
+                             struct err *err);
+    enum status (*keys_add)(struct app *app, const struct app_new_key *key, struct arena *arena,
+                            struct value *out, struct err *err);
+    enum status (*keys_list)(struct app *app, struct arena *arena, struct value *out,
+                             struct err *err);
+    enum status (*keys_revoke)(struct app *app, const char *name_or_key, struct arena *arena,
+                               struct value *out, struct err *err);
 };
 
 /* Every implementation's struct begins with this. */

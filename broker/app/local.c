@@ -30,6 +30,12 @@ enum status app_open_local(const struct app_options *options, struct app **out, 
         options->state ? options->state : arena_format(&app->arena, "%s/state", app->home);
     app->source_cache = arena_format(&app->arena, "%s/sources", app->home);
     app->worker_cache = arena_format(&app->arena, "%s/cache", app->home);
+    app->key_path = options->key ? arena_text(&app->arena, options->key, strlen(options->key))
+                                 : arena_format(&app->arena, "%s/keys/broker", app->home);
+    app->workers_path =
+        options->workers_file
+            ? arena_text(&app->arena, options->workers_file, strlen(options->workers_file))
+            : arena_format(&app->arena, "%s/keys/workers", app->home);
     app->slots = options->has_slots ? options->slots : cores_count();
     app->endpoint = options->listen
                         ? arena_text(&app->arena, options->listen, strlen(options->listen))
@@ -172,4 +178,8 @@ static const struct app_backend local_backend = {
     .logs = local_logs,
     .load = local_load,
     .doctor = local_doctor,
+    .keys_init = local_keys_init,
+    .keys_add = local_keys_add,
+    .keys_list = local_keys_list,
+    .keys_revoke = local_keys_revoke,
 };

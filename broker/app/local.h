@@ -34,8 +34,9 @@ struct local {
     struct app base;
     struct arena arena; /* paths */
     const char *home, *store_url, *state_url, *source_cache, *worker_cache;
-    const char *endpoint; /* where the router listens, or will */
-    bool listens_early;   /* before anything has to run */
+    const char *endpoint;                /* where the router listens, or will */
+    bool listens_early;                  /* before anything has to run */
+    const char *key_path, *workers_path; /* the broker's identity; keys of workers */
     uint32_t slots, lease_ms, workers_min;
     int wake_fd;
     struct diagnostics diagnostics;
@@ -86,6 +87,18 @@ bool local_joining(const struct app *app, struct buf *out);
 
 /* stuck.c: called often; tells what nobody can be given as notices. */
 void stuck_look(struct local *app);
+
+/* keys.c: the broker's identity. Errors: E_DENIED there is none, and how to make one. */
+struct signer;
+MUST_USE enum status keys_read(const struct local *app, struct signer **out, struct err *err);
+MUST_USE enum status local_keys_init(struct app *app, struct arena *arena, struct value *out,
+                                     struct err *err);
+MUST_USE enum status local_keys_add(struct app *app, const struct app_new_key *key,
+                                    struct arena *arena, struct value *out, struct err *err);
+MUST_USE enum status local_keys_list(struct app *app, struct arena *arena, struct value *out,
+                                     struct err *err);
+MUST_USE enum status local_keys_revoke(struct app *app, const char *name_or_key,
+                                       struct arena *arena, struct value *out, struct err *err);
 
 /* load.c: called often; writes the numbers when it is time. */
 void load_publish(struct local *app);

@@ -26,7 +26,7 @@ struct command {
 
 extern const struct command command_run, command_plan, command_explain, command_graph, command_lint,
     command_list, command_get, command_lineage, command_export, command_logs, command_load,
-    command_doctor;
+    command_doctor, command_keys;
 
 /* NULL-terminated, in the order of `broker help`. */
 extern const struct command *const commands[];
@@ -51,6 +51,8 @@ struct command_line {
     struct config_list arguments;
 };
 void command_line_common(struct command_line *line, struct common_options *common);
+/* Those that listen, or look at who may join. */
+void command_line_keys(struct command_line *line, struct common_options *common);
 void command_line_request(struct command_line *line, struct request_options *request);
 void command_line_add(struct command_line *line, struct config_option option);
 /* Returns true to go on; else *exit_code is set (--help shown, or usage wrong). `argument_max`: how

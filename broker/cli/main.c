@@ -12,11 +12,11 @@
 #include "common/text/json.h"
 #include "proto/schema.h"
 
-const struct command *const commands[] = {&command_run,  &command_plan,    &command_explain,
-                                          &command_lint, &command_graph,   &command_list,
-                                          &command_get,  &command_lineage, &command_export,
-                                          &command_logs, &command_load,    &command_doctor,
-                                          NULL};
+const struct command *const commands[] = {
+    &command_run,    &command_plan, &command_explain, &command_lint,
+    &command_graph,  &command_list, &command_get,     &command_lineage,
+    &command_export, &command_logs, &command_load,    &command_keys,
+    &command_doctor, NULL};
 
 /* ---- options ---- */
 
@@ -39,6 +39,18 @@ void command_line_common(struct command_line *line, struct common_options *commo
                                "where completions are kept (default HOME/state)"});
     command_line_add(line, (struct config_option){"json", 0, CONFIG_FLAG, NULL, NULL, &common->json,
                                                   "print the answer as JSON"});
+}
+
+void command_line_keys(struct command_line *line, struct common_options *common)
+{
+    command_line_add(line,
+                     (struct config_option){
+                         "key", 0, CONFIG_TEXT, "PENSTOCK_KEY", "FILE", &common->app.key,
+                         "the broker's identity (default HOME/keys/broker; see broker keys)"});
+    command_line_add(line, (struct config_option){
+                               "workers-file", 0, CONFIG_TEXT, "PENSTOCK_WORKERS_FILE", "FILE",
+                               &common->app.workers_file,
+                               "keys of the workers that may join (default HOME/keys/workers)"});
 }
 
 void command_line_request(struct command_line *line, struct request_options *request)

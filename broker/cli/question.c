@@ -26,7 +26,7 @@ static bool parse(struct question *q, const struct command *command, int argc, c
         return false;
     }
     const char *file = q->line.arguments.count ? q->line.arguments.items[0] : NULL;
-    return about == ABOUT_STORED || command_request(command, &q->request, file, &q->asked);
+    return about != ABOUT_PIPELINE || command_request(command, &q->request, file, &q->asked);
 }
 
 bool question_begin(struct question *q, const struct command *command, int argc, char **argv,

@@ -14,7 +14,11 @@ struct question {
     struct err err;
 };
 
-enum question_about { ABOUT_STORED, ABOUT_PIPELINE /* takes --pipeline or a FILE first */ };
+enum question_about {
+    ABOUT_STORED,
+    ABOUT_PIPELINE, /* takes --pipeline or a FILE first */
+    ABOUT_FILES     /* of this machine; the command counts its words itself */
+};
 
 /* True to go on; else *exit_code says how it ended, and nothing is left to free. A question about
  * what is stored needs exactly `arguments` words, one about a pipeline at most that many. */
