@@ -8,6 +8,7 @@
 #include "broker/loop_batch.h"
 #include "broker/loop_end.h"
 #include "broker/loop_expect.h"
+#include "broker/loop_lead.h"
 #include "broker/loop_pause.h"
 #include "common/base/mem.h"
 #include "common/clock.h"
@@ -23,6 +24,7 @@ struct loop {
     struct loop_batch batch;
     struct loop_batch late; /* run documents that came while `batch` is being committed */
     ms_t wake_at;           /* the scheduler's wish */
+    struct loop_lead lead;
     struct loop_pause pause;
     ms_t now;            /* the scheduler's time of this beat */
     uint32_t late_ticks; /* beats in a row in which a TICK was due and had to wait */
@@ -71,6 +73,7 @@ struct sched *loop_sched(struct loop *loop)
 void loop_set_router(struct loop *loop, struct router *router)
 {
     loop->options.router = router;
+    loop->lead.told = 0;
 }
 
 void loop_stats(const struct loop *loop, struct loop_stats *out)
@@ -335,7 +338,7 @@ static void found_action(void *context, uint32_t index, const uint8_t *bytes, si
 }
 
 /* Has somebody worked on these very bytes already? One batched look-up for all that became ready in
- * this beat. */
+ * this beat. A state that can't answer is asked again. */
 static enum status resolve(struct loop *loop, struct err *err)
 {
     AUTO(buf_fini) struct buf asked = loop->batch.resolves;
@@ -349,7 +352,12 @@ static enum status resolve(struct loop *loop, struct err *err)
         for (uint32_t i = 0; i < n; i++)
             ids[i] = items[first + i].action;
         struct resolving r = {loop, items + first, is_found};
-        TRY(state_find_actions(loop->options.state, ids, n, found_action, &r, err));
+        enum status status = state_find_actions(loop->options.state, ids, n, found_action, &r, err);
+        if (status != OK) {
+            loop_batch_ask_again(&loop->batch, items + first, count - first, is_found, n);
+            return loop_pause_fail(&loop->pause, status, err);
+        }
+        go_on(loop);
         for (uint32_t i = 0; i < n; i++)
             if (!is_found[i])
                 resolve_one(&r, i, NULL);
@@ -407,9 +415,16 @@ static enum status settle(struct loop *loop, struct err *err)
             TRY(commit(loop, &is_durable, err));
         if (!is_durable)
             return OK;
-        if (!loop->batch.resolves.count) /* a look into the store takes as long as a beat */
-            return loop_endings_is_empty(&loop->endings) ? OK : end_one(loop, err);
+        if (!loop->batch.resolves.count && !loop_endings_is_empty(&loop->endings))
+            return end_one(loop, err); /* a look into the store takes as long as a beat */
+        if (!loop->batch.resolves.count) {
+            if (loop->pause.is_waiting) /* for a look-up that has answered for all that is left */
+                go_on(loop);
+            return OK;
+        }
         TRY(resolve(loop, err));
+        if (loop->pause.is_waiting)
+            return OK;
     }
     return OK;
 }
@@ -462,6 +477,7 @@ static void tick(struct loop *loop)
 enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err)
 {
     int64_t begun_us = clock_us();
+    TRY(loop_lead(&loop->lead, loop->options.state, loop->options.router, err));
     /* Meanwhile sockets fill up and time stands still: a slow state expires no lease. */
     if (!loop_pause_is_on(&loop->pause)) {
         look_at_clock(loop);

@@ -148,6 +148,17 @@ void loop_batch_resolve(struct loop_batch *batch, uint32_t task, struct id actio
     buf_put(&batch->resolves, &resolve, sizeof resolve);
 }
 
+void loop_batch_ask_again(struct loop_batch *batch, const struct resolve *items, uint32_t count,
+                          const bool *is_found, uint32_t asked)
+{
+    AUTO(buf_fini) struct buf since = batch->resolves;
+    batch->resolves = buf_init(0);
+    for (uint32_t i = 0; i < count; i++)
+        if (i >= asked || !is_found[i])
+            buf_put(&batch->resolves, &items[i], sizeof *items);
+    buf_put(&batch->resolves, since.bytes, since.count);
+}
+
 struct task_msg loop_batch_task(struct loop_batch *batch, const struct sched_action *action,
                                 const struct sched_work *work)
 {

@@ -51,6 +51,10 @@ struct id loop_batch_action(struct loop_batch *batch, const uint8_t *spec, size_
                             const struct artifact *inputs, uint32_t input_count);
 /* To be looked up. */
 void loop_batch_resolve(struct loop_batch *batch, uint32_t task, struct id action);
+/* Puts those without an answer back, before any that came meanwhile: all but the `found` ones among
+ * the first `asked`. */
+void loop_batch_ask_again(struct loop_batch *batch, const struct resolve *items, uint32_t count,
+                          const bool *is_found, uint32_t asked);
 /* How a worker is told of an ASSIGN, valid until the next call that encodes. */
 struct task_msg loop_batch_task(struct loop_batch *batch, const struct sched_action *action,
                                 const struct sched_work *work);

@@ -106,6 +106,9 @@ enum {
     BROKERS_MAX = 8,
     /* Keys on a broker's list of workers: one for each worker there may be. */
     ALLOWED_KEYS_MAX = 65536,
+    /* How far a worker's epoch may be ahead of its broker's: a broker takes a new one when it
+       starts, and none starts a million times while another is away. */
+    EPOCH_AHEAD_MAX = 1 << 20,
     /* The path of an ipc endpoint: sockaddr_un has 108 bytes, with the last one 0. */
     IPC_PATH_BYTES_MAX = 107,
     /* Distinct workers or slots that one task may cost their life before it fails for good. */

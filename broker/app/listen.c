@@ -67,7 +67,7 @@ enum status listen_open(struct local *app, struct err *err)
 {
     TRY(check_path(app->endpoint, err));
     struct router_options options = {
-        .endpoint = app->endpoint, .epoch = 1, .lease_ms = app->lease_ms};
+        .endpoint = app->endpoint, .epoch = state_epoch(app->state), .lease_ms = app->lease_ms};
     return router_open(&options, &app->router, err);
 }
 

@@ -91,7 +91,8 @@ static enum status open_both(struct local *app, enum state_mode mode, struct err
     if (!app->store)
         TRY(store_open(app->store_url, &app->store, err));
     if (!app->state)
-        TRY(state_open(app->state_url, mode, &app->state, err));
+        TRY(state_open(&(struct state_options){.url = app->state_url, .mode = mode}, &app->state,
+                       err));
     return OK;
 }
 

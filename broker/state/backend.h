@@ -6,9 +6,9 @@
 #include "broker/state/state.h"
 
 struct state_backend {
-    const char *scheme; /* "lmdb", "mem" */
+    const char *scheme; /* "lmdb", "mem"; the part before a + where there is one */
     /* `place` is the URL behind the scheme. */
-    enum status (*open)(const char *place, enum state_mode mode, struct state **out,
+    enum status (*open)(const char *place, const struct state_options *options, struct state **out,
                         struct err *err);
     void (*close)(struct state *state);
     enum status (*begin)(struct state *state, const struct state_batch *batch, struct err *err);
@@ -22,6 +22,14 @@ struct state_backend {
     /* Runs whose id begins with `prefix`, newest first; `limit` 0: all. */
     enum status (*each_run)(struct state *state, const char *prefix, size_t limit,
                             state_run_fn *visit, void *context, struct err *err);
+    uint64_t (*epoch)(const struct state *state);
+    enum status (*leader)(struct state *state, struct state_lead *out, struct err *err);
+    enum status (*renew)(struct state *state, struct err *err);
+    enum status (*raise_epoch)(struct state *state, uint64_t seen, struct err *err);
+    enum status (*find_proof)(struct state *state, const struct id *task, struct state_proof *out,
+                              struct err *err);
+    enum status (*examine)(struct state *state, state_finding_fn *finding, void *context,
+                           struct err *err);
 };
 
 /* Every back end's struct begins with this. */

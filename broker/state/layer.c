@@ -89,21 +89,26 @@ void layer_put_run(struct layer *layer, const char *id, struct place place)
     run->place = place;
 }
 
+/* A removal has no bytes, so what comes after it may lie at the same place. */
 static int newest_first(const void *a, const void *b)
 {
     const struct layer_run *x = a, *y = b;
     int order = strcmp(y->id, x->id);
-    return order ? order
-                 : (y->place.offset > x->place.offset) - (y->place.offset < x->place.offset);
+    if (!order)
+        order = (y->place.offset > x->place.offset) - (y->place.offset < x->place.offset);
+    return order ? order : (y->place.bytes > x->place.bytes) - (y->place.bytes < x->place.bytes);
 }
 
 uint32_t layer_sort_runs(struct layer_run *runs, uint32_t count)
 {
-    uint32_t left = 0;
+    uint32_t distinct = 0, left = 0;
     if (count)
         qsort(runs, count, sizeof *runs, newest_first);
     for (uint32_t i = 0; i < count; i++)
-        if (!left || strcmp(runs[left - 1].id, runs[i].id) != 0)
+        if (!distinct || strcmp(runs[distinct - 1].id, runs[i].id) != 0)
+            runs[distinct++] = runs[i];
+    for (uint32_t i = 0; i < distinct; i++)
+        if (runs[i].place.bytes)
             runs[left++] = runs[i];
     return left;
 }

@@ -37,7 +37,7 @@ struct layer_keys {
 
 struct layer_run {
     char id[STATE_RUN_ID_BYTES];
-    struct place place;
+    struct place place; /* of no bytes: the run is removed */
 };
 
 struct layer {
@@ -63,7 +63,7 @@ void layer_remove(struct layer *layer, enum space space, const struct id *key);
 void layer_put_run(struct layer *layer, const char *id, struct place place);
 
 /* Puts runs in order, the newest id first; of equal ids only the one that lies last in the journal
- * stays. Returns how many are left. */
+ * stays, and not even that if it is a removal. Returns how many are left. */
 uint32_t layer_sort_runs(struct layer_run *runs, uint32_t count);
 
 /* Looks in `layers` (newest first, `count` of them), then at `below` (NULL: not in the index). */

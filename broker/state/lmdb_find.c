@@ -106,6 +106,16 @@ enum status lmdb_find(struct state *base, enum space space, const struct id *key
     return OK;
 }
 
+enum status lmdb_find_place(struct state_lmdb *state, const struct id *task, struct place *out,
+                            bool *is_found, struct err *err)
+{
+    struct index_query query = {.key = task};
+    TRY(find_places(state, SPACE_TASK, &query, 1, err));
+    *out = query.place;
+    *is_found = query.is_found;
+    return OK;
+}
+
 /* For apply_batch. */
 static bool source_find(void *context, enum space space, const struct id *key, struct place *out)
 {
@@ -221,8 +231,10 @@ enum status lmdb_each_run(struct state *base, const char *prefix, size_t limit,
     struct run_visit visit = {.visit = visit_fn, .context = context, .err = err};
     if (state->behind)
         TRY(behind_drain(state->behind, err));
+    /* A tail takes runs away, too; so many more are asked for. */
+    size_t more = limit && state->tail ? state->tail->run_count : 0;
     if (state->index)
-        TRY(lmdb_index_runs(state->index, prefix, limit, all, err));
+        TRY(lmdb_index_runs(state->index, prefix, limit + more, all, err));
     for (uint32_t i = 0; state->tail && i < state->tail->run_count; i++)
         if (strncmp(state->tail->runs[i].id, prefix, strlen(prefix)) == 0)
             layer_put_run(all, state->tail->runs[i].id, state->tail->runs[i].place);

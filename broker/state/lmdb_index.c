@@ -226,7 +226,9 @@ static int put_runs(struct lmdb_index *index, MDB_txn *txn, const struct layer *
         place_write(layer->runs[i].place, place);
         MDB_val key = val(layer->runs[i].id, strlen(layer->runs[i].id));
         MDB_val value = val(place, sizeof place);
-        code = mdb_put(txn, index->tables[TABLE_RUNS], &key, &value, 0);
+        code = layer->runs[i].place.bytes ? mdb_put(txn, index->tables[TABLE_RUNS], &key, &value, 0)
+                                          : mdb_del(txn, index->tables[TABLE_RUNS], &key, NULL);
+        code = code == MDB_NOTFOUND ? 0 : code;
     }
     return code;
 }

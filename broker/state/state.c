@@ -5,21 +5,23 @@
 
 #include "broker/state/backend.h"
 #include "common/base/assert.h"
+#include "proto/limits.h"
 
 enum { CANDIDATES_SHOWN = 5 };
 
 static const struct state_backend *const backends[] = {&state_lmdb, &state_mem};
 
-enum status state_open(const char *url, enum state_mode mode, struct state **out, struct err *err)
+enum status state_open(const struct state_options *options, struct state **out, struct err *err)
 {
     *out = NULL;
+    const char *url = options->url;
     size_t scheme_bytes = strcspn(url, ":/");
     if (url[scheme_bytes] != ':')
-        return state_lmdb.open(url, mode, out, err);
+        return state_lmdb.open(url, options, out, err);
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         if (strlen(backends[i]->scheme) == scheme_bytes &&
             memcmp(backends[i]->scheme, url, scheme_bytes) == 0)
-            return backends[i]->open(url + scheme_bytes + 1, mode, out, err);
+            return backends[i]->open(url + scheme_bytes + 1, options, out, err);
     return err_set(err, E_INVALID,
                    "state \"%s\": unknown scheme \"%.*s\"; use a folder, lmdb:FOLDER or mem:", url,
                    (int)scheme_bytes, url);
@@ -84,6 +86,46 @@ enum status state_each_run(struct state *state, size_t limit, state_run_fn *visi
                            struct err *err)
 {
     return state->backend->each_run(state, "", limit, visit, context, err);
+}
+
+uint64_t state_epoch(const struct state *state)
+{
+    return state->backend->epoch(state);
+}
+
+enum status state_leader(struct state *state, struct state_lead *out, struct err *err)
+{
+    return state->backend->leader(state, out, err);
+}
+
+enum status state_renew(struct state *state, struct err *err)
+{
+    return state->backend->renew(state, err);
+}
+
+enum status state_raise_epoch(struct state *state, uint64_t seen, struct err *err)
+{
+    uint64_t epoch = state_epoch(state);
+    if (seen < epoch)
+        return OK;
+    if (seen - epoch > EPOCH_AHEAD_MAX)
+        return err_set(err, E_LIMIT,
+                       "epoch %llu is more than %d ahead of ours, %llu: no broker was started so "
+                       "often",
+                       (unsigned long long)seen, EPOCH_AHEAD_MAX, (unsigned long long)epoch);
+    return state->backend->raise_epoch(state, seen, err);
+}
+
+enum status state_find_proof(struct state *state, const struct id *task, struct state_proof *out,
+                             struct err *err)
+{
+    return state->backend->find_proof(state, task, out, err);
+}
+
+enum status state_examine(struct state *state, state_finding_fn *finding, void *context,
+                          struct err *err)
+{
+    return state->backend->examine(state, finding, context, err);
 }
 
 /* ---- one run, by reference ---- */

@@ -1,13 +1,25 @@
 /* What is complete, and which runs there were: one contract for LMDB + journal (embedded), memory,
- * and later Redis.
+ * and Redis.
  *
  * A commit is one batch: RESULTS frames verbatim, which records of them count for which task id and
- * action key, aliases (early cutoff), removals, run documents. It is atomic and *committed*
- * (survives kill -9) when state_poll says so; *flushed* (survives power loss) after state_flush. At
+ * action key, aliases (early cutoff), removals, run documents. It is *committed* (survives kill -9
+ * of any process) when state_poll says so; *flushed* (survives power loss) after state_flush. At
  * most one commit is under way. First commit wins: a task id that has a record keeps it.
  *
+ * What a failure in the midst of a commit leaves: with LMDB and memory all of it or nothing. With
+ * Redis a beginning of it: a batch of more than a thousand records goes as several scripts, each
+ * whole or not at all: removals with the first, then records frame by frame, aliases and runs with
+ * the last. That is safe, since nobody acts on a commit before all of it is there, and the caller
+ * begins it again: a record that is there already stays what it is, and all else says the same
+ * twice.
+ *
+ * Who writes has an epoch, higher than that of any writer before. Where writers may be on different
+ * machines (Redis) the writer holds a lease and is fenced: as soon as another has taken the lease,
+ * nothing of the old one is committed any more (E_FENCED). With a folder a lock does it.
+ *
  * Back ends that answer at once finish inside state_begin; the caller polls all the same. Look-ups
- * are batched and synchronous here; with a network behind them they become part of the beat.
+ * are batched and synchronous; they wait for a server no longer than it takes to know that it does
+ * not answer.
  * Thread: the loop's, plus any number of reading processes. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -19,6 +31,7 @@
 #include "proto/codec.h"
 #include "proto/err.h"
 #include "proto/id.h"
+#include "proto/msg.h"
 #include "proto/record.h"
 
 struct state;
@@ -26,11 +39,29 @@ struct state;
 enum state_mode { STATE_READ, STATE_WRITE };
 enum { STATE_RUN_ID_BYTES = 64 }; /* of a run's id, with its NUL */
 
-/* `url`: a folder ("lmdb:DIR" or a path) or "mem:"; later redis://…. STATE_WRITE takes the writer's
- * lock: a second writer is E_CONFLICT naming the holder's pid. STATE_READ of a folder that does not
- * exist: E_NOTFOUND. Replays the journal's tail into the index; a torn last entry is cut off
- * (logged), a damaged entry in the middle is E_CORRUPT. */
-MUST_USE enum status state_open(const char *url, enum state_mode mode, struct state **out,
+enum { STATE_HOLDER_BYTES = 256 }; /* of a holder's text, with its NUL */
+
+struct state_options {
+    /* A folder ("lmdb:DIR" or a path), "mem:", or Redis (redis_url.h): "redis://…", "rediss://…",
+     * "redis+unix:///path", "redis+sentinel://…". */
+    const char *url;
+    enum state_mode mode;
+    /* Who writes, as others are shown it and follow it: endpoints, separated by spaces. NULL: this
+     * machine's name and the process id. */
+    const char *holder;
+    uint64_t epoch_min; /* the epoch will be higher: what a worker has seen */
+    /* Redis, STATE_WRITE: the store that gets the journal (segment.h). NULL: none is written, and
+     * what Redis loses is lost. A folder's journal is in the folder. */
+    const char *journal_store;
+};
+
+/* STATE_WRITE takes the writer's lock or lease: a second writer is E_CONFLICT naming the holder.
+ * (Redis: the lease of one that died is waited for, LEAD_MS at most.) STATE_READ of a folder that
+ * does not exist: E_NOTFOUND. Folder: replays the journal's tail into the index; a torn last entry
+ * is cut off (logged), a damaged entry in the middle is E_CORRUPT. Redis: E_UNREACHABLE; E_DENIED a
+ * wrong password, a user without the rights, a certificate; E_VERSION a namespace of a newer
+ * version, a server that is too old. */
+MUST_USE enum status state_open(const struct state_options *options, struct state **out,
                                 struct err *err);
 void state_close(struct state *state);
 
@@ -47,7 +78,7 @@ struct state_alias {
     struct id task, action;
 };
 /* A run's document: canonical MessagePack map {"id", "pipeline" text, "params", "sources", "name",
- * "who", "begun", "ended", "state", "counts"}. */
+ * "who", "begun", "ended", "state", "counts"}. An empty one removes the run. */
 struct state_run {
     const char *id; /* sortable text: time then random */
     const uint8_t *document;
@@ -69,21 +100,49 @@ struct state_batch {
     uint32_t run_count;
 };
 
-/* Starts a commit; the batch is borrowed until it is done. */
+/* Starts a commit; the batch is borrowed until it is done. Errors: as state_poll. */
 MUST_USE enum status state_begin(struct state *state, const struct state_batch *batch,
                                  struct err *err);
-/* Sets *is_done. Errors: E_FENCED, E_CORRUPT end the broker; others (E_FULL, E_IO, E_UNREACHABLE)
- * are tried again by the caller, with the same batch, by state_begin. */
+/* Sets *is_done. Errors: E_FENCED, E_CORRUPT, E_DENIED end the broker; others (E_FULL, E_IO,
+ * E_UNREACHABLE) are tried again by the caller, with the same batch or more, by state_begin. */
 MUST_USE enum status state_poll(struct state *state, bool *is_done, struct err *err);
-/* Readable when state_poll has something new; −1 when commits finish at once. */
+/* Readable when state_poll or state_renew has something to do; −1 when commits finish at once. */
 int state_fd(const struct state *state);
+/* Folder: all that was committed is on the disk. Redis: all of it is in the journal's store, as
+ * durable as a blob there (what Redis itself keeps depends on its appendfsync: with `everysec` a
+ * machine that loses its power loses a second or two, which recovery takes from the journal). It is
+ * waited for STATE_FLUSH_MS at most, then E_UNREACHABLE: ask again. Redis without a journal: what
+ * appendfsync gives, and nothing is waited for. */
+enum { STATE_FLUSH_MS = 1000 };
 MUST_USE enum status state_flush(struct state *state, struct err *err);
+
+/* ---- who writes ---- */
+
+/* The epoch that this writer acts under; a reader's: the last one there was. */
+uint64_t state_epoch(const struct state *state);
+struct state_lead {
+    bool is_held; /* by somebody who lives, as far as one can know */
+    uint64_t epoch;
+    char holder[STATE_HOLDER_BYTES]; /* of the last who wrote; "" nobody yet */
+};
+/* Who writes here? For a standby, which has the state open for reading. */
+MUST_USE enum status state_leader(struct state *state, struct state_lead *out, struct err *err);
+/* Called every turn; cheap. Keeps the lease. Errors: E_FENCED another writer leads: end, or become
+ * its standby. A server that does not answer is no error here. */
+MUST_USE enum status state_renew(struct state *state, struct err *err);
+/* A worker has seen `seen`, higher than our epoch: Redis has lost that it was given. The epoch
+ * becomes higher than `seen`. Errors: E_FENCED; E_LIMIT no broker can have come so far
+ * (EPOCH_AHEAD_MAX); as a commit's. */
+MUST_USE enum status state_raise_epoch(struct state *state, uint64_t seen, struct err *err);
+
+/* ---- looking up ---- */
 
 /* Keys looked up in one go; more are cut into pieces of so many. Large batches are cheap: sorted,
  * they visit each page of an index once. */
 enum { STATE_FIND_MAX = 1 << 18 };
 /* Batched look-ups. `found(context, i, record bytes, count)` is called for each key that has a
- * record; the bytes live during the call. Errors: E_IO, E_CORRUPT. */
+ * record; the bytes live during the call. Errors: E_IO, E_CORRUPT,
+ * E_UNREACHABLE. After an error `found` may have been called for some. */
 typedef void state_found_fn(void *context, uint32_t index, const uint8_t *record, size_t bytes);
 MUST_USE enum status state_find_tasks(struct state *state, const struct id *tasks, uint32_t count,
                                       state_found_fn *found, void *context, struct err *err);
@@ -106,6 +165,27 @@ MUST_USE enum status state_each_run(struct state *state, size_t limit, state_run
  * an ambiguous prefix, naming the candidates. */
 MUST_USE enum status state_get_run(struct state *state, const char *ref, char *id_out,
                                    size_t id_bytes, struct buf *out, struct err *err);
+
+/* ---- what it rests on ---- */
+
+/* The signed frame that a task's record came in. */
+struct state_proof {
+    struct buf frame;
+    uint8_t public_key[PUBLIC_KEY_BYTES];
+    bool is_signed;
+    uint32_t offset, bytes; /* of the record within the frame */
+};
+/* Appends to out->frame. Reads the journal. Errors: E_NOTFOUND there is no record, or its frame is
+ * in no journal. */
+MUST_USE enum status state_find_proof(struct state *state, const struct id *task,
+                                      struct state_proof *out, struct err *err);
+
+/* What about the server may cost results, for `doctor` and the log: one call for each thing looked
+ * at; `mend` says what to do about one that is not `ok`. A folder has nothing to look at. */
+typedef void state_finding_fn(void *context, const char *check, bool ok, const char *found,
+                              const char *mend);
+MUST_USE enum status state_examine(struct state *state, state_finding_fn *finding, void *context,
+                                   struct err *err);
 
 static inline void state_close_auto(struct state **s)
 {

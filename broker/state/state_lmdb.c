@@ -5,6 +5,7 @@
  *   boot                which start of the machine wrote the index; it is never synced, so
  *                       after another start it is not even opened but made anew
  *   lock                locked by the one writer; holds its pid
+ *   epoch               that of the last writer, as a number
  *
  * A reader sees the index plus the journal's tail, which it keeps as a layer. */
 // SPDX-License-Identifier: Apache-2.0
@@ -210,8 +211,10 @@ static void lmdb_close(struct state *base)
     mem_free(state);
 }
 
-static enum status open_parts(struct state_lmdb *state, enum state_mode mode, struct err *err)
+static enum status open_parts(struct state_lmdb *state, const struct state_options *options,
+                              struct err *err)
 {
+    enum state_mode mode = options->mode;
     char path[PATH_MAX];
     uint64_t reached;
     if (mode == STATE_WRITE) {
@@ -220,11 +223,12 @@ static enum status open_parts(struct state_lmdb *state, enum state_mode mode, st
     }
     TRY(journal_open(in_folder(state, "journal", path), mode, &state->journal, err));
     TRY(open_index(state, mode, &reached, err));
-    return replay(state, reached, mode, err);
+    TRY(replay(state, reached, mode, err));
+    return lmdb_take_epoch(state, options->epoch_min, err);
 }
 
-static enum status lmdb_open(const char *folder, enum state_mode mode, struct state **out,
-                             struct err *err)
+static enum status lmdb_open(const char *folder, const struct state_options *options,
+                             struct state **out, struct err *err)
 {
     *out = NULL;
     if (strlen(folder) + sizeof "/index-lock" > PATH_MAX)
@@ -234,7 +238,7 @@ static enum status lmdb_open(const char *folder, enum state_mode mode, struct st
     state->folder = mem_copy_text(folder, strlen(folder));
     state->lock_fd = -1;
     state->source = lmdb_source(state);
-    enum status status = open_parts(state, mode, err);
+    enum status status = open_parts(state, options, err);
     if (status == OK)
         *out = &state->base;
     else
@@ -251,4 +255,10 @@ const struct state_backend state_lmdb = {.scheme = "lmdb",
                                          .flush = lmdb_flush,
                                          .find = lmdb_find,
                                          .each_record = lmdb_each_record,
-                                         .each_run = lmdb_each_run};
+                                         .each_run = lmdb_each_run,
+                                         .epoch = lmdb_epoch,
+                                         .leader = lmdb_leader,
+                                         .renew = lmdb_renew,
+                                         .raise_epoch = lmdb_raise_epoch,
+                                         .find_proof = lmdb_find_proof,
+                                         .examine = lmdb_examine};

@@ -19,6 +19,7 @@ struct state_lmdb {
     struct apply_source source;
     struct layer *seen[BEHIND_LAYERS]; /* what apply_batch looks through, set by its caller */
     size_t seen_count;
+    uint64_t epoch;
 };
 
 static inline struct state_lmdb *state_lmdb_of(struct state *state)
@@ -36,3 +37,18 @@ MUST_USE enum status lmdb_each_run(struct state *base, const char *prefix, size_
                                    state_run_fn *visit, void *context, struct err *err);
 /* What apply_batch needs to see. */
 struct apply_source lmdb_source(struct state_lmdb *state);
+/* Where the task's record lies in the journal. */
+MUST_USE enum status lmdb_find_place(struct state_lmdb *state, const struct id *task,
+                                     struct place *out, bool *is_found, struct err *err);
+
+/* Who writes (lmdb_lead.c). A writer gets an epoch above `above` and any before, a reader sees the
+ * last one. */
+MUST_USE enum status lmdb_take_epoch(struct state_lmdb *state, uint64_t above, struct err *err);
+uint64_t lmdb_epoch(const struct state *base);
+MUST_USE enum status lmdb_raise_epoch(struct state *base, uint64_t seen, struct err *err);
+MUST_USE enum status lmdb_renew(struct state *base, struct err *err);
+MUST_USE enum status lmdb_leader(struct state *base, struct state_lead *out, struct err *err);
+MUST_USE enum status lmdb_find_proof(struct state *base, const struct id *task,
+                                     struct state_proof *out, struct err *err);
+MUST_USE enum status lmdb_examine(struct state *base, state_finding_fn *finding, void *context,
+                                  struct err *err);

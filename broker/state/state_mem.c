@@ -12,6 +12,7 @@ struct state_memory {
     struct state base;
     struct layer *layer;
     struct buf bytes; /* frames and documents, one after the other */
+    uint64_t epoch;
 };
 
 static struct state_memory *self(struct state *state)
@@ -47,17 +48,17 @@ static void mem_close(struct state *base)
     mem_free(state);
 }
 
-static enum status mem_open(const char *place, enum state_mode mode, struct state **out,
-                            struct err *err)
+static enum status mem_open(const char *place, const struct state_options *options,
+                            struct state **out, struct err *err)
 {
     *out = NULL;
-    (void)mode;
     if (*place)
         return err_set(err, E_INVALID, "state \"mem:%s\": nothing may follow mem:", place);
     struct state_memory *state = mem_alloc(sizeof *state);
     state->base.backend = &state_mem;
     state->layer = layer_new();
     state->bytes = buf_init(0);
+    state->epoch = options->epoch_min + 1;
     *out = &state->base;
     return OK;
 }
@@ -142,6 +143,51 @@ static enum status mem_each_run(struct state *base, const char *prefix, size_t l
     return OK;
 }
 
+static uint64_t mem_epoch(const struct state *base)
+{
+    return ((const struct state_memory *)base)->epoch;
+}
+
+static enum status mem_leader(struct state *base, struct state_lead *out, struct err *err)
+{
+    (void)err;
+    *out = (struct state_lead){.is_held = true, .epoch = mem_epoch(base), .holder = "this process"};
+    return OK;
+}
+
+static enum status mem_renew(struct state *base, struct err *err)
+{
+    (void)base;
+    (void)err;
+    return OK;
+}
+
+static enum status mem_raise_epoch(struct state *base, uint64_t seen, struct err *err)
+{
+    (void)err;
+    self(base)->epoch = seen + 1;
+    return OK;
+}
+
+static enum status mem_find_proof(struct state *base, const struct id *task,
+                                  struct state_proof *out, struct err *err)
+{
+    (void)base;
+    (void)task;
+    (void)out;
+    return err_set(err, E_NOTFOUND, "a state in memory keeps no frames");
+}
+
+static enum status mem_examine(struct state *base, state_finding_fn *finding, void *context,
+                               struct err *err)
+{
+    (void)base;
+    (void)finding;
+    (void)context;
+    (void)err;
+    return OK;
+}
+
 const struct state_backend state_mem = {.scheme = "mem",
                                         .open = mem_open,
                                         .close = mem_close,
@@ -151,4 +197,10 @@ const struct state_backend state_mem = {.scheme = "mem",
                                         .flush = mem_flush,
                                         .find = mem_find,
                                         .each_record = mem_each_record,
-                                        .each_run = mem_each_run};
+                                        .each_run = mem_each_run,
+                                        .epoch = mem_epoch,
+                                        .leader = mem_leader,
+                                        .renew = mem_renew,
+                                        .raise_epoch = mem_raise_epoch,
+                                        .find_proof = mem_find_proof,
+                                        .examine = mem_examine};

@@ -153,13 +153,14 @@ static void receive_hello(const struct sink *sink, const uint8_t *routing_id, si
     struct err err = {0};
     uint32_t worker = UINT32_MAX;
     enum status status = msg_decode_hello(frame, bytes, &hello, &err);
-    if (status == OK && hello.epoch > router->epoch_seen)
+    if (status == OK && hello.epoch > router->epoch_seen &&
+        hello.epoch <= router->options.epoch + EPOCH_AHEAD_MAX) /* else it is nonsense */
         router->epoch_seen = hello.epoch;
     if (turn_away(router, routing_id, routing_bytes))
         return;
     if (status == OK && hello.epoch > router->options.epoch)
         status =
-            err_set(&err, E_FENCED, "a broker of epoch %llu leads, this one has %llu",
+            err_set(&err, E_FENCED, "a broker of epoch %llu has led, this one has %llu",
                     (unsigned long long)hello.epoch, (unsigned long long)router->options.epoch);
     if (status == OK)
         leave_to_another(sink, routing_id, routing_bytes, hello.instance);

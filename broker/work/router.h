@@ -74,8 +74,8 @@ MUST_USE enum status router_flush(struct router *router, struct err *err);
 void router_stand_by(struct router *router, const char *endpoint);
 /* This broker leads, under `epoch`: from now on workers are welcomed. */
 void router_lead(struct router *router, uint64_t epoch);
-/* The highest epoch that a worker has brought: above ours, a broker leads or led that the state has
- * forgotten. */
+/* The highest epoch that a worker has brought (what is further ahead of ours than EPOCH_AHEAD_MAX
+ * does not count): above ours, a broker leads or led that the state has forgotten. */
 uint64_t router_epoch_seen(const struct router *router);
 /* Tells every worker to finish and go (GOODBYE), for an embedded broker that is done. */
 void router_dismiss(struct router *router);

@@ -206,7 +206,8 @@ int main(int argc, char **argv)
     struct id output;
     char endpoint[512];
     bool is_over = false;
-    check(state_open(folder, STATE_WRITE, &state, &err), &err);
+    check(state_open(&(struct state_options){.url = folder, .mode = STATE_WRITE}, &state, &err),
+          &err);
     check(store_open("mem:", &store, &err), &err);
     check(store_put(store, "", 0, &output, &err), &err);
     snprintf(endpoint, sizeof endpoint, "ipc://%s/work.sock", folder);

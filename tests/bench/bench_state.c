@@ -100,7 +100,7 @@ static double open_ms(const char *folder, enum state_mode mode, struct state **s
 {
     struct err err;
     int64_t begun = clock_us();
-    check(state_open(folder, mode, state, &err), &err);
+    check(state_open(&(struct state_options){.url = folder, .mode = mode}, state, &err), &err);
     return 1e-3 * (double)(clock_us() - begun);
 }
 

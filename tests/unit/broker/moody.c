@@ -40,12 +40,40 @@ static enum status moody_flush(struct state *state, struct err *err)
     return state_flush(moody(state)->real, err);
 }
 
+static enum status real_find(struct state *real, enum space space, const struct id *keys,
+                             uint32_t count, state_found_fn *found, void *context, struct err *err)
+{
+    return space == SPACE_TASK ? state_find_tasks(real, keys, count, found, context, err)
+                               : state_find_actions(real, keys, count, found, context, err);
+}
+
 static enum status moody_find(struct state *state, enum space space, const struct id *keys,
                               uint32_t count, state_found_fn *found, void *context, struct err *err)
 {
-    return space == SPACE_TASK
-               ? state_find_tasks(moody(state)->real, keys, count, found, context, err)
-               : state_find_actions(moody(state)->real, keys, count, found, context, err);
+    struct moody *self = moody(state);
+    if (!self->silent_finds)
+        return real_find(self->real, space, keys, count, found, context, err);
+    self->silent_finds--;
+    uint32_t answered = count < self->answers ? count : self->answers;
+    TRY(real_find(self->real, space, keys, answered, found, context, err));
+    return err_set(err, E_UNREACHABLE, "redis: no answer");
+}
+
+static uint64_t moody_epoch(const struct state *state)
+{
+    return state_epoch(((const struct moody *)state)->real);
+}
+
+static enum status moody_renew(struct state *state, struct err *err)
+{
+    struct moody *self = moody(state);
+    return self->is_deposed ? err_set(err, E_FENCED, "another broker leads")
+                            : state_renew(self->real, err);
+}
+
+static enum status moody_raise_epoch(struct state *state, uint64_t seen, struct err *err)
+{
+    return state_raise_epoch(moody(state)->real, seen, err);
 }
 
 static const struct state_backend moody_backend = {.scheme = "moody",
@@ -53,10 +81,14 @@ static const struct state_backend moody_backend = {.scheme = "moody",
                                                    .poll = moody_poll,
                                                    .fd = moody_fd,
                                                    .flush = moody_flush,
-                                                   .find = moody_find};
+                                                   .find = moody_find,
+                                                   .epoch = moody_epoch,
+                                                   .renew = moody_renew,
+                                                   .raise_epoch = moody_raise_epoch};
 
 enum status moody_open(struct moody *self)
 {
     *self = (struct moody){.base.backend = &moody_backend};
-    return state_open("mem:", STATE_WRITE, &self->real, NULL);
+    return state_open(&(struct state_options){.url = "mem:", .mode = STATE_WRITE}, &self->real,
+                      NULL);
 }

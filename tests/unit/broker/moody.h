@@ -8,6 +8,9 @@ struct moody {
     struct state *real;
     int failures_left; /* the next commits are E_FULL; negative: all are E_FENCED */
     int polls_left;    /* the next polls find the commit still under way */
+    int silent_finds;  /* the next look-ups are E_UNREACHABLE, */
+    uint32_t answers;  /* the first so many of their keys answered before */
+    bool is_deposed;   /* another writer has the lease */
     int begins;
 };
 

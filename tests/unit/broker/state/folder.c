@@ -43,7 +43,7 @@ struct state *folder_open(enum state_mode mode)
 {
     struct state *state;
     struct err err = {0};
-    if (state_open(folder, mode, &state, &err) != OK)
+    if (state_open(&(struct state_options){.url = folder, .mode = mode}, &state, &err) != OK)
         fail_msg("%s", err.text);
     return state;
 }
@@ -51,7 +51,8 @@ struct state *folder_open(enum state_mode mode)
 enum status folder_open_status(enum state_mode mode, struct err *err)
 {
     struct state *state;
-    enum status status = state_open(folder, mode, &state, err);
+    enum status status =
+        state_open(&(struct state_options){.url = folder, .mode = mode}, &state, err);
     if (status == OK)
         state_close(state);
     else

@@ -30,7 +30,10 @@ static int open_state(void **context, const char *scheme)
     snprintf(url, sizeof url, "%s:%s", scheme, strcmp(scheme, "mem") ? f->folder : "");
     commit_begin(&f->commit);
     *context = f;
-    return state_open(url, STATE_WRITE, &f->state, &err) == OK ? 0 : -1;
+    return state_open(&(struct state_options){.url = url, .mode = STATE_WRITE}, &f->state, &err) ==
+                   OK
+               ? 0
+               : -1;
 }
 
 static int open_lmdb(void **context)
@@ -256,6 +259,45 @@ static void runs_come_newest_first_and_are_replaced(void **context)
     assert_string_equal(list_runs(f, 2, &text), "2026-c=3 2026-b=2 ");
 }
 
+static void an_empty_document_removes_a_run(void **context)
+{
+    struct fixture *f = *context;
+    AUTO(buf_fini) struct buf text = buf_init(0);
+    commit_run(&f->commit, "2026-a", "1");
+    commit_run(&f->commit, "2026-b", "2");
+    commit_run(&f->commit, "2026-c", "3");
+    commit_now(&f->commit, f->state);
+    commit_run(&f->commit, "2026-c", "");
+    commit_run(&f->commit, "2026-x", ""); /* was never there */
+    commit_now(&f->commit, f->state);
+    assert_string_equal(list_runs(f, 0, &text), "2026-b=2 2026-a=1 ");
+    assert_string_equal(list_runs(f, 1, &text), "2026-b=2 ");
+    commit_run(&f->commit, "2026-c", "new");
+    commit_now(&f->commit, f->state);
+    assert_string_equal(list_runs(f, 2, &text), "2026-c=new 2026-b=2 ");
+}
+
+static void a_writer_leads_and_epochs_only_rise(void **context)
+{
+    struct fixture *f = *context;
+    struct state_lead lead;
+    struct err err;
+    uint64_t first = state_epoch(f->state);
+    assert_true(first > 0);
+    assert_int_equal(state_leader(f->state, &lead, &err), OK);
+    assert_true(lead.is_held && lead.holder[0]);
+    assert_int_equal(lead.epoch, first);
+    assert_int_equal(state_renew(f->state, &err), OK);
+    assert_int_equal(state_raise_epoch(f->state, first - 1, &err), OK); /* nothing to do */
+    assert_int_equal(state_epoch(f->state), first);
+    assert_int_equal(state_raise_epoch(f->state, first + 5, &err), OK);
+    assert_int_equal(state_epoch(f->state), first + 6);
+    assert_int_equal(state_raise_epoch(f->state, UINT64_MAX, &err), E_LIMIT);
+    assert_int_equal(state_epoch(f->state), first + 6);
+    commit_one(f->state, 1, "ann"); /* goes on under it */
+    assert_string_equal(worker_of_task(f->state, 1), "ann");
+}
+
 static enum status get_run(struct fixture *f, const char *ref, struct buf *out, struct err *err)
 {
     char id[STATE_RUN_ID_BYTES];
@@ -294,7 +336,9 @@ static void an_unknown_scheme_is_refused(void **context)
     (void)context;
     struct state *state;
     struct err err;
-    assert_int_equal(state_open("mysql:x", STATE_WRITE, &state, &err), E_INVALID);
+    assert_int_equal(
+        state_open(&(struct state_options){.url = "mysql:x", .mode = STATE_WRITE}, &state, &err),
+        E_INVALID);
     assert_null(state);
     assert_non_null(strstr(err.text, "mysql:x"));
 }
@@ -319,7 +363,9 @@ int main(void)
         ON_BOTH(a_visitor_can_end_the_walk),
         ON_BOTH(look_ups_are_batched_and_name_the_index),
         ON_BOTH(runs_come_newest_first_and_are_replaced),
+        ON_BOTH(an_empty_document_removes_a_run),
         ON_BOTH(a_run_is_found_by_id_prefix_and_latest),
+        ON_BOTH(a_writer_leads_and_epochs_only_rise),
         cmocka_unit_test(an_unknown_scheme_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,104 @@ static void everything_is_there_after_a_restart(void **context)
     state_close(state);
 }
 
+static void each_writer_has_a_higher_epoch(void **context)
+{
+    (void)context;
+    struct state *state = folder_open(STATE_WRITE);
+    uint64_t first = state_epoch(state);
+    state_close(state);
+    struct state_options options = {.url = folder, .mode = STATE_WRITE, .epoch_min = first + 4};
+    assert_int_equal(state_open(&options, &state, NULL), OK);
+    assert_int_equal(state_epoch(state), first + 5);
+    struct state *reader = folder_open(STATE_READ);
+    struct state_lead lead;
+    assert_int_equal(state_epoch(reader), first + 5);
+    assert_int_equal(state_leader(reader, &lead, NULL), OK);
+    assert_true(lead.is_held);
+    state_close(state);
+    assert_int_equal(state_leader(reader, &lead, NULL), OK);
+    assert_false(lead.is_held);
+    assert_int_equal(lead.epoch, first + 5);
+    state_close(reader);
+}
+
+static void find_proof(struct state *state, uint32_t task, const char *worker)
+{
+    struct id id = test_id(task);
+    struct state_proof proof = {.frame = buf_init(0)};
+    struct record record;
+    struct err err = {0};
+    if (state_find_proof(state, &id, &proof, &err) != OK)
+        fail_msg("%s", err.text);
+    assert_false(proof.is_signed);
+    assert_in_range(proof.offset + proof.bytes, 1, proof.frame.count);
+    assert_int_equal(record_parse(proof.frame.bytes + proof.offset, proof.bytes, &record, &err),
+                     OK);
+    assert_int_equal(record.worker_bytes, strlen(worker));
+    assert_memory_equal(record.worker, worker, strlen(worker));
+    buf_fini(&proof.frame);
+}
+
+static void a_records_frame_is_found(void **context)
+{
+    (void)context;
+    struct state *state = folder_open(STATE_WRITE);
+    struct commit commit;
+    commit_one(state, 1, "ann");
+    commit_begin(&commit);
+    commit_record(&commit, 2, 2, "bob", true);
+    commit_record(&commit, 3, 3, "cid", true);
+    commit_now(&commit, state);
+    commit_alias(&commit, 4, 3);
+    commit_now(&commit, state);
+    commit_fini(&commit);
+    find_proof(state, 1, "ann");
+    find_proof(state, 3, "cid");
+    find_proof(state, 4, "cid");
+    state_close(state);
+    state = folder_open(STATE_READ);
+    find_proof(state, 2, "bob");
+    struct id unknown = test_id(9);
+    struct state_proof proof = {.frame = buf_init(0)};
+    assert_int_equal(state_find_proof(state, &unknown, &proof, NULL), E_NOTFOUND);
+    state_close(state);
+}
+
+static enum status count_run(void *context, const char *id, const uint8_t *document, size_t bytes,
+                             struct err *err)
+{
+    (void)id, (void)document, (void)bytes, (void)err;
+    ++*(int *)context;
+    return OK;
+}
+
+/* It sees what the index does not have yet, removals too. */
+static void a_reader_sees_that_a_run_is_gone(void **context)
+{
+    (void)context;
+    struct state *state = folder_open(STATE_WRITE);
+    struct commit commit;
+    commit_begin(&commit);
+    commit_run(&commit, "2026-a", "A");
+    commit_run(&commit, "2026-b", "B");
+    commit_now(&commit, state);
+    state_close(state); /* indexed */
+    state = folder_open(STATE_WRITE);
+    commit_run(&commit, "2026-b", "");
+    commit_now(&commit, state);
+    commit_fini(&commit);
+    struct state *reader = folder_open(STATE_READ);
+    char id[STATE_RUN_ID_BYTES];
+    AUTO(buf_fini) struct buf document = buf_init(0);
+    int count = 0;
+    assert_int_equal(state_get_run(reader, "latest", id, sizeof id, &document, NULL), OK);
+    assert_string_equal(id, "2026-a");
+    assert_int_equal(state_each_run(reader, 0, count_run, &count, NULL), OK);
+    assert_int_equal(count, 1);
+    state_close(reader);
+    state_close(state);
+}
+
 /* A killed process: what it committed was not indexed, nothing was closed. */
 static void commit_in_a_killed_process(uint32_t count)
 {
@@ -356,6 +454,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(everything_is_there_after_a_restart),
+        IN_FOLDER(each_writer_has_a_higher_epoch),
+        IN_FOLDER(a_records_frame_is_found),
+        IN_FOLDER(a_reader_sees_that_a_run_is_gone),
         IN_FOLDER(a_kill_loses_nothing_committed),
         IN_FOLDER(a_kill_at_every_byte_loses_only_the_last_commit),
         IN_FOLDER(a_kill_while_the_file_is_made_is_mended),
