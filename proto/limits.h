@@ -135,6 +135,10 @@ enum {
        less. */
     HTTP_HEADER_BYTES_MAX = 64 << 10,
     HTTP_ERROR_BYTES_MAX = 64 << 10,
+    /* A file below ~/.aws, or a token of Kubernetes: a hundred profiles fit. */
+    AWS_FILE_BYTES_MAX = 1 << 20,
+    /* To STS or a metadata service; where there is none, a run should not wait long to hear so. */
+    AWS_METADATA_CONNECT_MS = 2000,
     /* How long a worker's running tasks may take to finish after SIGTERM: Kubernetes kills after
        30 s too. */
     GRACE_MS_DEFAULT = 30000,

@@ -2,6 +2,7 @@
 #include "common/crypto/sign.h"
 
 #include <sodium.h>
+#include <string.h>
 
 #include "common/base/assert.h"
 #include "common/crypto/ready.h"
@@ -21,6 +22,14 @@ void *secret_new(size_t bytes)
     crypto_ready();
     void *secret = sodium_malloc(bytes);
     ASSERT(secret);
+    return secret;
+}
+
+char *secret_copy(const char *text, size_t bytes)
+{
+    char *secret = secret_new(bytes + 1);
+    memcpy(secret, text, bytes);
+    secret[bytes] = 0;
     return secret;
 }
 

@@ -4,6 +4,7 @@
  * map between the two curves) and PROTOCOL.md §6. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proto/err.h"
@@ -39,6 +40,7 @@ MUST_USE bool wire_public(const uint8_t public_key[SIGN_PUBLIC_BYTES], uint8_t o
 
 /* Locked memory for a secret on its way; secret_free wipes it. */
 void *secret_new(size_t bytes);
+char *secret_copy(const char *text, size_t bytes); /* NUL-terminated */
 void secret_free(void *secret);
 void secret_wipe(void *secret, size_t bytes);
 /* Random bytes from the system: instance names, temporary names, seeds. */

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/net/aws_credentials.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/arena.h"
+#include "common/base/mem.h"
+#include "common/clock.h"
+#include "common/crypto/sign.h"
+#include "common/fs.h"
+#include "common/net/aws_remote.h"
+#include "proto/limits.h"
+
+enum {
+    REFRESH_SECONDS = 300, /* before they end; requests under way still work then */
+    RETRY_SECONDS = 30,    /* after a failed refresh, while the old ones work */
+};
+
+struct aws_credentials {
+    const struct aws_profile *profile;
+    const char *region;
+    struct arena arena;
+    struct http *http;
+    struct aws_fetched keys;
+    const char *source;
+    bool is_remote;    /* the keys can be fetched again */
+    int64_t refresh_s; /* when to do so; 0: there are none yet */
+};
+
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+struct aws_credentials *aws_credentials_new(const struct aws_profile *profile, const char *region)
+{
+    struct aws_credentials *credentials = mem_alloc(sizeof *credentials);
+    *credentials = (struct aws_credentials){.profile = profile, .source = ""};
+    if (region)
+        credentials->region = arena_text(&credentials->arena, region, strlen(region));
+    return credentials;
+}
+
+void aws_credentials_free(struct aws_credentials *credentials)
+{
+    if (credentials->http)
+        http_close(credentials->http);
+    aws_fetched_fini(&credentials->keys);
+    arena_fini(&credentials->arena);
+    mem_free(credentials);
+}
+
+/* ---- the sources; E_NOTFOUND passes on to the next ---- */
+
+static char *secret_of(const char *text)
+{
+    return text ? secret_copy(text, strlen(text)) : NULL;
+}
+
+static enum status from_environment(struct aws_credentials *credentials, struct aws_fetched *out,
+                                    struct err *err)
+{
+    const char *id = environment("AWS_ACCESS_KEY_ID"),
+               *secret = environment("AWS_SECRET_ACCESS_KEY");
+    if (!id && !secret)
+        return E_NOTFOUND;
+    if (!id || !secret)
+        return err_set(err, E_INVALID, "%s is set, %s is not: set both, or neither",
+                       id ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY",
+                       id ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID");
+    credentials->source = "the environment (AWS_ACCESS_KEY_ID)";
+    *out = (struct aws_fetched){secret_of(id), secret_of(secret),
+                                secret_of(environment("AWS_SESSION_TOKEN")), INT64_MAX};
+    return OK;
+}
+
+static enum status exchange_token(struct aws_credentials *credentials,
+                                  struct aws_web_identity *identity, struct aws_fetched *out,
+                                  struct err *err)
+{
+    const char *name = environment("AWS_ROLE_SESSION_NAME"),
+               *endpoint = environment("AWS_ENDPOINT_URL_STS");
+    identity->session_name = name ? name : "penstock";
+    if (!endpoint && credentials->region)
+        endpoint =
+            arena_format(&credentials->arena, "https://sts.%s.amazonaws.com/", credentials->region);
+    identity->endpoint = endpoint ? endpoint : "https://sts.amazonaws.com/";
+    credentials->is_remote = true;
+    enum status status = aws_fetch_web_identity(credentials->http, identity, out, err);
+    if (status != E_NOTFOUND)
+        return status;
+    if (err) /* what is missing is a file that a setting names: no reason to look elsewhere */
+        err->code = E_DENIED;
+    return E_DENIED;
+}
+
+static enum status from_web_identity(struct aws_credentials *credentials, struct aws_fetched *out,
+                                     struct err *err)
+{
+    struct aws_web_identity identity = {.token_file = environment("AWS_WEB_IDENTITY_TOKEN_FILE"),
+                                        .role_arn = environment("AWS_ROLE_ARN")};
+    if (!identity.token_file)
+        return E_NOTFOUND;
+    if (!identity.role_arn)
+        return err_set(err, E_INVALID,
+                       "AWS_WEB_IDENTITY_TOKEN_FILE is set, AWS_ROLE_ARN is not: set both");
+    credentials->source = "web identity (AWS_WEB_IDENTITY_TOKEN_FILE)";
+    return exchange_token(credentials, &identity, out, err);
+}
+
+static enum status from_profile(struct aws_credentials *credentials, struct aws_fetched *out,
+                                struct err *err)
+{
+    const struct aws_profile *profile = credentials->profile;
+    const char *id = aws_profile_get(profile, "aws_access_key_id"),
+               *secret = aws_profile_get(profile, "aws_secret_access_key");
+    if (id && secret) {
+        credentials->source = aws_profile_place(profile, "aws_access_key_id");
+        *out = (struct aws_fetched){secret_of(id), secret_of(secret),
+                                    secret_of(aws_profile_get(profile, "aws_session_token")),
+                                    INT64_MAX};
+        return OK;
+    }
+    struct aws_web_identity identity = {.token_file =
+                                            aws_profile_get(profile, "web_identity_token_file"),
+                                        .role_arn = aws_profile_get(profile, "role_arn")};
+    if (identity.token_file && identity.role_arn) {
+        credentials->source = aws_profile_place(profile, "web_identity_token_file");
+        return exchange_token(credentials, &identity, out, err);
+    }
+    static const char *const others[] = {"role_arn", "sso_session", "sso_start_url",
+                                         "credential_process"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (aws_profile_get(profile, others[i]))
+            return err_set(err, E_UNSUPPORTED,
+                           "%s: `%s` is not understood here; put its keys into AWS_ACCESS_KEY_ID, "
+                           "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN (aws configure "
+                           "export-credentials --format env prints them)",
+                           aws_profile_place(profile, others[i]), others[i]);
+    return E_NOTFOUND;
+}
+
+/* Over plain HTTP only to this machine and to where ECS and EKS have their agents. */
+static bool is_trusted(const char *url)
+{
+    static const char *const hosts[] = {
+        "https://",     "http://127.",           "http://localhost",
+        "http://[::1]", "http://169.254.170.2/", "http://169.254.170.23/"};
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
+        if (strncmp(url, hosts[i], strlen(hosts[i])) == 0)
+            return true;
+    return false;
+}
+
+static enum status from_container(struct aws_credentials *credentials, struct aws_fetched *out,
+                                  struct err *err)
+{
+    const char *relative = environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
+               *full = environment("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+               *file = environment("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+    if (!relative && !full)
+        return E_NOTFOUND;
+    AUTO(buf_fini) struct buf url = buf_init(0), token = buf_init(AWS_FILE_BYTES_MAX);
+    buf_format(&url, "%s%s", relative ? "http://169.254.170.2" : "", relative ? relative : full);
+    if (!is_trusted(buf_text(&url)))
+        return err_set(err, E_INVALID,
+                       "AWS_CONTAINER_CREDENTIALS_FULL_URI=%s: keys are fetched over https, or "
+                       "from this machine",
+                       buf_text(&url));
+    if (file)
+        TRY(fs_read(file, &token, err));
+    struct aws_container container = {.url = buf_text(&url),
+                                      .authorization =
+                                          file ? buf_text(&token)
+                                               : environment("AWS_CONTAINER_AUTHORIZATION_TOKEN")};
+    credentials->source = "the container's metadata";
+    credentials->is_remote = true;
+    enum status status = aws_fetch_container(credentials->http, &container, out, err);
+    return status == E_NOTFOUND ? err_set(err, E_DENIED, "%s: has no keys", buf_text(&url))
+                                : status;
+}
+
+static enum status from_instance(struct aws_credentials *credentials, struct aws_fetched *out,
+                                 struct err *err)
+{
+    const char *disabled = environment("AWS_EC2_METADATA_DISABLED"),
+               *endpoint = environment("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+    if (disabled && strcasecmp(disabled, "true") == 0)
+        return E_NOTFOUND;
+    credentials->source = "the instance's metadata";
+    credentials->is_remote = true;
+    AUTO(buf_fini) struct buf base = buf_init(0);
+    buf_put_text(&base, endpoint ? endpoint : "http://169.254.169.254");
+    while (base.count && base.bytes[base.count - 1] == '/')
+        base.count--;
+    return aws_fetch_instance(credentials->http, buf_text(&base), out, err);
+}
+
+/* ---- the chain ---- */
+
+static enum status fetch(struct aws_credentials *credentials, struct aws_fetched *out,
+                         struct err *err)
+{
+    static enum status (*const sources[])(struct aws_credentials *, struct aws_fetched *,
+                                          struct err *) = {
+        from_environment, from_web_identity, from_profile, from_container, from_instance};
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        credentials->is_remote = false;
+        enum status status = sources[i](credentials, out, err);
+        if (status != E_NOTFOUND)
+            return status;
+    }
+    credentials->source = "";
+    return err_set(err, E_DENIED,
+                   "no keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a "
+                   "profile of ~/.aws/credentials");
+}
+
+static void set_refresh(struct aws_credentials *credentials)
+{
+    credentials->refresh_s = credentials->keys.expires_s == INT64_MAX
+                                 ? INT64_MAX
+                                 : credentials->keys.expires_s - REFRESH_SECONDS;
+}
+
+static enum status renew(struct aws_credentials *credentials, int64_t now_s, struct err *err)
+{
+    if (!credentials->http)
+        TRY(http_open(&(struct http_options){.ca_file = environment("AWS_CA_BUNDLE"),
+                                             .connect_ms = AWS_METADATA_CONNECT_MS},
+                      &credentials->http, err));
+    AUTO(aws_fetched_fini) struct aws_fetched fresh = {0};
+    enum status status = fetch(credentials, &fresh, err);
+    if (status != OK && credentials->keys.id && now_s < credentials->keys.expires_s) {
+        credentials->refresh_s = now_s + RETRY_SECONDS; /* those we have still work */
+        return OK;
+    }
+    TRY(status);
+    struct aws_fetched old = credentials->keys;
+    credentials->keys = fresh;
+    fresh = old;
+    set_refresh(credentials);
+    if (credentials->refresh_s <= now_s) /* such short ones: no fetch for each request */
+        credentials->refresh_s = now_s + RETRY_SECONDS;
+    return OK;
+}
+
+enum status aws_credentials_get(struct aws_credentials *credentials, struct sigv4_keys *out,
+                                struct err *err)
+{
+    int64_t now_s = clock_epoch_us() / 1000000;
+    if (now_s >= credentials->refresh_s)
+        TRY(renew(credentials, now_s, err));
+    *out = (struct sigv4_keys){credentials->keys.id, credentials->keys.secret,
+                               credentials->keys.token};
+    return OK;
+}
+
+bool aws_credentials_expire(struct aws_credentials *credentials)
+{
+    if (!credentials->is_remote)
+        return false;
+    credentials->refresh_s = 0;
+    credentials->keys.expires_s = 0;
+    return true;
+}
+
+const char *aws_credentials_source(const struct aws_credentials *credentials)
+{
+    return credentials->source;
+}
