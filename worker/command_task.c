@@ -27,6 +27,7 @@ struct solo {
     struct works *works;
     uint32_t job, timeout_ms;
     uint64_t memory_bytes;
+    bool keeps_no_record;
 };
 
 static void solo_fini(struct solo *solo)
@@ -85,8 +86,8 @@ static enum status wait_ended(struct solo *solo, struct err *err)
 static enum status solo_open(struct solo *solo, const char *task, const char *store,
                              const char *cache, uint64_t cache_bytes, struct err *err)
 {
-    TRY(task_file_load(task, store, &solo->file, err));
     TRY(mover_open(store, &solo->mover, err));
+    TRY(task_file_load(task, mover_store(solo->mover), &solo->file, err));
     TRY(cache_open(cache, cache_bytes, &solo->cache, err));
     const struct works_options options = {solo->mover, solo->cache, "run-task"};
     solo->works = works_new(&options);
@@ -154,8 +155,10 @@ static enum status show(struct solo *solo, const struct result_msg *result, stru
     TRY(value_decode(result->record, result->record_bytes, arena_memory(&arena), &record, err));
     json_write(&record, 2, &text);
     printf("%s\n", buf_text(&text));
-    return task_file_save_record(store_url(mover_store(solo->mover)), &solo->file.id,
-                                 result->record, result->record_bytes, err);
+    if (solo->keeps_no_record)
+        return OK;
+    return task_file_save_record(mover_store(solo->mover), &solo->file.id, result->record,
+                                 result->record_bytes, err);
 }
 
 static enum status run_task(struct solo *solo, struct err *err)
@@ -184,6 +187,7 @@ int command_run_task(int argc, char **argv)
         "the record goes to records/<task id> in it and, as JSON, to stdout.\n\n";
     const char *store = ".penstock/store", *cache = ".penstock/cache", *cache_size = "10GiB";
     const char *timeout = "", *memory = "";
+    AUTO(solo_fini) struct solo solo = {0};
     AUTO(config_list_fini) struct config_list arguments = {0};
     const struct config_option options[] = {
         {"store", 0, CONFIG_TEXT, "PENSTOCK_STORE", "URL", &store, "where artifacts live"},
@@ -193,10 +197,11 @@ int command_run_task(int argc, char **argv)
          "above which the longest unused artifacts go"},
         {"timeout", 0, CONFIG_TEXT, NULL, "TIME", &timeout, "after which the task is ended"},
         {"memory", 0, CONFIG_TEXT, NULL, "SIZE", &memory, "above which the task is ended"},
+        {"no-record", 0, CONFIG_FLAG, NULL, NULL, &solo.keeps_no_record,
+         "print the record, and keep it nowhere: for comparing"},
     };
     int exit_status;
     struct err err = {0};
-    AUTO(solo_fini) struct solo solo = {0};
     uint64_t cache_bytes = 0;
     if (command_parse(usage, options, sizeof options / sizeof *options, argc, argv, &arguments,
                       &exit_status))

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/task_file.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,36 +19,28 @@ void task_file_fini(struct task_file *file)
     buf_fini(&file->inputs);
 }
 
-/* A folder's records; a store of another sort keeps them where the broker's journal is. */
-static enum status record_path(const char *store_url, const struct id *task, char out[PATH_MAX],
-                               struct err *err)
+enum { RECORD_KEY_BYTES = ID_HEX_BYTES + 16 };
+
+static const char *record_key(const struct id *task, char out[RECORD_KEY_BYTES])
 {
     char hex[ID_HEX_BYTES];
-    const char *folder = strncmp(store_url, "file://", 7) ? store_url : store_url + 7;
-    if (strchr(folder, ':'))
-        return err_set(err, E_UNSUPPORTED, "store %s: records are kept in folders only", store_url);
-    if (snprintf(out, PATH_MAX, "%s/records/%s", folder, id_hex(task, hex)) >= PATH_MAX)
-        return err_set(err, E_LIMIT, "store %s: the path is too long", store_url);
-    return OK;
+    snprintf(out, RECORD_KEY_BYTES, "records/%s", id_hex(task, hex));
+    return out;
 }
 
-static enum status read_record(const char *store_url, const struct id *task, struct buf *bytes,
+static enum status read_record(struct store *store, const struct id *task, struct buf *bytes,
                                struct record *out, struct err *err)
 {
-    char path[PATH_MAX];
-    TRY(record_path(store_url, task, path, err));
-    TRY(fs_read(path, bytes, err));
+    char key[RECORD_KEY_BYTES];
+    TRY(store_get_object(store, record_key(task, key), bytes, err));
     return record_parse(bytes->bytes, bytes->count, out, err);
 }
 
-enum status task_file_save_record(const char *store_url, const struct id *task,
-                                  const uint8_t *record, size_t bytes, struct err *err)
+enum status task_file_save_record(struct store *store, const struct id *task, const uint8_t *record,
+                                  size_t bytes, struct err *err)
 {
-    char path[PATH_MAX], folder[PATH_MAX];
-    TRY(record_path(store_url, task, path, err));
-    snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
-    TRY(fs_make_dirs(folder, err));
-    return fs_write(path, record, bytes, err);
+    char key[RECORD_KEY_BYTES];
+    return store_put_object(store, record_key(task, key), record, bytes, err);
 }
 
 /* Hex text becomes an id in place. */
@@ -153,14 +144,14 @@ static enum status read_spec(const char *path, struct buf *out, struct err *err)
 }
 
 /* An output of a finished task, from its record. */
-static enum status resolve(const char *store_url, const struct task_ref *ref, struct artifact *out,
+static enum status resolve(struct store *store, const struct task_ref *ref, struct artifact *out,
                            struct err *err)
 {
     char hex[ID_HEX_BYTES];
     AUTO(buf_fini) struct buf bytes = buf_init(RECORD_BYTES_MAX);
     struct record record;
     struct record_output output;
-    if (read_record(store_url, &ref->task, &bytes, &record, err) != OK)
+    if (read_record(store, &ref->task, &bytes, &record, err) != OK)
         return err_prefix(err, "an input is made by task %.8s, whose record is needed",
                           id_hex(&ref->task, hex));
     for (size_t at = 0; record_next_output(&record, &at, &output);)
@@ -173,7 +164,7 @@ static enum status resolve(const char *store_url, const struct task_ref *ref, st
                    (int)ref->output_bytes, ref->output);
 }
 
-static enum status resolve_all(const char *store_url, struct task_file *file, struct err *err)
+static enum status resolve_all(struct store *store, struct task_file *file, struct err *err)
 {
     struct task_spec spec;
     struct task_input input;
@@ -184,13 +175,13 @@ static enum status resolve_all(const char *store_url, struct task_file *file, st
             struct artifact artifact;
             if (!ref.is_task)
                 continue;
-            TRY(resolve(store_url, &ref, &artifact, err));
+            TRY(resolve(store, &ref, &artifact, err));
             buf_put(&file->inputs, &artifact, sizeof artifact);
         }
     return OK;
 }
 
-enum status task_file_load(const char *name, const char *store_url, struct task_file *out,
+enum status task_file_load(const char *name, struct store *store, struct task_file *out,
                            struct err *err)
 {
     struct id id;
@@ -199,7 +190,7 @@ enum status task_file_load(const char *name, const char *store_url, struct task_
     if (id_parse(name, strlen(name), &id, NULL) == OK && !fs_exists(name)) {
         AUTO(buf_fini) struct buf bytes = buf_init(RECORD_BYTES_MAX);
         struct record record;
-        TRY(read_record(store_url, &id, &bytes, &record, err));
+        TRY(read_record(store, &id, &bytes, &record, err));
         buf_put(&out->spec, record.action, record.action_bytes);
         out->id = id;
     } else if (read_spec(name, &out->spec, err) != OK) {
@@ -207,7 +198,7 @@ enum status task_file_load(const char *name, const char *store_url, struct task_
     } else {
         hash_bytes(PERSON_TASK, out->spec.bytes, out->spec.count, &out->id);
     }
-    if (resolve_all(store_url, out, err) != OK)
+    if (resolve_all(store, out, err) != OK)
         return err_prefix(err, "%s", name);
     return OK;
 }

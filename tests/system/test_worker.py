@@ -46,6 +46,16 @@ def test_run_task_makes_the_bytes_that_a_broker_run_made(iris):
     assert record["outputs"]["history"][0] == entry["outputs"]["history"]["id"]
 
 
+def test_a_record_of_run_task_is_where_the_next_task_looks(iris):
+    iris.run("configs/iris.yaml")
+    spec = action_of(iris, "train[case=tree_deep]")
+    worker(iris, "run-task", spec, "--no-record")
+    assert not (iris.path / ".penstock/store/records").exists()
+    worker(iris, "run-task", spec)
+    [record] = (iris.path / ".penstock/store/records").iterdir()
+    worker(iris, "run-task", record.name)
+
+
 def test_run_task_fails_as_the_task_does(place):
     spec = place.write("task.json", json.dumps({"kind": "exec", "outputs": [], "version": "1",
                                                 "params": {"command": "echo why >&2; exit 3"}}))
