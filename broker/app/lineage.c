@@ -4,90 +4,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <string.h>
 
+#include "broker/app/library.h"
 #include "broker/app/run.h"
 #include "common/base/doc.h"
-#include "common/base/id_map.h"
 #include "common/base/mem.h"
 #include "common/fs.h"
 #include "common/store/tree.h"
 #include "common/text/json.h"
-#include "proto/limits.h"
-
-enum { RUNS_ASKED = 1000 };
-
-/* Every record's outputs by id: who made what. The first that made some bytes stands for them, but
- * whoever only passes them on gives way to who made them. */
-struct made {
-    struct id output;
-    const uint8_t *record;
-    size_t record_bytes;
-    bool is_passed_on; /* its maker read these bytes: a selection, say */
-    bool is_shown;     /* told once in the answer already: later mentions only name it */
-};
-
-struct library {
-    struct arena *arena;
-    struct made *items;
-    uint32_t count, capacity;
-    struct id_map by_output;
-    struct value sources; /* of all runs, newest first: {"name", "location", "id", …} */
-};
-
-static const struct id *output_at(const void *context, uint32_t index)
-{
-    const struct library *library = context;
-    return &library->items[index].output;
-}
-
-static bool reads(const struct record *record, const struct id *id)
-{
-    struct task_spec action;
-    struct task_input input;
-    struct task_ref ref;
-    if (task_spec_parse(record->action, record->action_bytes, &action, NULL) != OK)
-        return false;
-    for (size_t cursor = 0; task_spec_next_input(&action, &cursor, &input);)
-        for (size_t at = 0; task_input_next_ref(&input, &at, &ref);)
-            if (id_equal(&ref.artifact.id, id))
-                return true;
-    return false;
-}
-
-static struct made *add_made(struct library *library, const struct id *output)
-{
-    if (library->count == library->capacity) {
-        library->capacity = library->capacity ? 2 * library->capacity : 64;
-        library->items = mem_resize(library->items, library->capacity * sizeof *library->items);
-    }
-    library->items[library->count] = (struct made){.output = *output};
-    id_map_put(&library->by_output, output, library->count);
-    return &library->items[library->count++];
-}
-
-static enum status add_record(void *context, const struct id *task, const uint8_t *bytes,
-                              size_t count, struct err *err)
-{
-    (void)task;
-    struct library *library = context;
-    struct record record;
-    TRY(record_parse(bytes, count, &record, err));
-    const uint8_t *copy =
-        record.output_count
-            ? (const uint8_t *)arena_text(library->arena, (const char *)bytes, count)
-            : NULL;
-    struct record_output output;
-    for (size_t cursor = 0; record_next_output(&record, &cursor, &output);) {
-        const struct id *id = &output.artifact.id;
-        uint32_t index = id_map_get(&library->by_output, id);
-        if (index != ID_MAP_NONE && !library->items[index].is_passed_on)
-            continue;
-        struct made *made = index == ID_MAP_NONE ? add_made(library, id) : &library->items[index];
-        made->record = copy;
-        made->record_bytes = count;
-        made->is_passed_on = reads(&record, id);
-    }
-    return OK;
-}
 
 static struct value decoded(struct arena *arena, const uint8_t *bytes, size_t count)
 {
@@ -151,8 +74,7 @@ static struct value describe_artifact(struct library *library, const struct id *
 {
     struct value entry = doc_map();
     doc_put(library->arena, &entry, "id", doc_id(library->arena, id));
-    uint32_t index = id_map_get(&library->by_output, id);
-    struct made *made = index == ID_MAP_NONE ? NULL : &library->items[index];
+    struct made *made = library_find(library, id);
     /* What its only maker reads, and that maker is told already: a source that was copied. */
     if (!made || (made->is_passed_on && made->is_shown)) {
         describe_source(library, id, &entry);
@@ -168,35 +90,6 @@ static struct value describe_artifact(struct library *library, const struct id *
     made->is_shown = true;
     doc_put(library->arena, &entry, "made_by", describe_action(library, &record, depth));
     return entry;
-}
-
-static enum status add_sources(void *context, const char *id, const uint8_t *bytes, size_t count,
-                               struct err *err)
-{
-    (void)id;
-    struct library *library = context;
-    AUTO(arena_fini) struct arena arena = {0};
-    struct value document;
-    TRY(value_decode(bytes, count, arena_memory(&arena), &document, err));
-    const struct value *sources = value_get(&document, "sources");
-    for (uint32_t i = 0; sources && sources->type == VALUE_ARRAY && i < sources->count; i++)
-        doc_add(library->arena, &library->sources, doc_copy(library->arena, &sources->items[i]));
-    return OK;
-}
-
-static enum status open_library(struct local *app, struct arena *arena, struct library *out,
-                                struct err *err)
-{
-    *out = (struct library){.arena = arena, .sources = doc_list()};
-    out->by_output = id_map_init(output_at, out);
-    TRY(state_each_run(app->state, RUNS_ASKED, add_sources, out, err));
-    return state_each_record(app->state, add_record, out, err);
-}
-
-static void close_library(struct library *library)
-{
-    id_map_fini(&library->by_output);
-    mem_free(library->items);
 }
 
 struct getting {
@@ -227,7 +120,7 @@ enum status local_lineage(struct app *base, const char *text, struct arena *aren
     struct library library;
     struct value made_by;
     struct getting getting = {arena, &made_by, &library, false};
-    enum status status = open_library(app, arena, &library, err);
+    enum status status = library_open(app, arena, &library, err);
     if (status == OK && ref.has_task) /* named by its task: told from there */
         status = state_find_tasks(app->state, &ref.task, 1, get_action, &getting, err);
     if (status == OK) {
@@ -240,7 +133,7 @@ enum status local_lineage(struct app *base, const char *text, struct arena *aren
         }
         doc_put(arena, out, "artifact", artifact);
     }
-    close_library(&library);
+    library_close(&library);
     return status;
 }
 
@@ -271,13 +164,13 @@ static enum status get_task(struct local *app, const char *text, bool spec, stru
     *out = doc_map();
     doc_put(arena, out, "task", doc_id(arena, &task));
     struct library library = {0};
-    enum status status = spec ? open_library(app, arena, &library, err) : OK;
+    enum status status = spec ? library_open(app, arena, &library, err) : OK;
     struct getting getting = {arena, out, spec ? &library : NULL, false};
     if (status == OK)
         status =
             state_find_tasks(app->state, &task, 1, spec ? get_action : get_record, &getting, err);
     if (spec)
-        close_library(&library);
+        library_close(&library);
     if (status == OK && !getting.is_found)
         return err_set(err, E_NOTFOUND, "%s: that task has no record; it did not finish", text);
     return status;

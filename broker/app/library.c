@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/app/library.h"
+
+#include <string.h>
+
+#include "common/base/doc.h"
+#include "common/base/mem.h"
+
+enum { RUNS_ASKED = 1000 };
+
+static const struct id *output_at(const void *context, uint32_t index)
+{
+    const struct library *library = context;
+    return &library->items[index].output;
+}
+
+static bool reads(const struct record *record, const struct id *id)
+{
+    struct task_spec action;
+    struct task_input input;
+    struct task_ref ref;
+    if (task_spec_parse(record->action, record->action_bytes, &action, NULL) != OK)
+        return false;
+    for (size_t cursor = 0; task_spec_next_input(&action, &cursor, &input);)
+        for (size_t at = 0; task_input_next_ref(&input, &at, &ref);)
+            if (id_equal(&ref.artifact.id, id))
+                return true;
+    return false;
+}
+
+static struct made *add_made(struct library *library, const struct id *output)
+{
+    if (library->count == library->capacity) {
+        library->capacity = library->capacity ? 2 * library->capacity : 64;
+        library->items = mem_resize(library->items, library->capacity * sizeof *library->items);
+    }
+    library->items[library->count] = (struct made){.output = *output};
+    id_map_put(&library->by_output, output, library->count);
+    return &library->items[library->count++];
+}
+
+static enum status add_record(void *context, const struct id *task, const uint8_t *bytes,
+                              size_t count, struct err *err)
+{
+    struct library *library = context;
+    struct record record;
+    TRY(record_parse(bytes, count, &record, err));
+    const uint8_t *copy =
+        record.output_count
+            ? (const uint8_t *)arena_text(library->arena, (const char *)bytes, count)
+            : NULL;
+    struct record_output output;
+    for (size_t cursor = 0; record_next_output(&record, &cursor, &output);) {
+        const struct id *id = &output.artifact.id;
+        uint32_t index = id_map_get(&library->by_output, id);
+        if (index != ID_MAP_NONE && !library->items[index].is_passed_on)
+            continue;
+        struct made *made = index == ID_MAP_NONE ? add_made(library, id) : &library->items[index];
+        made->task = *task;
+        made->record = copy;
+        made->record_bytes = count;
+        made->is_passed_on = reads(&record, id);
+    }
+    return OK;
+}
+
+static enum status add_sources(void *context, const char *id, const uint8_t *bytes, size_t count,
+                               struct err *err)
+{
+    (void)id;
+    struct library *library = context;
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value document;
+    TRY(value_decode(bytes, count, arena_memory(&arena), &document, err));
+    const struct value *sources = value_get(&document, "sources");
+    for (uint32_t i = 0; sources && sources->type == VALUE_ARRAY && i < sources->count; i++)
+        doc_add(library->arena, &library->sources, doc_copy(library->arena, &sources->items[i]));
+    return OK;
+}
+
+enum status library_open(struct local *app, struct arena *arena, struct library *out,
+                         struct err *err)
+{
+    *out = (struct library){.arena = arena, .sources = doc_list()};
+    out->by_output = id_map_init(output_at, out);
+    TRY(state_each_run(app->state, RUNS_ASKED, add_sources, out, err));
+    return state_each_record(app->state, add_record, out, err);
+}
+
+void library_close(struct library *library)
+{
+    id_map_fini(&library->by_output);
+    mem_free(library->items);
+}
+
+struct made *library_find(struct library *library, const struct id *output)
+{
+    uint32_t index = id_map_get(&library->by_output, output);
+    return index == ID_MAP_NONE ? NULL : &library->items[index];
+}

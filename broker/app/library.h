@@ -1,0 +1,31 @@
+/* Who made what: every record's outputs by id, and what is known of bytes from outside. Read from
+ * the state in one go, for questions that walk from an artifact to all that made it. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "broker/app/local.h"
+#include "common/base/id_map.h"
+
+/* The first that made some bytes stands for them, but whoever only passes them on gives way to who
+ * made them. */
+struct made {
+    struct id output, task;
+    const uint8_t *record;
+    size_t record_bytes;
+    bool is_passed_on; /* its maker read these bytes: a selection, say */
+    bool is_shown;     /* for whoever walks: told once already */
+};
+
+struct library {
+    struct arena *arena;
+    struct made *items;
+    uint32_t count, capacity;
+    struct id_map by_output;
+    struct value sources; /* of all runs, newest first: {"name", "location", "id", …} */
+};
+
+/* Records are copied into the arena. */
+MUST_USE enum status library_open(struct local *app, struct arena *arena, struct library *out,
+                                  struct err *err);
+void library_close(struct library *library);
+/* NULL: no task made it. */
+struct made *library_find(struct library *library, const struct id *output);
