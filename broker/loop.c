@@ -181,6 +181,7 @@ static void perform(struct loop *loop, const struct sched_action *action)
     case SCHED_ACK: acknowledge(loop, action->frame); break;
     case SCHED_PUBLISH: publish(loop, action); break;
     case SCHED_WAKE_AT: loop->wake_at = action->at; break;
+    case SCHED_FREED: loop_expect_clear(&loop->expect, action->task, action->index); break;
     case SCHED_CHECK:
         loop_endings_check(&loop->endings, action->run, action->inputs, action->input_count);
         break;

@@ -27,6 +27,20 @@ void loop_expect_put(struct loop_expect *expect, uint32_t task, const struct id 
     memcpy(expect->keys.bytes + task * sizeof *action, action, sizeof *action);
 }
 
+void loop_expect_clear(struct loop_expect *expect, uint32_t first, uint32_t count)
+{
+    size_t from = first * sizeof(struct id), end = from + count * sizeof(struct id);
+    if (from >= expect->keys.count)
+        return;
+    if (end < expect->keys.count) {
+        memset(expect->keys.bytes + from, 0, end - from);
+        return;
+    }
+    expect->keys.count = from;
+    if (!from) /* the last run of many: the memory goes back */
+        buf_fini(&expect->keys);
+}
+
 static bool has_task_inputs(const struct task_spec *spec)
 {
     struct task_input input;

@@ -15,6 +15,8 @@ struct loop_expect {
 void loop_expect_init(struct loop_expect *expect);
 void loop_expect_fini(struct loop_expect *expect);
 void loop_expect_put(struct loop_expect *expect, uint32_t task, const struct id *action);
+/* `count` numbers from `first` on are of no task any more; they may be another's next. */
+void loop_expect_clear(struct loop_expect *expect, uint32_t first, uint32_t count);
 /* What is wrong with the record, as the task's failure says it; NULL: nothing. Sets *has_action
  * where the task has task inputs, and then *action to its key. An attempt taken over from before a
  * restart may come without expectation; its action is believed. */

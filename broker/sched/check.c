@@ -121,15 +121,49 @@ static bool check_task(const struct sched *sched, const struct left_over *left, 
     return check_inputs(sched, left, index, err);
 }
 
+/* Lists name only what is there, and each other. */
+static bool check_lists(const struct sched *sched, uint32_t index, struct err *err)
+{
+    const struct task *task = task_at(sched, index);
+    for (uint32_t at = task->dependants; at != FAN_END;) {
+        uint32_t word = sched->fans.items[at];
+        if (word == FAN_SKIP || !(word & FAN_LINK)) {
+            EXPECT(word == FAN_SKIP || task_at(sched, word)->stage != STAGE_FREE,
+                   "task %u: task %u, which was forgotten, waits for it", index, word);
+            at++;
+        } else {
+            at = word == FAN_END ? FAN_END : word & ~FAN_LINK;
+        }
+    }
+    uint32_t count;
+    const uint32_t *inputs = task_inputs(sched, task, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t producer = inputs[i] >> OUTPUT_BITS;
+        EXPECT(task_at(sched, producer)->stage != STAGE_FREE || producer == sched->nobody,
+               "task %u: its input %u is task %u, which was forgotten", index, i, producer);
+    }
+    return true;
+}
+
+static bool is_forgetting(const struct sched *sched)
+{
+    for (uint32_t i = sched->todo_at; i < sched->todo.count; i++)
+        if (sched->todo.items[i].type == TODO_FORGET)
+            return true;
+    return false;
+}
+
 static bool check_tasks(const struct sched *sched, struct err *err)
 {
-    uint32_t ready = 0, in_flight = 0, committing = 0, queued = 0, answers = 0;
+    uint32_t ready = 0, in_flight = 0, committing = 0, queued = 0, answers = 0, live = 0;
+    bool lists_are_whole = !is_forgetting(sched);
     AUTO(left_over_fini) struct left_over left = find_left_over(sched);
     for (uint32_t i = 0; i < sched->tasks.count; i++) {
         const struct task *task = task_at(sched, i);
         if (task->stage == STAGE_FREE)
             continue;
-        if (!check_task(sched, &left, i, err))
+        live++;
+        if (!check_task(sched, &left, i, err) || (lists_are_whole && !check_lists(sched, i, err)))
             return false;
         ready += task->stage == STAGE_READY;
         in_flight += task_is_in_flight(task);
@@ -137,6 +171,7 @@ static bool check_tasks(const struct sched *sched, struct err *err)
     }
     for (uint32_t i = 0; i < sched->rules.count; i++)
         queued += sched->rules.items[i].queue.count;
+    EXPECT(live == sched->live_tasks, "%u tasks live, counted %u", live, sched->live_tasks);
     EXPECT(ready == queued, "%u tasks are ready, %u are queued", ready, queued);
     EXPECT(in_flight == sched->flight_count, "%u tasks are in flight, counted %u", in_flight,
            sched->flight_count);
@@ -151,7 +186,7 @@ static bool check_run(const struct sched *sched, uint32_t index, struct err *err
 {
     const struct run *run = &sched->runs.items[index];
     uint32_t counts[TASK_STATE_COUNT] = {0}, sum = 0;
-    if (run->is_submitting)
+    if (run->is_submitting || run->is_forgetting)
         return true;
     for (uint32_t i = 0; i < TASK_STATE_COUNT; i++)
         sum += run->counts[i];

@@ -5,8 +5,9 @@
  *
  *   tasks[] ─┬─ rule ────────▶ rules[]      policy of a step of a run: needs, retries, ready queue
  *            ├─ first_input ─▶ inputs[]     a count, then per edge: producer (26 bits), output (6)
- *            ├─ dependants ──▶ fans[]       consumers, one per edge; a last word ends the list or
- *            │                              goes on elsewhere (a later run added consumers)
+ *            ├─ dependants ──▶ fans[]       consumers, one per edge (FAN_SKIP: one is gone); a last
+ *            │                              word ends the list or goes on elsewhere (a later run
+ *            │                              added consumers)
  *            ├─ outputs ─────▶ artifacts[]  when it succeeded
  *            └─ place ───────▶ flights[] (in flight) | buckets[] (ready) | its node (new)
  *   notes[], shares[]  what few tasks have (failures; several runs), found through a side map
@@ -14,10 +15,11 @@
  *   workers[] ─ offer ─▶ offers[]: workers that offer the same are alike
  *   lanes[]: the rules of one run with one priority; busy_lanes[]: those with ready tasks
  *
- * Task indices stay; those of forgotten tasks are used again only after a sweep, when no list
- * mentions them any more. */
+ * Task indices stay; those of forgotten tasks are used again only when no list mentions them any
+ * more, and their blocks of inputs[], fans[] and artifacts[] at once (block.h, forget.c). */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include "broker/sched/block.h"
 #include "broker/sched/heap.h"
 #include "broker/sched/ready.h"
 #include "broker/sched/sched.h"
@@ -38,6 +40,7 @@ enum {
 #define NONE     UINT32_MAX
 #define FAN_LINK UINT32_C(0x80000000)
 #define FAN_END  UINT32_C(0xffffffff)
+#define FAN_SKIP UINT32_C(0xfffffffe)
 
 enum stage {
     STAGE_FREE, /* the index of a forgotten task */
@@ -68,8 +71,10 @@ enum task_flag {
     FLAG_LISTED = 128,    /* while dependants are listed */
     FLAG_STALE = 256,     /* a forced task is above it: its own record may be of other inputs */
     FLAG_RELEASING = 512, /* it succeeded, and not all that wait for it know yet: see todo.h */
-    FLAG_REMADE = 1024 /* an input was made again since its inputs were complete, perhaps of other
-                          bytes */
+    FLAG_REMADE = 1024,   /* an input was made again since its inputs were complete, perhaps of
+                           other bytes */
+    FLAG_SCRUB = 2048,    /* forgotten tasks are to be taken off its lists */
+    FLAG_STRAY = 4096,    /* it is in `strays` */
 };
 
 struct task {
@@ -155,7 +160,7 @@ struct lane {
 };
 
 struct run {
-    bool is_used, is_over, is_cancelled, is_checking, is_asking, is_submitting;
+    bool is_used, is_over, is_cancelled, is_checking, is_asking, is_submitting, is_forgetting;
     uint32_t node_count, first_task;
     uint32_t check_from, check_at; /* nodes whose outputs are asked for now; the next one */
     uint32_t *node_tasks;          /* NULL: first_task + node */
@@ -227,10 +232,20 @@ struct place {
     uint32_t count, turn;
 };
 
-enum todo_type { TODO_SUBMIT, TODO_RELEASE, TODO_END, TODO_CANCEL, TODO_CHECK };
+/* Where a walk along a task's dependants stands that may give blocks back: see fan_scrub. */
+struct fan_place {
+    bool is_begun;
+    uint32_t block;  /* the next one; FAN_END: none */
+    uint32_t before; /* the word that leads to it; FAN_END: the task itself does */
+};
+
+enum todo_type { TODO_SUBMIT, TODO_RELEASE, TODO_END, TODO_CANCEL, TODO_CHECK, TODO_FORGET };
+/* See forget.c. */
+enum forget_pass { FORGET_DROP, FORGET_SCRUB, FORGET_FREE };
 struct todo {
     enum todo_type type;
     bool kill;
+    enum forget_pass pass;
     uint32_t index; /* of a task or a run */
     uint32_t cursor;
     struct submission *submission;
@@ -263,8 +278,13 @@ struct sched {
     VECTOR(uint32_t) inputs;
     VECTOR(uint32_t) fans;
     VECTOR(struct artifact) artifacts;
+    struct block_pool free_inputs, free_fans, free_artifacts;
     VECTOR(uint32_t) free_tasks;
-    uint32_t dead_tasks; /* forgotten, not yet swept */
+    uint32_t live_tasks;
+    VECTOR(uint32_t) scrubs;      /* tasks whose lists a TODO_FORGET goes through */
+    struct fan_place scrub_place; /* in the list of the one that is next */
+    VECTOR(uint32_t) strays;      /* tasks whose dependants may name others instead */
+    uint32_t nobody;              /* a forgotten task, for lists that name one; NONE: none does */
     VECTOR(struct note) notes;
     VECTOR(uint32_t) free_notes;
     struct side note_of;

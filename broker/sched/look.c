@@ -124,6 +124,7 @@ void sched_run_info(const struct sched *sched, uint32_t index, struct sched_run_
         out->counts[i] = run->counts[i];
     out->hit = run->hit;
     out->executed = run->executed;
+    out->is_known = run->is_used;
     out->is_begun = run->is_used && !run->is_submitting;
     out->is_over = run->is_over;
     out->is_cancelled = run->is_cancelled;

@@ -34,6 +34,7 @@ struct sched *sched_new(const struct sched_options *options)
         sched->options.step_work = STEP_WORK_DEFAULT;
     sched->rng = rng_seed(options->seed);
     sched->woken_at = MS_NEVER;
+    sched->nobody = NONE;
     sched->ids = id_map_init(task_id, sched);
     sched->instance_ids = id_map_init(instance_id, sched);
     return sched;
@@ -77,6 +78,8 @@ void sched_free(struct sched *sched)
         sched->fans.items,
         sched->artifacts.items,
         sched->free_tasks.items,
+        sched->scrubs.items,
+        sched->strays.items,
         sched->notes.items,
         sched->free_notes.items,
         sched->pasts.items,

@@ -188,6 +188,7 @@ enum sched_action_type {
      * waiting → ready. */
     SCHED_PUBLISH,
     SCHED_WAKE_AT, /* send a TICK at `at` at the latest */
+    SCHED_FREED,   /* a run is forgotten: `index` task numbers from `task` on mean nothing now */
     SCHED_RUN_OVER
 };
 
@@ -289,6 +290,7 @@ struct sched_work sched_work(const struct sched *sched, uint32_t task);
 struct sched_run_info {
     uint32_t counts[TASK_STATE_COUNT];
     uint32_t hit, executed; /* of the succeeded; executed counts tasks that ran to a success here */
+    bool is_known;          /* it was submitted, and is not forgotten yet */
     bool is_begun;          /* all its tasks are there; before, none may be asked for */
     bool is_over, is_cancelled;
 };
@@ -304,7 +306,9 @@ struct sched_load {
                               A task of several cores is worth as many slots */
 };
 void sched_load(const struct sched *sched, struct sched_load *out);
-/* Forgets a finished run; tasks that no other run wants go with it. */
+/* Forgets a run that is over; tasks that no other run wants go with it. That is done by the steps
+ * to come (SCHED_GO_ON); until it isn't is_known any more its specs are borrowed, and its number is
+ * taken. None of its tasks may be asked for. */
 void sched_forget(struct sched *sched, uint32_t run);
 
 /* One sentence that a person can act on: why does this task not run ("waits for prepare, which

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "broker/sched/fan.h"
+#include "broker/sched/forget.h"
 #include "broker/sched/grow.h"
 #include "broker/sched/rank.h"
 #include "broker/sched/rule.h"
@@ -92,6 +93,7 @@ static bool is_stale(struct sched *sched, const struct submission *submission, u
 
 static uint32_t take_index(struct sched *sched)
 {
+    sched->live_tasks++;
     if (sched->free_tasks.count > 0)
         return sched->free_tasks.items[--sched->free_tasks.count];
     ASSERT(sched->tasks.count < TASK_INDEX_MAX && sched->tasks.count < sched->tasks.capacity);
@@ -181,7 +183,8 @@ static void force_listed(struct sched *sched, const struct submission *submissio
     }
     task->stage = STAGE_NEW;
     task->flags = (uint16_t)((task->flags & ~FLAG_HIT) | FLAG_FORCED);
-    task->outputs = task->output_count = 0;
+    task_drop_outputs(sched, task);
+    task->outputs = 0;
     task->finished_at = 0;
 }
 
@@ -204,6 +207,8 @@ static void leave_dead_inputs(struct sched *sched, const struct submission *subm
         bool has_ended = task_is_final(before) && before->stage != STAGE_SUCCEEDED;
         if (producer == *input >> OUTPUT_BITS || (!is_gone && !has_ended))
             continue;
+        if (!is_gone)
+            forget_note_stray(sched, *input >> OUTPUT_BITS);
         *input = producer << OUTPUT_BITS | edge->output;
         task_at(sched, index)->flags |= FLAG_REMADE;
         fan_add(sched, producer, index);

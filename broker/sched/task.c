@@ -79,6 +79,8 @@ uint32_t task_next_dependant(const struct sched *sched, uint32_t *cursor)
         uint32_t word = sched->fans.items[*cursor];
         if (word == FAN_END) {
             *cursor = FAN_END;
+        } else if (word == FAN_SKIP) {
+            ++*cursor;
         } else if (word & FAN_LINK) {
             *cursor = word & ~FAN_LINK;
         } else {
@@ -110,13 +112,27 @@ void task_set_outputs(struct sched *sched, struct task *task, const struct artif
                       uint32_t count)
 {
     ASSERT(count <= OUTPUTS_MAX);
-    task->outputs = sched->artifacts.count;
     task->output_count = (uint8_t)count;
+    task->outputs = 0;
     if (!count)
         return;
-    GROW(sched->artifacts.items, sched->artifacts.capacity, sched->artifacts.count + count);
-    memcpy(&sched->artifacts.items[task->outputs], outputs, count * sizeof *outputs);
-    sched->artifacts.count += count;
+    size_t bytes = sizeof *sched->artifacts.items;
+    uint32_t at = block_take(&sched->free_artifacts, sched->artifacts.items, bytes, count);
+    if (at == UINT32_MAX) {
+        at = sched->artifacts.count;
+        sched->artifacts.count += block_length(count);
+        GROW(sched->artifacts.items, sched->artifacts.capacity, sched->artifacts.count);
+    }
+    task->outputs = at;
+    memcpy(&sched->artifacts.items[at], outputs, count * bytes);
+}
+
+void task_drop_outputs(struct sched *sched, struct task *task)
+{
+    if (task->output_count)
+        block_give(&sched->free_artifacts, sched->artifacts.items, sizeof *sched->artifacts.items,
+                   task->outputs, task->output_count);
+    task->output_count = 0;
 }
 
 void task_make_ready(struct sched *sched, uint32_t index)
@@ -362,8 +378,8 @@ void task_take_back(struct sched *sched, uint32_t index)
     run_count_success(sched, index, false);
     share_rehome(sched, index);
     task->flags = (uint16_t)((task->flags & ~(FLAG_HIT | FLAG_CUTOFF)) | FLAG_FORCED);
+    task_drop_outputs(sched, task);
     task->rank = RANK_URGENT;
-    task->output_count = 0;
     task->started_at = task->finished_at = 0;
     task_set_stage(sched, index, STAGE_WAITING);
     uint32_t cursor = task->dependants;

@@ -29,6 +29,7 @@ bool task_resolve_inputs(struct sched *sched, const struct task *task, struct ar
                          uint32_t *count);
 void task_set_outputs(struct sched *sched, struct task *task, const struct artifact *outputs,
                       uint32_t count);
+void task_drop_outputs(struct sched *sched, struct task *task);
 
 /* A task that is neither final nor in flight nor queued: to where it belongs now, by its inputs and
  * its run. Wakes producers that were not needed so far. */

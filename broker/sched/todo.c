@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "broker/sched/forget.h"
 #include "broker/sched/grow.h"
 #include "broker/sched/run.h"
 #include "broker/sched/submit.h"
@@ -35,6 +36,7 @@ static bool go_on(struct sched *sched, struct todo *todo)
     case TODO_END: return task_go_on_ending(sched);
     case TODO_CANCEL: return run_go_on_cancelling(sched, todo);
     case TODO_CHECK: return run_go_on_checking(sched, todo->index);
+    case TODO_FORGET: return forget_go_on(sched, todo);
     }
     return true;
 }

@@ -7,13 +7,16 @@
  *   end      tasks ended; what waits for them ends too (sched->endings, a stack)
  *   cancel   a run's tasks are stopped, from node `cursor` on
  *   check    a run is about to be over; its leaf outputs are asked for, from run->check_at on
+ *   forget   a run that is over goes, in passes (forget.c)
  *
- * Items are worked off in the order they came, so a run is cancelled after it was submitted.
+ * Items are worked off in the order they came, so a run is cancelled after it was submitted,
+ * and submitted after those before it were forgotten.
  *
- * Four walks are not cut: a worker's attempts when it is lost (bounded by its credit), what a task
+ * Five walks are not cut: a worker's attempts when it is lost (bounded by its credit), what a task
  * reads (bounded by its specification's size), the dependants of a task whose bytes vanished from
- * the store, all of which must wait at once, and what is left of a release when one that may wait
- * for it is judged anew (a later run shares the task, or its bytes were made again meanwhile). */
+ * the store, all of which must wait at once, those of a task that is forgotten, and what is left of
+ * a release when one that may wait for it is judged anew (a later run shares the task, or its bytes
+ * were made again meanwhile). */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/sched/core.h"

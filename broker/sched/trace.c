@@ -179,6 +179,9 @@ static void put_action(const struct trace *trace, const struct sched_action *act
     case SCHED_DROPPED: put_move(trace, "dropped", "from", action); break;
     case SCHED_PUBLISH: put_publish(trace, action); break;
     case SCHED_WAKE_AT: buf_format(trace->out, "wake at %lld", (long long)action->at); break;
+    case SCHED_FREED:
+        buf_format(trace->out, "freed %u numbers from %u", action->index, action->task);
+        break;
     case SCHED_RUN_OVER: buf_format(trace->out, "run %u over", action->run); break;
     }
 }

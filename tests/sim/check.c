@@ -408,14 +408,25 @@ static void check_leaving(struct world *world, uint32_t number)
         world_fail(world, "W%u is idle, but does not go", number);
 }
 
+static void forget_all(struct world *world)
+{
+    for (uint32_t i = 0; i < world->run_count; i++) {
+        struct sched_run_info info = {.is_known = true};
+        sched_forget(world->broker.sched, i);
+        while (info.is_known) {
+            broker_step(world, &(struct sched_event){.type = SCHED_GO_ON});
+            sched_run_info(world->broker.sched, i, &info);
+        }
+    }
+}
+
 void check_end(struct world *world)
 {
     struct sched_load load;
     struct err err;
     if (!is_all_over(world))
         tell_what_is_open(world);
-    for (uint32_t i = 0; i < world->run_count; i++)
-        sched_forget(world->broker.sched, i);
+    forget_all(world);
     if (!sched_check(world->broker.sched, &err))
         world_fail(world, "after all runs were forgotten: %s", err.text);
     sched_load(world->broker.sched, &load);

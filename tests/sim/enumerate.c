@@ -126,7 +126,8 @@ static void on_publish(struct small *small, uint32_t task, uint32_t node)
 
 static void perform(struct small *small, const struct sched_action *action)
 {
-    uint32_t node = action->task == UINT32_MAX ? 0 : node_of(small, action->task);
+    bool has_task = action->task != UINT32_MAX && action->type != SCHED_FREED;
+    uint32_t node = has_task ? node_of(small, action->task) : 0;
     switch (action->type) {
     case SCHED_ASSIGN: on_assign(small, action, node); break;
     case SCHED_PERSIST: small->is_written[node] = small->is_commit_due = true; break;
@@ -377,7 +378,9 @@ static void check_end_of(struct small *small)
         if (info.state == TASK_CANCELLED && !small->cancels)
             fail(small, "a task is cancelled that nobody cancelled");
     }
-    sched_forget(small->sched, 0);
+    struct sched_run_info run = {.is_known = true};
+    for (sched_forget(small->sched, 0); run.is_known; sched_run_info(small->sched, 0, &run))
+        step(small, &(struct sched_event){.type = SCHED_GO_ON});
     sched_load(small->sched, &load);
     if (!sched_check(small->sched, &err))
         fail(small, err.text);

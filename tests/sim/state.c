@@ -226,7 +226,7 @@ void broker_perform(struct world *world, const struct sched_action *action)
     uint32_t unit = NOBODY;
     if (action->unknown) {
         unit = unit_of(world, action->unknown);
-    } else if (action->task != UINT32_MAX) {
+    } else if (action->task != UINT32_MAX && action->type != SCHED_FREED) {
         sched_task_info(broker->sched, action->task, &info);
         unit = unit_of(world, &info.id);
     }
@@ -250,6 +250,7 @@ void broker_perform(struct world *world, const struct sched_action *action)
     case SCHED_WAKE_AT: broker->wake_at = action->at; break;
     case SCHED_CHECK:
     case SCHED_RUN_OVER: end(world, action); break;
+    case SCHED_FREED: break; /* sched_check has looked that no list names them */
     case SCHED_DROPPED: world_fail(world, "t%u: two different successes", unit);
     }
 }

@@ -193,7 +193,12 @@ static bool play_forget(struct play *play, const char *text)
     uint32_t run;
     if (!play_number(text, &run))
         return false;
+    struct sched_run_info info = {.is_known = true};
     sched_forget(play->sched, run);
+    while (info.is_known) {
+        play_send(play, &(struct sched_event){.type = SCHED_GO_ON});
+        sched_run_info(play->sched, run, &info);
+    }
     return true;
 }
 

@@ -66,6 +66,7 @@ static bool is_shown(const struct play *play, const struct sched_action *action)
     case SCHED_ALIAS:
     case SCHED_RESOLVE:
     case SCHED_CHECK:
+    case SCHED_FREED:
     case SCHED_ACK: return !play->is_instant;
     case SCHED_PUBLISH: return play->shows_changes;
     case SCHED_WAKE_AT: return play->shows_wakes;

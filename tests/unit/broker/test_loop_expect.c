@@ -124,6 +124,16 @@ static void only_the_action_that_was_sent_is_taken(void **context)
     const char *fault = loop_expect_check(&expect, 3, view, &record, &has_action, &action);
     assert_non_null(fault);
     assert_non_null(strstr(fault, "action"));
+    /* The number is free, and then another task's: nothing is known of that one. */
+    loop_expect_put(&expect, 9, &key);
+    loop_expect_clear(&expect, 2, 2);
+    assert_null(loop_expect_check(&expect, 3, view, &record, &has_action, &action));
+    assert_non_null(loop_expect_check(&expect, 9, view, &record, &has_action, &action));
+    loop_expect_clear(&expect, 4, 100);
+    assert_null(loop_expect_check(&expect, 9, view, &record, &has_action, &action));
+    loop_expect_put(&expect, 1, &key);
+    loop_expect_clear(&expect, 0, 10);
+    assert_null(loop_expect_check(&expect, 1, view, &record, &has_action, &action));
     loop_expect_fini(&expect);
 }
 

@@ -28,7 +28,7 @@ struct world {
     uint32_t resolves[LEAVES + 1];
     struct attempt assigned[LEAVES + 2]; /* in order */
     uint32_t assigned_count;
-    uint32_t kill_count;
+    uint32_t kill_count, freed;
     bool is_over[2], is_asked;
     ms_t now, wake_at;
 };
@@ -50,6 +50,7 @@ static void take(struct world *world, const struct sched_action *action)
         world->is_asked = true;
         break;
     case SCHED_RUN_OVER: world->is_over[action->run] = true; break;
+    case SCHED_FREED: world->freed += action->index; break;
     case SCHED_WAKE_AT: world->wake_at = action->at; break;
     default: break;
     }
@@ -245,6 +246,17 @@ static void a_submission_is_cancelled(void **state)
     assert_int_equal(world->assigned_count, 0);
 }
 
+/* In steps; what it was, others may be. */
+static void forget(struct world *world, uint32_t run)
+{
+    struct sched_run_info info = {.is_known = true};
+    sched_forget(world->sched, run);
+    while (info.is_known) {
+        step(world, &(struct sched_event){.type = SCHED_GO_ON});
+        sched_run_info(world->sched, run, &info);
+    }
+}
+
 /* The end that it had reached already comes before what is left of the cancel. */
 static void a_cancelled_run_is_forgotten(void **state)
 {
@@ -262,7 +274,7 @@ static void a_cancelled_run_is_forgotten(void **state)
     assert_false(world->is_asked); /* its target is the last of its tasks */
     step(world, &(struct sched_event){.type = SCHED_CANCEL, .cancel = {.run = BIG}});
     assert_true(world->is_over[BIG]);
-    sched_forget(world->sched, BIG);
+    forget(world, BIG);
     world->is_over[BIG] = false;
     submit(world, BIG); /* another run of the same number */
     go_on(world);
@@ -298,6 +310,35 @@ static void outputs_are_checked_in_parts(void **state)
     assert_true(looks > LEAVES / WORK / 2);
 }
 
+static void a_run_is_forgotten_in_steps(void **state)
+{
+    struct world *world = *state;
+    submit(world, SMALL);
+    submit(world, BIG);
+    go_on(world);
+    step(world, &(struct sched_event){.type = SCHED_CANCEL, .cancel = {.run = BIG, .kill = true}});
+    go_on(world);
+    finish(world, &world->assigned[1], E_CANCELLED);
+    go_on(world);
+    assert_true(world->is_over[BIG]);
+    world->steps = world->freed = 0;
+    world->actions_max = 0;
+    sched_forget(world->sched, BIG);
+    sched_forget(world->sched, BIG); /* once is enough */
+    step(world, &(struct sched_event){.type = SCHED_GO_ON});
+    finish(world, &world->assigned[0], OK); /* others have their turn */
+    go_on(world);
+    step(world, &(struct sched_event){.type = SCHED_CHECKED, .checked = {.run = SMALL}});
+    assert_true(world->is_over[SMALL]);
+    assert_true(world->steps > 2 * LEAVES / WORK);
+    assert_true(world->actions_max <= 2 * WORK);
+    assert_int_equal(world->freed, LEAVES + 1);
+    struct sched_run_info info;
+    sched_run_info(world->sched, BIG, &info);
+    assert_false(info.is_known);
+    assert_int_equal(sched_task_find(world->sched, &world->nodes[7].id), UINT32_MAX);
+}
+
 /* While heartbeats may wait in the socket, what is left over goes on and no lease ends; a TICK ends
  * it. */
 static void goes_on_without_time(void **state)
@@ -330,6 +371,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_submission_is_cancelled, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cancelled_run_is_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(outputs_are_checked_in_parts, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_run_is_forgotten_in_steps, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
