@@ -126,6 +126,9 @@ static int become(void *context)
         return fail(start, "descriptors");
     if (options->folder && chdir(options->folder) != 0)
         return fail(start, options->folder);
+    const char *at = "enter";
+    if (options->enter && options->enter(options->enter_context, &at) != 0)
+        return fail(start, at);
     execve(options->path, (char *const *)(uintptr_t)options->argv,
            (char *const *)(uintptr_t)start->environment);
     return fail(start, options->path);

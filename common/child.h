@@ -34,6 +34,10 @@ struct child_options {
     bool dies_with_parent; /* SIGKILL when the parent's thread ends, however it ends */
     bool own_group;        /* a process group of its own: a terminal's Ctrl-C does not reach it */
     bool keeps_signals;    /* the parent handles no signal; what it ignores stays ignored */
+    /* Runs in the child as the last thing before the program, in the parent's memory: it must only
+     * make system calls. 0, or −1 with errno and what failed in `*at`. NULL: nothing. */
+    int (*enter)(void *context, const char **at);
+    void *enter_context;
 };
 
 enum { CHILD_FDS_MAX = 8 };
@@ -51,7 +55,7 @@ struct child_end {
 };
 
 /* Returns after the exec has succeeded or failed. Errors: E_NOTFOUND, E_DENIED the program at
- * `path`; E_INVALID bad options; E_IO no process to be had. */
+ * `path`; E_INVALID bad options; E_IO no process to be had; what `enter` met. */
 MUST_USE enum status child_start(const struct child_options *options, struct child *out,
                                  struct err *err);
 /* Has it ended? Waits up to `timeout_ms` (0: not at all, −1: for ever). Once true, the child is

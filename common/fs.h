@@ -25,6 +25,8 @@ MUST_USE enum status fs_make_dirs(const char *path, struct err *err);
 /* Reflink if the file system can, else copy. The copy is writable; the executable bit is kept.
  * E_CONFLICT if `to` exists; on any failure nothing is left there. */
 MUST_USE enum status fs_copy(const char *from, const char *to, struct err *err);
+/* The same, but nobody may write to the copy without changing its mode first. */
+MUST_USE enum status fs_copy_read_only(const char *from, const char *to, struct err *err);
 /* A new private folder (0700) named PREFIX + random. */
 MUST_USE enum status fs_make_temp_dir(const char *prefix, char *out, size_t out_bytes,
                                       struct err *err);

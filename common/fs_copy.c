@@ -47,7 +47,8 @@ enum status fs_copy_fd(int from, int to, const char *path, struct err *err)
     }
 }
 
-static enum status copy_new(int from, const char *from_path, const char *to, struct err *err)
+static enum status copy_new(int from, const char *from_path, const char *to, mode_t mode,
+                            struct err *err)
 {
     struct stat info;
     if (fstat(from, &info) != 0)
@@ -55,7 +56,8 @@ static enum status copy_new(int from, const char *from_path, const char *to, str
     if (!S_ISREG(info.st_mode))
         return err_set(err, E_INVALID, "%s: not a regular file", from_path);
     AUTO(fs_close_fd)
-    int fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, info.st_mode & 0111 ? 0777 : 0666);
+    int fd =
+        open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, info.st_mode & 0111 ? mode | 0111 : mode);
     if (fd < 0)
         return fs_error(err, errno, to, "cannot create");
     enum status status = fs_copy_fd(from, fd, to, err);
@@ -64,12 +66,22 @@ static enum status copy_new(int from, const char *from_path, const char *to, str
     return status;
 }
 
-enum status fs_copy(const char *from, const char *to, struct err *err)
+static enum status copy(const char *from, const char *to, mode_t mode, struct err *err)
 {
     AUTO(fs_close_fd) int fd = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return fs_error(err, errno, from, "cannot open");
-    return copy_new(fd, from, to, err);
+    return copy_new(fd, from, to, mode, err);
+}
+
+enum status fs_copy(const char *from, const char *to, struct err *err)
+{
+    return copy(from, to, 0666, err);
+}
+
+enum status fs_copy_read_only(const char *from, const char *to, struct err *err)
+{
+    return copy(from, to, 0444, err);
 }
 
 enum status fs_rename_new(const char *from, const char *to, struct err *err)

@@ -153,4 +153,10 @@ enum {
     HTTP_UNACKNOWLEDGED_MS = 60000,
     /* What may wait for a slow reader of a stream: some thousand events. */
     HTTP_QUEUE_BYTES_MAX = 1 << 20,
+    /* Processes and threads of one `exec` program: what keeps a hundred cores busy, and few enough
+       that ending a fork bomb is a matter of a second. */
+    SANDBOX_PROCESSES_DEFAULT = 4096,
 };
+
+/* One file that an `exec` program writes: a larger one is a loop that does not end. */
+#define SANDBOX_FILE_BYTES_DEFAULT (UINT64_C(1) << 40)

@@ -19,6 +19,7 @@ enum exit_status {
 
 int command_join(int argc, char **argv);
 int command_describe(int argc, char **argv);
+int command_doctor(int argc, char **argv);
 int command_debug(int argc, char **argv);
 int command_key(int argc, char **argv);
 int command_run_task(int argc, char **argv);

@@ -7,12 +7,14 @@
 #include "common/log.h"
 #include "proto/limits.h"
 #include "worker/command.h"
+#include "worker/command_sandbox.h"
 #include "worker/join.h"
 #include "worker/offer.h"
 
 static const char usage[] =
     "usage: worker --broker ENDPOINT [--store URL] [--slots N] …\n"
     "       worker describe [KIND] [--json]      kinds, models, parameters\n"
+    "       worker doctor [--json]               what confines programs here, and what is missing\n"
     "       worker debug TASK                    run one task's handler here, in the foreground\n"
     "       worker key FILE                      this worker's identity, made here\n"
     "       worker run-task SPEC                 run one task without a broker\n"
@@ -64,6 +66,7 @@ int command_join(int argc, char **argv)
     char grace[16];
     snprintf(grace, sizeof grace, "%ds", GRACE_MS_DEFAULT / 1000);
     struct join_options join = {.store = ".penstock/store", .cache = ".penstock/cache"};
+    AUTO(command_sandbox_fini) struct command_sandbox sandbox = COMMAND_SANDBOX;
     AUTO(amounts_fini) struct amounts amounts = {.cache = "10GiB", .grace = grace};
     AUTO(config_list_fini) struct config_list arguments = {0};
     struct offer_counts counts;
@@ -90,6 +93,7 @@ int command_join(int argc, char **argv)
          "what `resources.labels` of a step may ask for"},
         {"grace", 0, CONFIG_TEXT, "PENSTOCK_GRACE", "TIME", &amounts.grace,
          "how long running tasks may take to finish after SIGTERM"},
+        COMMAND_SANDBOX_OPTIONS(sandbox),
         {"die-with-parent", 0, CONFIG_FLAG, NULL, NULL, &join.dies_with_parent,
          "end when the process that started this one ends"},
     };
@@ -104,7 +108,8 @@ int command_join(int argc, char **argv)
     else if (!join.broker || !*join.broker)
         err_set(&err, E_INVALID,
                 "no broker: say --broker ENDPOINT or set PENSTOCK_BROKER (see worker --help)");
-    if (err.code != OK || read_amounts(&amounts, &counts, &join, &err) != OK)
+    if (err.code != OK || read_amounts(&amounts, &counts, &join, &err) != OK ||
+        command_sandbox_read(&sandbox, &join.sandbox, &err) != OK)
         return command_fail(&err);
     if (!join.dies_with_parent && !getenv("PENSTOCK_LOG"))
         log_set_level(LOG_INFO); /* whoever started it by hand wants to see that it joined */

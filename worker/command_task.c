@@ -15,6 +15,7 @@
 #include "common/text/json.h"
 #include "proto/limits.h"
 #include "worker/command.h"
+#include "worker/command_sandbox.h"
 #include "worker/runtime/slot.h"
 #include "worker/runtime/work.h"
 #include "worker/task_file.h"
@@ -28,6 +29,7 @@ struct solo {
     uint32_t job, timeout_ms;
     uint64_t memory_bytes;
     bool keeps_no_record;
+    struct sandbox_options sandbox;
 };
 
 static void solo_fini(struct solo *solo)
@@ -139,7 +141,7 @@ static enum status run_in_slot(struct solo *solo, struct err *err)
 {
     struct slot_job job;
     AUTO(slot_stop) struct slot *slot = NULL;
-    TRY(slot_start(&slot, err));
+    TRY(slot_start(&solo->sandbox, &slot, err));
     works_slot_job(solo->works, solo->job, &job);
     slot_put(slot, &job);
     slot_flush(slot);
@@ -188,6 +190,7 @@ int command_run_task(int argc, char **argv)
     const char *store = ".penstock/store", *cache = ".penstock/cache", *cache_size = "10GiB";
     const char *timeout = "", *memory = "";
     AUTO(solo_fini) struct solo solo = {0};
+    AUTO(command_sandbox_fini) struct command_sandbox sandbox = COMMAND_SANDBOX;
     AUTO(config_list_fini) struct config_list arguments = {0};
     const struct config_option options[] = {
         {"store", 0, CONFIG_TEXT, "PENSTOCK_STORE", "URL", &store, "where artifacts live"},
@@ -199,6 +202,7 @@ int command_run_task(int argc, char **argv)
         {"memory", 0, CONFIG_TEXT, NULL, "SIZE", &memory, "above which the task is ended"},
         {"no-record", 0, CONFIG_FLAG, NULL, NULL, &solo.keeps_no_record,
          "print the record, and keep it nowhere: for comparing"},
+        COMMAND_SANDBOX_OPTIONS(sandbox),
     };
     int exit_status;
     struct err err = {0};
@@ -214,6 +218,8 @@ int command_run_task(int argc, char **argv)
         status = config_parse_ms("timeout", timeout, &solo.timeout_ms, &err);
     if (status == OK && *memory)
         status = command_parse_bytes("memory", memory, &solo.memory_bytes, &err);
+    if (status == OK)
+        status = command_sandbox_read(&sandbox, &solo.sandbox, &err);
     if (status == OK)
         status = solo_open(&solo, arguments.items[0], store, cache, cache_bytes, &err);
     if (status != OK)
@@ -244,19 +250,20 @@ static enum status make_debug_folders(char *folder, size_t bytes, char paths[3][
     return OK;
 }
 
-static enum status debug(const char *task, const char *store, char folder[PATH_MAX],
-                         struct err *err)
+static enum status debug(const char *task, const char *store, struct command_sandbox *sandbox,
+                         char folder[PATH_MAX], struct err *err)
 {
     char paths[3][PATH_MAX];
     AUTO(solo_fini) struct solo solo = {0};
     struct slot_job job;
+    TRY(command_sandbox_read(sandbox, &solo.sandbox, err));
     TRY(make_debug_folders(folder, PATH_MAX, paths, err));
     TRY(solo_open(&solo, task, store, paths[2], UINT64_MAX, err));
     works_slot_job(solo.works, solo.job, &job);
     job.work_dir = paths[0];
     job.output_dir = paths[1];
     job.log_path = NULL;
-    return slot_run_here(&job, err);
+    return slot_run_here(&job, &solo.sandbox, err);
 }
 
 int command_debug(int argc, char **argv)
@@ -268,9 +275,11 @@ int command_debug(int argc, char **argv)
         "or the id of a task whose record is in the store. Nothing is published.\n\n";
     const char *store = ".penstock/store";
     char folder[PATH_MAX] = "";
+    AUTO(command_sandbox_fini) struct command_sandbox sandbox = COMMAND_SANDBOX;
     AUTO(config_list_fini) struct config_list arguments = {0};
     const struct config_option options[] = {
         {"store", 0, CONFIG_TEXT, "PENSTOCK_STORE", "URL", &store, "where artifacts live"},
+        COMMAND_SANDBOX_OPTIONS(sandbox),
     };
     int exit_status;
     struct err err = {0};
@@ -281,7 +290,7 @@ int command_debug(int argc, char **argv)
         err_set(&err, E_INVALID, "expected one TASK; see --help");
         return command_fail(&err);
     }
-    enum status status = debug(arguments.items[0], store, folder, &err);
+    enum status status = debug(arguments.items[0], store, &sandbox, folder, &err);
     if (*folder)
         fprintf(stderr, "folder: %s\n", folder);
     return status == OK ? EXIT_DONE : command_fail(&err);

@@ -19,6 +19,7 @@
 #include "worker/join_state.h"
 #include "worker/machine.h"
 #include "worker/offer.h"
+#include "worker/runtime/sandbox_layers.h"
 
 /* A broker that starts, or starts again, is there by then. */
 enum { ALONE_MS = 3000 };
@@ -45,7 +46,7 @@ static void spawn(struct join *join, uint32_t number)
     struct err err = {0};
     struct seat *seat = &join->seats[number];
     seat->job = AGENT_NONE;
-    if (slot_start(&seat->slot, &err) == OK)
+    if (slot_start(&join->options->sandbox, &seat->slot, &err) == OK)
         return;
     log_event(LOG_ERROR, "slot.failed", "error=\"%s\"", err.text);
     died(join, number, 0, 127);
@@ -396,6 +397,19 @@ static enum status open_parts(struct join *join, struct err *err)
     return OK;
 }
 
+/* Whoever relies on a layer hears once that it is not there. */
+static void tell_missing(const struct sandbox_options *sandbox)
+{
+    struct sandbox_layer layers[SANDBOX_LAYERS];
+    if (sandbox->mode != SANDBOX_BEST_EFFORT)
+        return;
+    sandbox_look(layers);
+    for (int i = 0; i < SANDBOX_LAYERS; i++)
+        if (!layers[i].is_there)
+            log_event(LOG_WARN, "sandbox.incomplete", "missing=%s found=\"%s\" mend=\"%s\"",
+                      layers[i].name, layers[i].found, layers[i].mend);
+}
+
 enum status join_run(const struct join_options *options, struct err *err)
 {
     AUTO(join_fini) struct join join = {.options = options, .signal_fd = -1};
@@ -403,6 +417,8 @@ enum status join_run(const struct join_options *options, struct err *err)
                                    &join.jobs,  &join.started, &join.revoked};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         *buffers[i] = buf_init(0);
+    TRY(sandbox_check(&options->sandbox, err));
+    tell_missing(&options->sandbox);
     TRY(open_parts(&join, err));
     join.alone_since = clock_ms();
     while (!join.is_over)

@@ -12,6 +12,7 @@
 
 #include "proto/err.h"
 #include "proto/task_node.h"
+#include "worker/runtime/sandbox_options.h"
 
 struct join_options {
     const char *broker; /* endpoint */
@@ -27,6 +28,7 @@ struct join_options {
     uint32_t grace_ms;
     const char *const *labels; /* "key=value" */
     size_t label_count;
+    struct sandbox_options sandbox;
     bool dies_with_parent; /* SIGKILL when the parent ends, and Ctrl-C is the parent's business */
 };
 

@@ -8,8 +8,7 @@
 
 static int slot(int argc, char **argv)
 {
-    (void)argc, (void)argv;
-    return slot_main();
+    return slot_main(argc - 1, argv + 1);
 }
 
 static int version(int argc, char **argv)
@@ -26,6 +25,7 @@ static const struct {
 } commands[] = {
     {"slot", slot, false}, /* a slot's parent has checked */
     {"describe", command_describe, false},
+    {"doctor", command_doctor, false},
     {"debug", command_debug, true},
     {"key", command_key, false},
     {"run-task", command_run_task, true},

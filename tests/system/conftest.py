@@ -68,6 +68,13 @@ class Place:
         return target
 
 
+def needs_landlock():
+    """Skips a test of what programs may see where the kernel can't confine them."""
+    found = json.loads(subprocess.run([WORKER, "doctor", "--json"], capture_output=True, text=True).stdout)
+    if not next(layer["ok"] for layer in found if layer["check"] == "landlock"):
+        pytest.skip("this machine has no Landlock: see worker doctor")
+
+
 def by_name(document):
     """Step entries of a run by "step" or "step[axis=value]"."""
     entries = {}

@@ -112,7 +112,7 @@ def test_two_equal_tasks_are_executed_once(place):
     count = place.path / "count"
     step = f"{{kind: exec, outputs: {{out: o}}, params: {{command: 'echo x >> {count}; sleep 0.2; date +%N > o'}}}}"
     place.write("p.yaml", f"version: 1\nname: twins\nsteps:\n  a: {step}\n  b: {step}\n")
-    document = place.run("p.yaml", "--slots", 2)
+    document = place.run("p.yaml", "--slots", 2, PENSTOCK_WRITABLE=str(place.path))
     assert count.read_text() == "x\n"
     assert document["tasks"]["total"] == 2 and document["tasks"]["executed"] == 1
     ids = output_ids(document)

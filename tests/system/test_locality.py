@@ -33,7 +33,7 @@ steps:
 @pytest.mark.parametrize("size", [1000, 3_000_000], ids=["small", "large"])
 def test_the_next_task_does_not_touch_the_store(place, size):
     place.write("p.yaml", STEPS.replace("SIZE", str(size)).replace("STORE", str(place.path / ".penstock/store")))
-    document = place.run()
+    document = place.run(PENSTOCK_WRITABLE=str(place.path))
     assert [entry["attempts"] for entry in document["steps"]] == [1, 1, 1]
     assert place.export("use.out", "out").read_text() == f"{size}\n{size}\nran\n"
 
@@ -41,7 +41,7 @@ def test_the_next_task_does_not_touch_the_store(place, size):
 def test_what_another_worker_made_is_fetched(place):
     """The same with no cache to speak of: the store is needed, its lack is noticed and mended."""
     place.write("p.yaml", STEPS.replace("SIZE", "1000").replace("STORE", str(place.path / ".penstock/store")))
-    document = place.run("p.yaml", "--slots", 1, PENSTOCK_CACHE_SIZE="1")
+    document = place.run("p.yaml", "--slots", 1, PENSTOCK_CACHE_SIZE="1", PENSTOCK_WRITABLE=str(place.path))
     attempts = {entry["step"]: entry["attempts"] for entry in document["steps"]}
     assert attempts["make"] == 2 and attempts["use"] >= 2
     assert place.export("use.out", "out").read_text() == "1000\n1000\nran\n"

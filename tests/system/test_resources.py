@@ -55,7 +55,8 @@ steps:
     params:
       command: "touch {place.path}/met/${{matrix.i}}; until [ $(ls {place.path}/met | wc -l) = 2 ]; do sleep 0.02; done"
 """)
-    assert place.run("p.yaml", "--slots", 2, PENSTOCK_RESOURCE="gpu=2")["state"] == "succeeded"
+    document = place.run("p.yaml", "--slots", 2, PENSTOCK_RESOURCE="gpu=2", PENSTOCK_WRITABLE=str(place.path / "met"))
+    assert document["state"] == "succeeded"
 
 
 def hello_of(place, *args, **environment):

@@ -53,9 +53,13 @@ class Cluster:
 
     # ---- processes ----
 
+    def lent(self, environment):
+        """Programs may write the marks, or they could tell the test nothing."""
+        return {"PENSTOCK_WRITABLE": str(self.folder), **environment}
+
     def start(self, *args, slots=0, **environment):
         self.lines = lines = []
-        self.broker = self.place.start("run", "p.yaml", "--json=full", "-j", slots, *args, **environment)
+        self.broker = self.place.start("run", "p.yaml", "--json=full", "-j", slots, *args, **self.lent(environment))
         stderr = self.broker.stderr
         threading.Thread(target=lambda: lines.extend(iter(stderr.readline, "")), daemon=True).start()
         self.wait_line("to join: ")
@@ -71,7 +75,7 @@ class Cluster:
         log = open(self.place.path / f"{name}.log", "w")
         words = [*shlex.split(self.join_command().split(" && ")[1]), "--name", name, *map(str, args)]
         self.workers[name] = subprocess.Popen(words, cwd=self.place.path, stderr=log,
-                                              env=self.place.environment(PENSTOCK_LOG="info", **environment))
+                                              env=self.place.environment(PENSTOCK_LOG="info", **self.lent(environment)))
         log.close()
         return self.workers[name]
 

@@ -22,7 +22,8 @@
 enum {
     CHUNK_BYTES = 1 << 16,
     /* What is kept of the end of stderr, for the failure's text. */
-    TAIL_BYTES = 300
+    TAIL_BYTES = 300,
+    HINT_BYTES = 256
 };
 
 /* The two pipes a program talks into, and where that goes. */
@@ -184,6 +185,20 @@ static enum status open_sinks(struct exec *exec, struct pump *pump, struct err *
     return OK;
 }
 
+/* What the program was refused may be why it failed. */
+static enum status add_hint(const struct exec *exec, enum status code, struct err *err)
+{
+    const struct kind_confine *confine = exec->call->confine;
+    char hint[HINT_BYTES];
+    if (!confine || !err)
+        return code;
+    confine->explain(confine->context, err->text, hint, sizeof hint);
+    const struct err before = *err;
+    return *hint ? err_set(err, code, "%.*s (%s)", (int)(ERR_TEXT_BYTES - HINT_BYTES - 4),
+                           before.text, hint)
+                 : code;
+}
+
 static enum status start(struct exec *exec, struct pump *pump, struct child *child, struct err *err)
 {
     const char **arguments, **environment, *program;
@@ -197,6 +212,7 @@ static enum status start(struct exec *exec, struct pump *pump, struct child *chi
         pump->ends[i] = pair[1];
     }
     const struct child_fd fds[] = {{pump->ends[0], 1}, {pump->ends[1], 2}};
+    const struct kind_confine *confine = exec->call->confine;
     const struct child_options options = {.path = program,
                                           .argv = arguments,
                                           .environment = environment,
@@ -204,9 +220,11 @@ static enum status start(struct exec *exec, struct pump *pump, struct child *chi
                                           .fd_count = sizeof fds / sizeof *fds,
                                           .dies_with_parent = true,
                                           .own_group = true,
-                                          .keeps_signals = true};
+                                          .keeps_signals = true,
+                                          .enter = confine ? confine->enter : NULL,
+                                          .enter_context = confine ? confine->context : NULL};
     if (child_start(&options, child, err) != OK)
-        return err_prefix(err, "command");
+        return add_hint(exec, err_prefix(err, "command"), err);
     return OK;
 }
 
@@ -228,14 +246,15 @@ static const char *last_words(struct pump *pump, char out[TAIL_BYTES + 1])
     return out;
 }
 
-static enum status judge(struct pump *pump, const struct child_end *end, struct err *err)
+static enum status judge(struct exec *exec, struct pump *pump, const struct child_end *end,
+                         struct err *err)
 {
     char words[DEATH_WORDS_BYTES], tail[TAIL_BYTES + 1];
     if (end->was_signalled || end->code) {
         death_describe(end->was_signalled, end->code, words);
         last_words(pump, tail);
-        return err_set(err, end->was_signalled ? E_CRASHED : E_EXIT, "%s%s%s", words,
-                       *tail ? ": " : "", tail);
+        enum status code = end->was_signalled ? E_CRASHED : E_EXIT;
+        return add_hint(exec, err_set(err, code, "%s%s%s", words, *tail ? ": " : "", tail), err);
     }
     if (pump->err.code != OK && err)
         *err = pump->err;
@@ -255,13 +274,16 @@ static enum status run_in(struct exec *exec, struct err *err)
     TRY(open_sinks(exec, &pump, err));
     if (access(KIND_TEMP_FOLDER, F_OK) && mkdir(KIND_TEMP_FOLDER, 0700))
         return fs_error(err, errno, KIND_TEMP_FOLDER, "mkdir");
+    const struct kind_confine *confine = exec->call->confine;
+    if (confine)
+        TRY(confine->prepare(confine->context, exec->call, exec->params.network, err));
     TRY(guard_begin(&guard, err));
     enum status status = start(exec, &pump, &child, err);
     if (status == OK)
         watch(&pump, &guard, &child, &end);
     guard_end(&guard);
     TRY(status);
-    TRY(judge(&pump, &end, err));
+    TRY(judge(exec, &pump, &end, err));
     return exec_collect_outputs(exec, err);
 }
 

@@ -1,6 +1,7 @@
 /* The kind `exec`: any program in any language. Its inputs are placed in the work folder as copies
- * (never hard links, so that nothing it does reaches the cache), it runs there with a small,
- * declared environment, and what it leaves at the declared paths becomes its outputs.
+ * that it may not write to (never hard links: whatever it does to their modes, nothing reaches the
+ * cache), it runs there, confined (kind_confine), with a small, declared environment, and what it
+ * leaves at the declared paths becomes its outputs.
  *
  *   inputs/NAME            a file or folder; `path` places it elsewhere; a gather is a folder
  *                          0, 1, … with index.json

@@ -54,7 +54,7 @@ static enum status copy_file(void *context, const char *path, bool is_executable
     if (a >= (int)sizeof from || b >= (int)sizeof to)
         return err_set(err, E_LIMIT, "%s: the path is too long", path);
     TRY(make_folder_above(to, err));
-    return fs_copy(from, to, err);
+    return fs_copy_read_only(from, to, err);
 }
 
 /* A blob's file, or a tree's folder. */
@@ -62,7 +62,7 @@ static enum status place(const char *from, const char *to, bool is_tree, struct 
 {
     TRY(make_folder_above(to, err));
     if (!is_tree)
-        return fs_copy(from, to, err);
+        return fs_copy_read_only(from, to, err);
     struct copy copy = {from, to};
     TRY(fs_make_dirs(to, err));
     return fs_walk(from, copy_file, &copy, err);

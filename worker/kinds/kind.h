@@ -26,6 +26,20 @@ struct kind_input {
     const struct artifact *artifacts; /* its id, bytes, is_tree */
 };
 
+struct kind_call;
+
+/* How a kind that runs programs confines them: worker/runtime/sandbox.h. */
+struct kind_confine {
+    void *context;
+    /* Before a program starts. Errors: E_UNSUPPORTED, E_IO. */
+    enum status (*prepare)(void *context, const struct kind_call *call, bool has_network,
+                           struct err *err);
+    /* For child_options. */
+    int (*enter)(void *context, const char **at);
+    /* A program failed, and said `words`: what it was refused, as far as that is sure; else "". */
+    void (*explain)(void *context, const char *words, char *out, size_t out_bytes);
+};
+
 struct kind_call {
     const struct task_spec *spec;
     const struct value *params; /* canonical map; VALUE_MAP with count 0 when empty */
@@ -43,6 +57,7 @@ struct kind_call {
     void (*progress)(const struct kind_call *call, uint64_t step, uint64_t total,
                      const char *metric, double value);
     void *context;
+    const struct kind_confine *confine; /* NULL: programs are not confined */
 };
 
 struct kind {

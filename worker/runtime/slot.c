@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/base/arena.h"
 #include "common/base/buf.h"
 #include "common/base/mem.h"
 #include "common/child.h"
@@ -24,8 +25,10 @@ struct slot {
 };
 
 /* PATH is what programs of `exec` are found by; nothing else of our environment concerns a slot. */
-static enum status spawn(int child_fd, struct child *out, struct err *err)
+static enum status spawn(const struct sandbox_options *sandbox, int child_fd, struct child *out,
+                         struct err *err)
 {
+    AUTO(arena_fini) struct arena arena = {0};
     static const char usual[] = "/usr/local/bin:/usr/bin:/bin";
     const char *path = getenv("PATH");
     AUTO(buf_fini) struct buf variable = buf_init(0);
@@ -34,7 +37,7 @@ static enum status spawn(int child_fd, struct child *out, struct err *err)
     const char *const environment[] = {buf_text(&variable), NULL};
     const struct child_fd fds[] = {{child_fd, 3}, {2, 2}};
     const struct child_options options = {.path = "/proc/self/exe",
-                                          .argv = arguments,
+                                          .argv = sandbox_to_arguments(sandbox, arguments, &arena),
                                           .environment = environment,
                                           .fds = fds,
                                           .fd_count = sizeof fds / sizeof *fds,
@@ -42,14 +45,14 @@ static enum status spawn(int child_fd, struct child *out, struct err *err)
     return child_start(&options, out, err);
 }
 
-enum status slot_start(struct slot **out, struct err *err)
+enum status slot_start(const struct sandbox_options *sandbox, struct slot **out, struct err *err)
 {
     *out = NULL;
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
         return err_set(err, E_IO, "slot: socketpair: %s", strerror(errno));
     struct child child;
-    enum status status = spawn(pair[1], &child, err);
+    enum status status = spawn(sandbox, pair[1], &child, err);
     close(pair[1]);
     if (status != OK) {
         close(pair[0]);

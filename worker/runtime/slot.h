@@ -9,12 +9,14 @@
 #pragma once
 #include <sys/types.h>
 
+#include "worker/runtime/sandbox_options.h"
 #include "worker/runtime/slot_wire.h"
 
 struct slot;
 
 /* Starts the process and returns at once; it says SLOT_READY when it can work. */
-MUST_USE enum status slot_start(struct slot **out, struct err *err);
+MUST_USE enum status slot_start(const struct sandbox_options *sandbox, struct slot **out,
+                                struct err *err);
 /* Kills it and everything it started, and reaps it. `signal` and `exit_status` (may be NULL) say
  * how it ended: 0 and a status, or the signal that killed it before we did. */
 void slot_stop(struct slot *slot, int *signal, int *exit_status);
@@ -35,13 +37,14 @@ MUST_USE enum status slot_receive(struct slot *slot, struct err *err);
  * one. */
 bool slot_next(struct slot *slot, struct slot_message *out, bool *is_bad);
 
-/* The child's end: serves jobs on descriptor 3 until it is closed. Returns the process's exit
- * status. */
-int slot_main(void);
+/* The child's end: serves jobs on descriptor 3 until it is closed. The arguments are those behind
+ * "slot". Returns the process's exit status. */
+int slot_main(int argument_count, char **arguments);
 
 /* Runs the job in this very process, for a debugger to look at: what the kind prints goes where
  * this program's output goes. */
-MUST_USE enum status slot_run_here(const struct slot_job *job, struct err *err);
+MUST_USE enum status slot_run_here(const struct slot_job *job,
+                                   const struct sandbox_options *sandbox, struct err *err);
 
 static inline void slot_stop_auto(struct slot **slot)
 {

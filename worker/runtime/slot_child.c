@@ -23,6 +23,7 @@
 #include "proto/limits.h"
 #include "proto/task_spec.h"
 #include "worker/kinds/kind.h"
+#include "worker/runtime/sandbox.h"
 #include "worker/runtime/slot.h"
 
 enum {
@@ -37,6 +38,7 @@ enum {
 };
 
 struct server {
+    struct sandbox *sandbox;
     struct buf in;
     uint8_t out[OUT_BYTES];
     size_t out_count; /* the head included, once there is anything */
@@ -155,7 +157,7 @@ static enum status enter(const struct slot_job *job, bool has_own_log, int saved
     return OK;
 }
 
-static void leave(const struct server *server, const int saved[2])
+static void leave(struct server *server, const int saved[2])
 {
     fflush(stdout);
     fflush(stderr);
@@ -166,14 +168,14 @@ static void leave(const struct server *server, const int saved[2])
         return;
     if (chdir("/") || !procs_end_own())
         _exit(1);
-    close_range(SOCKET + 1, ~0U, 0);
+    sandbox_close_others(server->sandbox, SOCKET + 1);
     /* Going over a small heap, and growing it again, costs more than it holds. */
     if (mallinfo2().arena > HEAP_BYTES)
         malloc_trim(0);
 }
 
-static enum status run_kind(struct server *server, const struct slot_job *job, struct arena *arena,
-                            struct err *err)
+static enum status run_kind(struct server *server, struct sandbox *sandbox,
+                            const struct slot_job *job, struct arena *arena, struct err *err)
 {
     struct task_spec spec;
     struct value params;
@@ -197,7 +199,8 @@ static enum status run_kind(struct server *server, const struct slot_job *job, s
                              .timeout_ms = job->timeout_ms,
                              .memory_bytes = job->memory_bytes,
                              .progress = progress,
-                             .context = server};
+                             .context = server,
+                             .confine = sandbox_confine(sandbox)};
     list_outputs(&spec, arena, &call);
     if (job->is_light)
         return kind->run(&call, err);
@@ -209,11 +212,14 @@ static enum status run_kind(struct server *server, const struct slot_job *job, s
     return status;
 }
 
-enum status slot_run_here(const struct slot_job *job, struct err *err)
+enum status slot_run_here(const struct slot_job *job, const struct sandbox_options *options,
+                          struct err *err)
 {
     AUTO(arena_fini) struct arena arena = {0};
+    AUTO(sandbox_close) struct sandbox *sandbox = NULL;
+    TRY(sandbox_open(options, &sandbox, err));
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* so that what a program leaves running can be ended */
-    return run_kind(NULL, job, &arena, err);
+    return run_kind(NULL, sandbox, job, &arena, err);
 }
 
 /* Runs one job and answers. `*at_us` is when the one before it ended, and then when this one did.
@@ -225,7 +231,7 @@ static bool serve(struct server *server, struct mp_reader *reader, int64_t *at_u
     struct err err = {0};
     if (!slot_job_read(reader, &arena, &job))
         return false;
-    enum status status = run_kind(server, &job, &arena, &err);
+    enum status status = run_kind(server, server->sandbox, &job, &arena, &err);
     int64_t now = clock_us();
     struct slot_message answer = {.type = status == OK ? SLOT_DONE : SLOT_FAILED,
                                   .begun_us = *at_us + server->epoch_offset_us,
@@ -278,10 +284,24 @@ static void settle(void)
     umask(022);
 }
 
-int slot_main(void)
+/* It can't do its work: whoever started it sees why on stderr, and that it ended. */
+static int give_up(const struct err *err)
 {
-    settle();
+    fprintf(stderr, "worker: %s\n", err->text);
+    return 3;
+}
+
+int slot_main(int argument_count, char **arguments)
+{
+    AUTO(arena_fini) struct arena arena = {0};
     AUTO(mem_free) struct server *server = mem_alloc(sizeof *server);
+    struct sandbox_options options;
+    struct err err = {0};
+    settle();
+    if (sandbox_from_arguments(argument_count, arguments, &arena, &options, &err) != OK ||
+        sandbox_open(&options, &server->sandbox, &err) != OK ||
+        sandbox_settle(server->sandbox, &err) != OK)
+        return give_up(&err);
     server->in = buf_init((size_t)SLOT_JOB_BYTES_MAX + SLOT_HEAD_BYTES + (1 << 16));
     const struct slot_message ready = {.type = SLOT_READY};
     if (!say(server, &ready) || !flush(server))

@@ -213,6 +213,7 @@ static void test_checks_across_parameters(void **state)
     expect_canonical("exec", "",
                      "{'command': ['python3', 'report.py'], 'env': {'B': '1', 'A': '2'}}",
                      "{'command': ['python3', 'report.py'], 'env': {'B': '1', 'A': '2'}}");
+    expect_canonical("exec", "", "{'command': 'true', 'network': false}", "{'command': 'true'}");
     expect_problems("exec", "", "{'command': 'true', 'env': {'A': 1}}",
                     "env.A: expected text, found integer");
     expect_problems("exec", "", "{}",

@@ -22,6 +22,7 @@ struct world {
     struct arena arena;
     const char *folder;
     struct slot_job job;
+    struct sandbox_options sandbox;
     struct err err;
 };
 
@@ -60,7 +61,7 @@ static enum status run(struct world *world, const char *outputs, const char *par
     world->job.spec = spec.bytes;
     world->job.spec_bytes = spec.count;
     world->err = (struct err){0};
-    return slot_run_here(&world->job, &world->err);
+    return slot_run_here(&world->job, &world->sandbox, &world->err);
 }
 
 static const char *content(struct world *world, const char *path)
@@ -122,8 +123,8 @@ static void inputs_are_copies_with_names_and_paths(void **state)
     struct world *world = *state;
     give(world, "x", NULL, false);
     assert_int_equal(run(world, "[\"o\"]",
-                         "{\"command\":\"cat ${inputs.x} $x; echo; echo $x; echo no > $x\","
-                         "\"stdout\":\"o\"}"),
+                         "{\"command\":\"cat ${inputs.x} $x; echo; echo $x; (echo no > $x) "
+                         "2>/dev/null && exit 9; chmod u+w $x; echo no > $x\",\"stdout\":\"o\"}"),
                      OK);
     assert_string_equal(output(world, "o"), "firstfirst\ninputs/x\n");
     assert_string_equal(content(world, world->job.inputs[0].files[0]), "first");

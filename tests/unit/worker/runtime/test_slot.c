@@ -3,13 +3,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/runtime/slot.h"
 
-#include <poll.h>
+#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,36 +17,10 @@
 
 #include "common/base/rng.h"
 #include "common/clock.h"
+#include "tests/unit/worker/runtime/running.h"
 #include "tests/unit/worker/runtime/support.h"
 
-enum { PATIENCE_MS = 20000 };
-
-/* The next message; false when the slot has closed its end. */
-static bool next(struct slot *slot, struct slot_message *out)
-{
-    bool is_bad = false;
-    for (ms_t until = clock_ms() + PATIENCE_MS; clock_ms() < until;) {
-        if (slot_next(slot, out, &is_bad))
-            return true;
-        assert_false(is_bad);
-        struct pollfd fd = {slot_fd(slot), POLLIN, 0};
-        (void)!poll(&fd, 1, 100);
-        if (slot_receive(slot, NULL) != OK)
-            return slot_next(slot, out, &is_bad);
-    }
-    fail_msg("the slot says nothing");
-    return false;
-}
-
-static struct slot *started(void)
-{
-    struct slot *slot;
-    struct slot_message message;
-    assert_int_equal(slot_start(&slot, NULL), OK);
-    assert_true(next(slot, &message));
-    assert_int_equal(message.type, SLOT_READY);
-    return slot;
-}
+static const struct sandbox_options sandbox;
 
 static void put_light(struct slot *slot, struct arena *arena, const char *json)
 {
@@ -62,14 +35,14 @@ static void light_jobs_are_answered_in_order(void **state)
     (void)state;
     AUTO(arena_fini) struct arena arena = {0};
     struct slot_message message;
-    struct slot *slot = started();
+    struct slot *slot = slot_started(&sandbox);
     for (int i = 0; i < 200; i++)
         put_light(slot, &arena,
                   i == 100 ? "{\"kind\":\"nope\",\"outputs\":[],\"version\":\"1\"}"
                            : "{\"kind\":\"sleep\",\"outputs\":[],\"version\":\"1\"}");
     slot_flush(slot);
     for (int i = 0; i < 200; i++) {
-        assert_true(next(slot, &message));
+        assert_true(slot_says(slot, &message));
         assert_int_equal(message.type, i == 100 ? SLOT_FAILED : SLOT_DONE);
         if (i == 100)
             assert_int_equal(message.code, E_UNSUPPORTED);
@@ -82,10 +55,10 @@ static void fault(const char *json, int *how, int *exit_status)
 {
     AUTO(arena_fini) struct arena arena = {0};
     struct slot_message message;
-    struct slot *slot = started();
+    struct slot *slot = slot_started(&sandbox);
     put_light(slot, &arena, json);
     slot_flush(slot);
-    assert_false(next(slot, &message));
+    assert_false(slot_says(slot, &message));
     slot_stop(slot, how, exit_status);
 }
 
@@ -114,7 +87,7 @@ static void memory_is_seen_growing_and_a_stop_ends_it(void **state)
 {
     (void)state;
     AUTO(arena_fini) struct arena arena = {0};
-    struct slot *slot = started();
+    struct slot *slot = slot_started(&sandbox);
     uint64_t before = slot_resident(slot), now = before;
     put_light(
         slot, &arena,
@@ -126,51 +99,16 @@ static void memory_is_seen_growing_and_a_stop_ends_it(void **state)
     slot_stop(slot, NULL, NULL);
 }
 
-static struct slot_job exec_job(struct arena *arena, const char *folder, const char *json)
-{
-    struct mp_view spec = spec_of(arena, json);
-    struct slot_job job = {.attempt = 1, .spec = spec.bytes, .spec_bytes = spec.count};
-    job.work_dir = arena_format(arena, "%s/work", folder);
-    job.output_dir = arena_format(arena, "%s/outputs", folder);
-    job.log_path = arena_format(arena, "%s/log", folder);
-    assert_int_equal(mkdir(job.work_dir, 0700), 0);
-    assert_int_equal(mkdir(job.output_dir, 0700), 0);
-    return job;
-}
-
-/* The number that a program writes to the file, once it has. */
-static pid_t written_pid(const char *path)
-{
-    AUTO(buf_fini) struct buf text = buf_init(64);
-    for (ms_t until = clock_ms() + PATIENCE_MS; clock_ms() < until && text.count < 2;) {
-        buf_clear(&text);
-        (void)!fs_read(path, &text, NULL);
-    }
-    int pid = 0;
-    assert_int_equal(sscanf(buf_text(&text), "%d", &pid), 1);
-    return pid;
-}
-
-static void assert_ends(pid_t pid)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid); /* a zombie has none */
-    for (ms_t until = clock_ms() + PATIENCE_MS; clock_ms() < until && !access(path, F_OK);)
-        ;
-    assert_int_not_equal(access(path, F_OK), 0);
-}
-
 static void stopping_a_slot_ends_everything_it_started(void **state)
 {
     (void)state;
     AUTO(arena_fini) struct arena arena = {0};
     const char *folder = temp_folder(&arena);
-    struct slot *slot = started();
+    struct slot *slot = slot_started(&sandbox);
     /* A daemon that left group and session, a background job, and the program itself. */
-    struct slot_job job = exec_job(&arena, folder,
-                                   "{\"kind\":\"exec\",\"outputs\":[],\"params\":{\"command\":"
-                                   "\"setsid sh -c 'echo $$ > d; sleep "
-                                   "600' & sleep 600 & touch ready; wait\"},\"version\":\"1\"}");
+    struct slot_job job = exec_job(&arena, folder, "[]",
+                                   "{\"command\":\"setsid sh -c 'echo $$ > d; sleep 600' & sleep "
+                                   "600 & touch ready; wait\"}");
     slot_put(slot, &job);
     slot_flush(slot);
     pid_t daemon = written_pid(arena_format(&arena, "%s/d", job.work_dir));
@@ -186,14 +124,13 @@ static void a_daemon_does_not_outlive_its_job(void **state)
     AUTO(arena_fini) struct arena arena = {0};
     struct slot_message message;
     const char *folder = temp_folder(&arena);
-    struct slot *slot = started();
-    struct slot_job job = exec_job(&arena, folder,
-                                   "{\"kind\":\"exec\",\"outputs\":[],\"params\":{\"command\":"
-                                   "\"setsid sh -c 'echo $$ > d; sleep 600' & while ! test -s d; "
-                                   "do :; done\"},\"version\":\"1\"}");
+    struct slot *slot = slot_started(&sandbox);
+    struct slot_job job = exec_job(&arena, folder, "[]",
+                                   "{\"command\":\"setsid sh -c 'echo $$ > d; sleep 600' & while ! "
+                                   "test -s d; do :; done\"}");
     slot_put(slot, &job);
     slot_flush(slot);
-    assert_true(next(slot, &message));
+    assert_true(slot_says(slot, &message));
     assert_int_equal(message.type, SLOT_DONE);
     pid_t daemon = written_pid(arena_format(&arena, "%s/d", job.work_dir));
     assert_int_equal(kill(daemon, 0), -1); /* not even a zombie */
@@ -206,27 +143,29 @@ static void a_slot_has_no_descriptors_and_no_environment_of_ours(void **state)
     (void)state;
     AUTO(arena_fini) struct arena arena = {0};
     const char *folder = temp_folder(&arena);
-    struct slot *slot = started();
+    struct slot *slot = slot_started(&sandbox);
     struct slot_message message;
-    struct slot_job job = exec_job(
-        &arena, folder,
-        "{\"kind\":\"exec\",\"outputs\":[\"o\"],\"params\":{\"command\":\"ls /proc/$PPID/fd | "
-        "sort -n | tr '\\\\n' ' '; tr '\\\\0' '\\\\n' < /proc/$PPID/environ | cut -d= -f1\","
-        "\"stdout\":\"o\"},\"version\":\"1\"}");
+    struct slot_job job =
+        exec_job(&arena, folder, "[]",
+                 "{\"command\":\"echo $PPID > pid; mv pid slot; until test -e go; "
+                 "do sleep 0.01; done\"}");
     slot_put(slot, &job);
     slot_flush(slot);
-    assert_true(next(slot, &message));
-    assert_int_equal(message.type, SLOT_DONE);
+    pid_t pid = written_pid(arena_format(&arena, "%s/slot", job.work_dir));
     AUTO(buf_fini) struct buf text = buf_init(4096);
-    assert_int_equal(fs_read(arena_format(&arena, "%s/o", job.output_dir), &text, NULL), OK);
-    /* 0 1 2, the socket, and what this very job needs: its log twice, the signals, two
-     * pipes with both ends, a pidfd, its output. */
+    assert_int_equal(fs_read(arena_format(&arena, "/proc/%d/environ", (int)pid), &text, NULL), OK);
+    assert_memory_equal(text.bytes, "PATH=", 5);
+    assert_int_equal(strlen(buf_text(&text)) + 1, text.count);
+    /* 0 1 2, the socket, what the sandbox keeps, and what this very job needs: the signals, two
+     * pipes with both ends, a pidfd. */
     int count = 0;
-    for (const char *at = buf_text(&text); *at && *at != 'P'; at++)
-        count += *at == ' ';
-    assert_in_range(count, 4, 13);
-    assert_non_null(strstr(buf_text(&text), "PATH\n"));
-    assert_null(strstr(buf_text(&text), "HOME\n"));
+    DIR *all = opendir(arena_format(&arena, "/proc/%d/fd", (int)pid));
+    for (const struct dirent *entry; (entry = readdir(all));)
+        count += entry->d_name[0] != '.';
+    closedir(all);
+    assert_in_range(count, 4, 30);
+    assert_int_equal(fs_write(arena_format(&arena, "%s/go", job.work_dir), "", 0, NULL), OK);
+    assert_true(slot_says(slot, &message));
     slot_stop(slot, NULL, NULL);
     assert_int_equal(fs_remove_tree(folder, NULL), OK);
 }
@@ -308,8 +247,8 @@ static void hostile_answers_are_refused(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc == 2 && !strcmp(argv[1], "slot"))
-        return slot_main();
+    if (argc >= 2 && !strcmp(argv[1], "slot"))
+        return slot_main(argc - 2, argv + 2);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(light_jobs_are_answered_in_order),
         cmocka_unit_test(a_crash_tells_its_signal),

@@ -1,0 +1,147 @@
+/* What programs may see of the system: how it is said here is how it is. */
+// SPDX-License-Identifier: Apache-2.0
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/mem.h"
+#include "worker/runtime/sandbox_state.h"
+
+/* Where programs and libraries live, and of /etc what they read to work at all: names, addresses,
+ * locale, certificates, fonts, interpreters' own settings. No keys and no passwords. */
+static const char *const to_read[] = {
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store",
+    /* */
+    "/etc/ld.so.*", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts",
+    "/etc/host.conf", "/etc/hostname", "/etc/resolv.conf", "/etc/gai.conf", "/etc/services",
+    "/etc/protocols", "/etc/localtime", "/etc/timezone", "/etc/locale.*", "/etc/os-release",
+    "/etc/debian_version", "/etc/lsb-release", "/etc/alternatives", "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf", "/etc/ca-certificates", "/etc/pki/tls/certs", "/etc/pki/ca-trust",
+    "/etc/crypto-policies", "/etc/fonts", "/etc/mime.types", "/etc/magic*", "/etc/inputrc",
+    "/etc/bash.bashrc", "/etc/terminfo", "/etc/python3*", "/etc/perl", "/etc/java*", "/etc/R",
+    "/etc/ImageMagick*", "/etc/OpenCL", "/etc/vulkan", "/var/cache/fontconfig",
+    /* What a process asks about itself and the machine; of others it shows no more than their names
+     * and command lines, since they can't be traced. */
+    "/proc", "/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm/transparent_hugepage"};
+static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random",
+                                      "/dev/urandom"};
+/* For semaphores and shared memory (multiprocessing, data loaders), whose names are random. */
+static const char shared_memory[] = "/dev/shm";
+
+bool sandbox_is_below(const char *path, const char *folder)
+{
+    size_t bytes = strlen(folder);
+    while (bytes && folder[bytes - 1] == '/')
+        bytes--;
+    return !strncmp(path, folder, bytes) && (!path[bytes] || path[bytes] == '/');
+}
+
+/* Does what is seen already show all of this? */
+static bool is_shown(const struct sandbox *sandbox, const char *path, enum sight sight)
+{
+    for (size_t i = 0; i < sandbox->visible_count; i++) {
+        const struct visible *visible = &sandbox->visible[i];
+        if ((visible->sight == sight || visible->sight == SIGHT_WRITE) &&
+            sandbox_is_below(path, visible->path))
+            return true;
+    }
+    return false;
+}
+
+/* What is not there is not shown. */
+static void show(struct sandbox *sandbox, const char *path, enum sight sight)
+{
+    char real[PATH_MAX];
+    struct stat found;
+    if (!realpath(path, real) || !strcmp(real, "/") || is_shown(sandbox, real, sight))
+        return;
+    if (stat(real, &found))
+        return;
+    if (sandbox->visible_count == sandbox->visible_room) {
+        sandbox->visible_room = sandbox->visible_room ? 2 * sandbox->visible_room : 64;
+        sandbox->visible =
+            mem_resize(sandbox->visible, sandbox->visible_room * sizeof *sandbox->visible);
+    }
+    sandbox->visible[sandbox->visible_count++] = (struct visible){
+        arena_text(&sandbox->arena, real, strlen(real)), sight, S_ISDIR(found.st_mode)};
+}
+
+static void show_matching(struct sandbox *sandbox, const char *pattern)
+{
+    glob_t found;
+    if (!strchr(pattern, '*')) {
+        show(sandbox, pattern, SIGHT_READ);
+        return;
+    }
+    if (glob(pattern, GLOB_NOSORT, NULL, &found))
+        return;
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        show(sandbox, found.gl_pathv[i], SIGHT_READ);
+    globfree(&found);
+}
+
+/* The folder above, in place; false: that is the root. */
+static bool go_up(char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (!slash || slash == path)
+        return false;
+    *slash = 0;
+    return true;
+}
+
+static bool has(const char *folder, const char *name)
+{
+    char path[PATH_MAX + 16];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return access(path, F_OK) == 0;
+}
+
+/* A folder of PATH; if it is that of a virtual environment (Python's, conda's), all of the
+ * environment, and of the installation that its interpreter belongs to. */
+static void show_programs(struct sandbox *sandbox, const char *folder)
+{
+    char above[PATH_MAX], interpreter[PATH_MAX + 16], real[PATH_MAX];
+    show(sandbox, folder, SIGHT_READ);
+    if (!realpath(folder, above) || !go_up(above) ||
+        (!has(above, "pyvenv.cfg") && !has(above, "conda-meta")))
+        return;
+    show(sandbox, above, SIGHT_READ);
+    snprintf(interpreter, sizeof interpreter, "%s/bin/python", above);
+    if (realpath(interpreter, real) && go_up(real) && go_up(real))
+        show(sandbox, real, SIGHT_READ);
+}
+
+void sandbox_find_visible(struct sandbox *sandbox)
+{
+    const struct sandbox_options *options = &sandbox->options;
+    for (size_t i = 0; i < options->writable_count; i++)
+        show(sandbox, options->writable[i], SIGHT_WRITE);
+    for (size_t i = 0; i < sizeof to_read / sizeof *to_read; i++)
+        show_matching(sandbox, to_read[i]);
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
+        show(sandbox, devices[i], SIGHT_DEVICE);
+    show(sandbox, shared_memory, SIGHT_SHARED);
+    for (size_t i = 0; i < options->readable_count; i++)
+        show(sandbox, options->readable[i], SIGHT_READ);
+    const char *path = getenv("PATH");
+    for (const char *at = path ? path : ""; *at;) {
+        char folder[PATH_MAX];
+        size_t bytes = strcspn(at, ":");
+        if (*at == '/' && bytes < sizeof folder) {
+            snprintf(folder, sizeof folder, "%.*s", (int)bytes, at);
+            show_programs(sandbox, folder);
+        }
+        at += bytes + (at[bytes] == ':');
+    }
+}
+
+bool sandbox_is_visible(const struct sandbox *sandbox, const char *path)
+{
+    char real[PATH_MAX];
+    return realpath(path, real) &&
+           (is_shown(sandbox, real, SIGHT_READ) || is_shown(sandbox, real, SIGHT_DEVICE) ||
+            is_shown(sandbox, real, SIGHT_SHARED));
+}
