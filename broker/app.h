@@ -192,6 +192,7 @@ MUST_USE enum status app_lint(struct app *app, const struct app_request *request
 struct app_filter {
     size_t limit;
     const char *state, *name, *pipeline;
+    const char *before;        /* a run's id: only older ones */
     const char *const *labels; /* "key=value"; a run has all of them */
     size_t label_count;
 };

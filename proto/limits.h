@@ -3,6 +3,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+/* One body that goes into the store: what S3 takes as one object, too. Beyond what an int holds. */
+#define UPLOAD_BYTES_MAX (5ull << 40)
+
 enum {
     /* Names of steps, inputs, outputs, axes, params: they become file names and environment names.
      */
@@ -74,6 +77,8 @@ enum {
     /* Files in one tree artifact, and bytes of one path in it. */
     TREE_ENTRIES_MAX = 1000000,
     TREE_PATH_BYTES_MAX = 1024,
+    /* A tree's manifest; a million entries with long paths is far below. */
+    MANIFEST_BYTES_MAX = 1 << 30,
     /* What is kept of a task's stdout and stderr. */
     LOG_BYTES_MAX = 16 << 20,
     /* Events that a broker keeps for those who watch, and their bytes: whoever is further behind
@@ -156,6 +161,17 @@ enum {
     /* Processes and threads of one `exec` program: what keeps a hundred cores busy, and few enough
        that ending a fork bomb is a matter of a second. */
     SANDBOX_PROCESSES_DEFAULT = 4096,
+    /* A JSON request that holds no pipeline: ids of uploads are what makes one long. */
+    API_BODY_BYTES_MAX = 1 << 20,
+    /* One that does: the pipeline's text, escaped, its parameters, its sources. */
+    API_PIPELINE_BODY_BYTES_MAX = 16 << 20,
+    /* Ids in one request for uploads; a client asks again for more. */
+    API_UPLOADS_MAX = 10000,
+    /* A caller's name for "the same request again": a UUID, or two with words around them. */
+    IDEMPOTENCY_KEY_BYTES_MAX = 128,
+    /* Runs in one page of a list, and in one that says nothing. */
+    LIST_MAX = 1000000,
+    LIST_DEFAULT = 20,
 };
 
 /* One file that an `exec` program writes: a larger one is a loop that does not end. */

@@ -29,8 +29,10 @@ static bool has_label(const struct value *document, const char *label)
     return false;
 }
 
-static bool passes(const struct app_filter *filter, const struct value *document)
+static bool passes(const struct app_filter *filter, const char *id, const struct value *document)
 {
+    if (filter->before && strcmp(id, filter->before) >= 0) /* ids sort by time */
+        return false;
     for (size_t i = 0; i < filter->label_count; i++)
         if (!has_label(document, filter->labels[i]))
             return false;
@@ -48,7 +50,7 @@ static enum status list_one(void *context, const char *id, const uint8_t *bytes,
     AUTO(arena_fini) struct arena arena = {0};
     struct value document;
     TRY(value_decode(bytes, count, arena_memory(&arena), &document, err));
-    if (document.type != VALUE_MAP || !passes(list->filter, &document) ||
+    if (document.type != VALUE_MAP || !passes(list->filter, id, &document) ||
         (list->filter->limit && list->out->count == list->filter->limit))
         return OK;
     struct value *run = doc_add(list->arena, list->out, doc_map());

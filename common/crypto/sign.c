@@ -17,32 +17,6 @@ _Static_assert((int)SIGN_BYTES == (int)crypto_sign_BYTES, "Ed25519");
 _Static_assert((int)SIGN_SEED_BYTES == (int)crypto_sign_SEEDBYTES, "Ed25519");
 _Static_assert((int)WIRE_KEY_BYTES == (int)crypto_scalarmult_BYTES, "Curve25519");
 
-void *secret_new(size_t bytes)
-{
-    crypto_ready();
-    void *secret = sodium_malloc(bytes);
-    ASSERT(secret);
-    return secret;
-}
-
-char *secret_copy(const char *text, size_t bytes)
-{
-    char *secret = secret_new(bytes + 1);
-    memcpy(secret, text, bytes);
-    secret[bytes] = 0;
-    return secret;
-}
-
-void secret_free(void *secret)
-{
-    sodium_free(secret);
-}
-
-void secret_wipe(void *secret, size_t bytes)
-{
-    sodium_memzero(secret, bytes);
-}
-
 struct signer *signer_new(void)
 {
     struct signer *signer = secret_new(sizeof *signer);

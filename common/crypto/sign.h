@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/crypto/secret.h"
 #include "proto/err.h"
 #include "proto/id.h"
 
@@ -38,11 +39,6 @@ void signer_copy_wire(const struct signer *signer, uint8_t public_key[WIRE_KEY_B
  * or one of small order). */
 MUST_USE bool wire_public(const uint8_t public_key[SIGN_PUBLIC_BYTES], uint8_t out[WIRE_KEY_BYTES]);
 
-/* Locked memory for a secret on its way; secret_free wipes it. */
-void *secret_new(size_t bytes);
-char *secret_copy(const char *text, size_t bytes); /* NUL-terminated */
-void secret_free(void *secret);
-void secret_wipe(void *secret, size_t bytes);
 /* Random bytes from the system: instance names, temporary names, seeds. */
 void random_bytes(void *out, size_t bytes);
 

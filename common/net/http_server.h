@@ -32,9 +32,10 @@ struct http_server_options {
      * role, route and returns true, or fills `refusal` and returns false; then the body isn't read
      * and nobody else hears of the request. May use what does not change alone. */
     bool (*head)(void *context, struct httpd_request *request, struct httpd_response *refusal);
-    /* On the server's thread: an answer that was not made by the lanes (`refusal`, a body over its
-     * limit) is sent. NULL: nobody cares. */
-    void (*refused)(void *context, const struct httpd_request *request, unsigned status);
+    /* On the server's thread: how to say what the server refuses itself (a body over its limit, a
+     * path that is no text, …); `text` says why. NULL: as plain text. */
+    void (*refuse)(void *context, const struct httpd_request *request, unsigned status,
+                   const char *text, struct httpd_response *out);
     void *context;
 };
 

@@ -206,21 +206,18 @@ static enum MHD_Result send_response(struct link *link)
 
 static void refuse(struct link *link, unsigned status, const char *text)
 {
+    const struct http_server_options *options = &link->server->options;
     struct httpd_response *r = &link->response;
     httpd_response_fini(r);
-    *r = (struct httpd_response){.kind = HTTPD_BYTES, .status = status, .fd = -1};
-    r->content_type = "text/plain; charset=utf-8";
-    r->body = buf_init(0);
-    buf_format(&r->body, "%s\n", text);
+    if (options->refuse) {
+        options->refuse(options->context, link->request, status, text, r);
+    } else {
+        *r = (struct httpd_response){.kind = HTTPD_BYTES, .status = status, .fd = -1};
+        r->content_type = "text/plain; charset=utf-8";
+        r->body = buf_init(0);
+        buf_format(&r->body, "%s\n", text);
+    }
     link->is_refused = link->has_response = true;
-}
-
-static enum MHD_Result send_refusal(struct link *link)
-{
-    struct http_server *server = link->server;
-    if (server->options.refused)
-        server->options.refused(server->options.context, link->request, link->response.status);
-    return send_response(link);
 }
 
 /* ---- requests ---- */
@@ -337,7 +334,7 @@ enum MHD_Result exchange_handle(void *context, struct MHD_Connection *mhd, const
     struct link *link = *exchange;
     if (link->phase == PHASE_HEAD) {
         look_at_head(link, method);
-        return link->is_last ? send_refusal(link) : MHD_YES;
+        return link->is_last ? send_response(link) : MHD_YES;
     }
     if (link->phase == PHASE_BODY && *bytes) {
         take_body(link, data, *bytes);
@@ -346,7 +343,7 @@ enum MHD_Result exchange_handle(void *context, struct MHD_Connection *mhd, const
                                                                                        : MHD_YES;
     }
     if (link->phase == PHASE_BODY && link->is_refused)
-        return send_refusal(link);
+        return send_response(link);
     if (link->phase == PHASE_BODY) {
         hand_over(link);
         return MHD_YES;

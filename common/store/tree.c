@@ -16,9 +16,6 @@
 
 enum { ENTRY_FIELDS = 4, HAS_BATCH = 4096 };
 
-/* What a manifest may be at most; a million entries with long paths is far below. */
-static const size_t manifest_bytes_max = (size_t)1 << 30;
-
 struct tree {
     struct buf manifest; /* entries are views into it, or into `names` while a tree is made */
     struct arena names;
@@ -37,7 +34,7 @@ void tree_free(struct tree *tree)
 static struct tree *tree_new(void)
 {
     struct tree *tree = mem_alloc(sizeof *tree);
-    tree->manifest = buf_init(manifest_bytes_max);
+    tree->manifest = buf_init(MANIFEST_BYTES_MAX);
     return tree;
 }
 
