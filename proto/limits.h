@@ -132,6 +132,13 @@ enum {
     /* What is put into a store again and older than this is made new: half of the day for which
        garbage collection spares what is new. */
     STORE_FRESH_SECONDS = 12 * 3600,
+    /* Garbage collection spares what was put in the last day: the result that names it may be on
+       its way still. */
+    GC_GRACE_SECONDS = 24 * 3600,
+    /* For so long damaged blobs, and records of run-task that nobody took in, can be looked at. */
+    GC_ASIDE_SECONDS = 30 * 24 * 3600,
+    /* What fsck and gc tell one by one; the rest is told as numbers. */
+    FINDINGS_TOLD_MAX = 1000,
     /* How long a presigned URL may work: S3's own limit, seven days. */
     PRESIGN_SECONDS_MAX = 7 * 24 * 3600,
     /* To get a connection: a SYN that is lost twice (1 s, 3 s) still makes it. */

@@ -25,8 +25,8 @@ struct store_backend {
     /* `id` is that of the bytes. */
     enum status (*put)(struct store *store, enum store_space space, const struct id *id,
                        const void *data, size_t bytes, struct err *err);
-    /* Makes the new file `path` and tells the id of the bytes it got. What a failure leaves there,
-     * store.c removes. */
+    /* Makes the new file `path` and tells the id of the bytes it got; `path` NULL: tells the id
+     * alone. What a failure leaves there, store.c removes. */
     enum status (*get_file)(struct store *store, const struct id *id, bool is_second,
                             const char *path, struct id *seen, struct err *err);
     enum status (*get)(struct store *store, enum store_space space, const struct id *id,
@@ -37,8 +37,15 @@ struct store_backend {
                         struct err *err);
     enum status (*remove)(struct store *store, enum store_space space, const struct id *id,
                           struct err *err);
+    enum status (*renew)(struct store *store, enum store_space space, const struct id *ids,
+                         size_t count, bool *has, struct err *err);
+    enum status (*remove_old)(struct store *store, enum store_space space, const struct id *id,
+                              int64_t before_s, bool *is_removed, struct err *err);
     enum status (*quarantine)(struct store *store, enum store_space space, const struct id *id,
                               struct err *err);
+    enum status (*sweep)(struct store *store, int64_t before_s, bool removes,
+                         struct store_leavings *out,
+                         struct err *err); /* NULL: nothing lies about */
     enum status (*flush)(struct store *store, struct err *err);
     enum status (*put_object)(struct store *store, const char *key, const void *data, size_t bytes,
                               struct err *err);

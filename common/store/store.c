@@ -136,15 +136,30 @@ static enum status get_once(struct store *store, enum store_space space, const s
     return status;
 }
 
-static enum status get(struct store *store, enum store_space space, const struct id *id,
-                       struct buf *out, struct err *err)
+static enum status corrupt(const struct store *store, enum store_space space, const struct id *id,
+                           struct err *err)
+{
+    char hex[ID_HEX_BYTES];
+    return err_set(err, E_CORRUPT, "%s %s in the store %s does not match its id", word(space),
+                   id_hex(id, hex), store->url);
+}
+
+static enum status peek(struct store *store, enum store_space space, const struct id *id,
+                        struct buf *out, struct err *err)
 {
     TRY(buf_try_reserve(out, 1, "blob", err)); /* so that an empty blob has an address too */
     bool is_good;
     TRY(get_once(store, space, id, false, out, &is_good, err));
     if (!is_good)
         TRY(get_once(store, space, id, true, out, &is_good, err));
-    return is_good ? OK : report_corrupt(store, space, id, err);
+    return is_good ? OK : corrupt(store, space, id, err);
+}
+
+static enum status get(struct store *store, enum store_space space, const struct id *id,
+                       struct buf *out, struct err *err)
+{
+    enum status status = peek(store, space, id, out, err);
+    return status == E_CORRUPT ? report_corrupt(store, space, id, err) : status;
 }
 
 enum status store_get(struct store *store, const struct id *id, struct buf *out, struct err *err)
@@ -158,7 +173,13 @@ enum status store_get_manifest(struct store *store, const struct id *id, struct 
     return get(store, STORE_TREES, id, out, err);
 }
 
-/* Leaves a verified file at `temp`, or nothing. */
+enum status store_peek_manifest(struct store *store, const struct id *id, struct buf *out,
+                                struct err *err)
+{
+    return peek(store, STORE_TREES, id, out, err);
+}
+
+/* Leaves a verified file at `temp`, or nothing. `temp` NULL: only looks. */
 static enum status fetch(struct store *store, const struct id *id, const char *temp,
                          struct err *err)
 {
@@ -167,11 +188,12 @@ static enum status fetch(struct store *store, const struct id *id, const char *t
         enum status status = store->backend->get_file(store, id, is_second, temp, &seen, err);
         if (status == OK && id_equal(&seen, id))
             return OK;
-        unlink(temp);
+        if (temp)
+            unlink(temp);
         if (status != OK)
             return status;
     }
-    return report_corrupt(store, STORE_BLOBS, id, err);
+    return corrupt(store, STORE_BLOBS, id, err);
 }
 
 enum status store_get_file(struct store *store, const struct id *id, const char *path,
@@ -179,11 +201,23 @@ enum status store_get_file(struct store *store, const struct id *id, const char 
 {
     char temp[PATH_MAX];
     TRY(fs_temp_name(path, temp, sizeof temp, err));
-    TRY(fetch(store, id, temp, err));
-    enum status status = fs_rename_new(temp, path, err);
+    enum status status = fetch(store, id, temp, err);
+    if (status == E_CORRUPT)
+        return report_corrupt(store, STORE_BLOBS, id, err);
+    if (status != OK)
+        return status;
+    status = fs_rename_new(temp, path, err);
     if (status != OK)
         unlink(temp);
     return status;
+}
+
+enum status store_check(struct store *store, const struct id *id, bool is_manifest, struct err *err)
+{
+    if (!is_manifest)
+        return fetch(store, id, NULL, err);
+    AUTO(buf_fini) struct buf manifest = buf_init(0);
+    return peek(store, STORE_TREES, id, &manifest, err);
 }
 
 enum status store_has(struct store *store, const struct id *ids, size_t count, bool *has,
@@ -207,9 +241,39 @@ enum status store_remove_manifest(struct store *store, const struct id *id, stru
     return store->backend->remove(store, STORE_TREES, id, err);
 }
 
+static enum store_space space_of(bool is_manifest)
+{
+    return is_manifest ? STORE_TREES : STORE_BLOBS;
+}
+
+enum status store_renew(struct store *store, const struct id *ids, size_t count, bool is_manifest,
+                        bool *has, struct err *err)
+{
+    return store->backend->renew(store, space_of(is_manifest), ids, count, has, err);
+}
+
+enum status store_remove_old(struct store *store, const struct id *id, bool is_manifest,
+                             int64_t before_s, bool *is_removed, struct err *err)
+{
+    *is_removed = false;
+    return store->backend->remove_old(store, space_of(is_manifest), id, before_s, is_removed, err);
+}
+
 enum status store_quarantine(struct store *store, const struct id *id, struct err *err)
 {
     return store->backend->quarantine(store, STORE_BLOBS, id, err);
+}
+
+enum status store_quarantine_manifest(struct store *store, const struct id *id, struct err *err)
+{
+    return store->backend->quarantine(store, STORE_TREES, id, err);
+}
+
+enum status store_sweep(struct store *store, int64_t before_s, bool removes,
+                        struct store_leavings *out, struct err *err)
+{
+    *out = (struct store_leavings){0};
+    return store->backend->sweep ? store->backend->sweep(store, before_s, removes, out, err) : OK;
 }
 
 enum status store_flush(struct store *store, struct err *err)

@@ -62,12 +62,35 @@ MUST_USE enum status store_list(struct store *store,
                                 enum status (*visit)(void *context, const struct store_item *item,
                                                      struct err *err),
                                 void *context, struct err *err);
+/* As store_has, for those who rely on what is there without putting it (an upload that is spared):
+ * what is old becomes new. A store that can't make it new says it is not there, so that it is put
+ * again. */
+MUST_USE enum status store_renew(struct store *store, const struct id *ids, size_t count,
+                                 bool is_manifest, bool *has, struct err *err);
 /* Absent is OK. */
 MUST_USE enum status store_remove(struct store *store, const struct id *id, struct err *err);
 MUST_USE enum status store_remove_manifest(struct store *store, const struct id *id,
                                            struct err *err);
+/* Removes it unless it was put or renewed at `before_s` (store_item's clock) or later, also while
+ * this goes on (a folder; S3 knows no such removal: what is put between its look and its removal is
+ * lost, some milliseconds). Absent is OK, and no removal. */
+MUST_USE enum status store_remove_old(struct store *store, const struct id *id, bool is_manifest,
+                                      int64_t before_s, bool *is_removed, struct err *err);
+/* Reads and hashes it and keeps nothing. Errors: E_NOTFOUND; E_CORRUPT its bytes are wrong, also
+ * when read a second time; it stays where it is. */
+MUST_USE enum status store_check(struct store *store, const struct id *id, bool is_manifest,
+                                 struct err *err);
 /* Moves a blob that failed its hash out of the way. */
 MUST_USE enum status store_quarantine(struct store *store, const struct id *id, struct err *err);
+MUST_USE enum status store_quarantine_manifest(struct store *store, const struct id *id,
+                                               struct err *err);
+/* What lies about that no key names: in quarantine, and of puts that were cut short, from before
+ * `before_s`. Counts it, and removes it if `removes`. */
+struct store_leavings {
+    uint64_t count, bytes;
+};
+MUST_USE enum status store_sweep(struct store *store, int64_t before_s, bool removes,
+                                 struct store_leavings *out, struct err *err);
 /* All puts so far survive power loss when it returns. */
 MUST_USE enum status store_flush(struct store *store, struct err *err);
 /* Manifests of trees live beside the blobs, under their tree id; common/store/tree.h is what uses
@@ -76,6 +99,9 @@ MUST_USE enum status store_put_manifest(struct store *store, const void *data, s
                                         struct id *id, struct err *err);
 MUST_USE enum status store_get_manifest(struct store *store, const struct id *id, struct buf *out,
                                         struct err *err);
+/* The same, but one that does not match its id stays where it is. */
+MUST_USE enum status store_peek_manifest(struct store *store, const struct id *id, struct buf *out,
+                                         struct err *err);
 const char *store_url(const struct store *store);
 
 /* ---- named objects ---- */

@@ -9,7 +9,6 @@
  * All names are relative to one descriptor, so it does not matter where the program goes to
  * afterwards. */
 // SPDX-License-Identifier: Apache-2.0
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -58,24 +57,6 @@ enum status dir_make_folder(const struct dir *dir, const char *name, struct err 
     return dir_error(dir, errno, name, "cannot create folder", err);
 }
 
-/* What killed programs left in tmp/ goes when a store is opened. What can't be removed stays: it
- * only takes room. */
-static void sweep_temp(const struct dir *dir)
-{
-    int fd = openat(dir->root, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-    if (!folder) {
-        fs_close_fd_auto(&fd);
-        return;
-    }
-    struct stat info;
-    for (const struct dirent *entry; (entry = readdir(folder));)
-        if (fstatat(fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
-            info.st_mtime < time(NULL) - TEMP_SECONDS_MAX)
-            unlinkat(fd, entry->d_name, 0);
-    closedir(folder);
-}
-
 static void dir_close(struct store *store)
 {
     struct dir *dir = dir_of(store);
@@ -103,7 +84,9 @@ static enum status dir_open(const char *url, struct store **out, struct err *err
             return status;
         }
     }
-    sweep_temp(dir);
+    /* What killed programs left. What can't be removed stays: it only takes room. */
+    struct store_leavings ignored = {0};
+    dir_sweep_folder(dir, "tmp", time(NULL) - TEMP_SECONDS_MAX, true, &ignored);
     *out = &dir->base;
     return OK;
 }
@@ -117,10 +100,15 @@ static uint8_t *piece_of(struct dir *dir)
 
 /* ---- writing ---- */
 
-int dir_open_temp(struct dir *dir, char name[DIR_KEY_BYTES])
+void dir_temp_name(struct dir *dir, char name[DIR_KEY_BYTES])
 {
     snprintf(name, DIR_KEY_BYTES, "tmp/%016llx-%llu", (unsigned long long)dir->temp_prefix,
              (unsigned long long)dir->temp_count++);
+}
+
+int dir_open_temp(struct dir *dir, char name[DIR_KEY_BYTES])
+{
+    dir_temp_name(dir, name);
     return openat(dir->root, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
 }
 
@@ -130,9 +118,7 @@ static bool is_stored(const struct dir *dir, const char *key, uint64_t bytes)
 {
     struct stat info;
     return fstatat(dir->root, key, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
-           (uint64_t)info.st_size == bytes &&
-           (info.st_mtime > time(NULL) - STORE_FRESH_SECONDS ||
-            utimensat(dir->root, key, NULL, AT_SYMLINK_NOFOLLOW) == 0);
+           (uint64_t)info.st_size == bytes && dir_is_fresh(dir, key, &info);
 }
 
 /* The folders that `key` is in. */
@@ -328,13 +314,15 @@ static enum status dir_get_file(struct store *store, const struct id *id, bool i
     struct dir *dir = dir_of(store);
     AUTO(fs_close_fd) int fd = -1;
     TRY(open_blob(dir, STORE_BLOBS, id, is_second, &fd, err));
+    uint64_t bytes;
+    if (!path)
+        return hash_file(dir, fd, -1, "a blob", seen, &bytes, err);
     AUTO(fs_close_fd) int to = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (to < 0)
         return fs_error(err, errno, path, "cannot create");
     struct stat info;
     bool is_shared = fstat(fd, &info) == 0 && info.st_size >= REFLINK_BYTES_MIN && !is_second &&
                      ioctl(to, FICLONE, fd) == 0;
-    uint64_t bytes;
     return hash_file(dir, is_shared ? to : fd, is_shared ? -1 : to, path, seen, &bytes, err);
 }
 
@@ -361,8 +349,11 @@ const struct store_backend store_dir = {
     .get = dir_get,
     .has = dir_has,
     .list = dir_list,
+    .renew = dir_renew,
     .remove = dir_remove,
+    .remove_old = dir_remove_old,
     .quarantine = dir_quarantine,
+    .sweep = dir_sweep,
     .flush = dir_flush,
     .put_object = dir_put_object,
     .get_object = dir_get_object,

@@ -218,6 +218,10 @@ static enum status fault_get_file(struct store *store, const struct id *id, bool
     TRY(fault->inner->backend->get_file(fault->inner, id, is_second, path, seen, err));
     if (!is_corrupt)
         return OK;
+    if (!path) {
+        seen->bytes[0] ^= 1;
+        return OK;
+    }
     AUTO(buf_fini) struct buf content = buf_init(0);
     TRY(fs_read(path, &content, err));
     damage(content.bytes, content.count);
@@ -232,6 +236,15 @@ static enum status fault_has(struct store *store, const struct id *ids, size_t c
     bool is_corrupt;
     TRY(begin(fault, HAS, &is_corrupt, err));
     return store_has(fault->inner, ids, count, has, err);
+}
+
+static enum status fault_renew(struct store *store, enum store_space space, const struct id *ids,
+                               size_t count, bool *has, struct err *err)
+{
+    struct fault *fault = fault_of(store);
+    bool is_corrupt;
+    TRY(begin(fault, HAS, &is_corrupt, err));
+    return store_renew(fault->inner, ids, count, space == STORE_TREES, has, err);
 }
 
 static enum status fault_list(struct store *store, store_visit_item *visit, void *context,
@@ -250,6 +263,25 @@ static enum status fault_remove(struct store *store, enum store_space space, con
     bool is_corrupt;
     TRY(begin(fault, REMOVE, &is_corrupt, err));
     return fault->inner->backend->remove(fault->inner, space, id, err);
+}
+
+static enum status fault_remove_old(struct store *store, enum store_space space,
+                                    const struct id *id, int64_t before_s, bool *is_removed,
+                                    struct err *err)
+{
+    struct fault *fault = fault_of(store);
+    bool is_corrupt;
+    TRY(begin(fault, REMOVE, &is_corrupt, err));
+    return store_remove_old(fault->inner, id, space == STORE_TREES, before_s, is_removed, err);
+}
+
+static enum status fault_sweep(struct store *store, int64_t before_s, bool removes,
+                               struct store_leavings *out, struct err *err)
+{
+    struct fault *fault = fault_of(store);
+    bool is_corrupt;
+    TRY(begin(fault, removes ? REMOVE : LIST, &is_corrupt, err));
+    return store_sweep(fault->inner, before_s, removes, out, err);
 }
 
 static enum status fault_quarantine(struct store *store, enum store_space space,
@@ -333,8 +365,11 @@ const struct store_backend store_fault = {
     .get = fault_get,
     .has = fault_has,
     .list = fault_list,
+    .renew = fault_renew,
     .remove = fault_remove,
+    .remove_old = fault_remove_old,
     .quarantine = fault_quarantine,
+    .sweep = fault_sweep,
     .flush = fault_flush,
     .put_object = fault_put_object,
     .get_object = fault_get_object,

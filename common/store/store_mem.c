@@ -132,7 +132,7 @@ static enum status mem_get_file(struct store *store, const struct id *id, bool i
     if (!item)
         return store_absent(store, STORE_BLOBS, id, err);
     hash_bytes(NULL, item->data, item->bytes, seen);
-    return fs_write(path, item->data, item->bytes, err);
+    return path ? fs_write(path, item->data, item->bytes, err) : OK;
 }
 
 static enum status mem_has(struct store *store, const struct id *ids, size_t count, bool *has,
@@ -141,6 +141,19 @@ static enum status mem_has(struct store *store, const struct id *ids, size_t cou
     (void)err;
     for (size_t i = 0; i < count; i++)
         has[i] = find(memory_of(store), STORE_BLOBS, &ids[i]) != NULL;
+    return OK;
+}
+
+static enum status mem_renew(struct store *store, enum store_space space, const struct id *ids,
+                             size_t count, bool *has, struct err *err)
+{
+    (void)err;
+    for (size_t i = 0; i < count; i++) {
+        struct item *item = find(memory_of(store), space, &ids[i]);
+        has[i] = item != NULL;
+        if (item)
+            item->modified_s = now_s();
+    }
     return OK;
 }
 
@@ -181,6 +194,17 @@ static enum status mem_remove(struct store *store, enum store_space space, const
 {
     (void)err;
     drop(memory_of(store), space, id);
+    return OK;
+}
+
+static enum status mem_remove_old(struct store *store, enum store_space space, const struct id *id,
+                                  int64_t before_s, bool *is_removed, struct err *err)
+{
+    (void)err;
+    const struct item *item = find(memory_of(store), space, id);
+    *is_removed = item && item->modified_s < before_s;
+    if (*is_removed)
+        drop(memory_of(store), space, id);
     return OK;
 }
 
@@ -295,7 +319,9 @@ const struct store_backend store_mem = {
     .get = mem_get,
     .has = mem_has,
     .list = mem_list,
+    .renew = mem_renew,
     .remove = mem_remove,
+    .remove_old = mem_remove_old,
     .quarantine = mem_quarantine,
     .flush = mem_flush,
     .put_object = mem_put_object,

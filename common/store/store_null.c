@@ -76,6 +76,20 @@ static enum status null_has(struct store *store, const struct id *ids, size_t co
     return OK;
 }
 
+static enum status null_renew(struct store *store, enum store_space space, const struct id *ids,
+                              size_t count, bool *has, struct err *err)
+{
+    (void)space;
+    return null_has(store, ids, count, has, err);
+}
+
+static enum status null_remove_old(struct store *store, enum store_space space, const struct id *id,
+                                   int64_t before_s, bool *is_removed, struct err *err)
+{
+    (void)store, (void)space, (void)id, (void)before_s, (void)is_removed, (void)err;
+    return OK;
+}
+
 static enum status null_list(struct store *store, store_visit_item *visit, void *context,
                              struct err *err)
 {
@@ -140,7 +154,9 @@ const struct store_backend store_null = {
     .get = null_get,
     .has = null_has,
     .list = null_list,
+    .renew = null_renew,
     .remove = null_remove,
+    .remove_old = null_remove_old,
     .quarantine = null_quarantine,
     .flush = null_flush,
     .put_object = null_put_object,
