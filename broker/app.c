@@ -185,6 +185,28 @@ enum status app_export(struct app *app, const char *ref, const char *path, struc
                                 : unsupported(app, "export", err);
 }
 
+enum status app_verify(struct app *app, const char *ref, const struct app_verify *options,
+                       struct arena *arena, struct value *out, struct err *err)
+{
+    return app->backend->verify ? app->backend->verify(app, ref, options, arena, out, err)
+                                : unsupported(app, "verify", err);
+}
+
+enum status app_attest(struct app *app, const char *ref, bool all, struct buf *out, struct err *err)
+{
+    return app->backend->attest ? app->backend->attest(app, ref, all, out, err)
+                                : unsupported(app, "attest", err);
+}
+
+enum status app_verify_attestation(struct app *app, const char *file, const char *artifact,
+                                   const char *key, struct arena *arena, struct value *out,
+                                   struct err *err)
+{
+    return app->backend->verify_attestation
+               ? app->backend->verify_attestation(app, file, artifact, key, arena, out, err)
+               : unsupported(app, "verify --attestation", err);
+}
+
 enum status app_logs(struct app *app, const char *task, struct app_log *at, struct buf *out,
                      struct err *err)
 {

@@ -216,6 +216,28 @@ MUST_USE enum status app_artifact(struct app *app, const char *ref, struct arena
 MUST_USE enum status app_export(struct app *app, const char *ref, const char *path, struct buf *out,
                                 struct err *err);
 
+/* Are the bytes of REF those of its record, and is the record signed? {"artifact", "task", "ok",
+ * "checks": [{"check": "signature" | "signer" | "record" | "bytes" | "reexecution", "subject",
+ * "ok", "found"}]}. Errors: what kept it from being found out; that it is not so is an answer. */
+struct app_verify {
+    bool is_deep;       /* everything that made it, too */
+    bool reexecutes;    /* the task runs again here, and has to make the same bytes */
+    const char *signer; /* public key in hex that every record must be signed by; NULL: any */
+};
+MUST_USE enum status app_verify(struct app *app, const char *ref, const struct app_verify *options,
+                                struct arena *arena, struct value *out, struct err *err);
+/* The provenance of REF as a line of JSON: an in-toto Statement with SLSA provenance, signed by the
+ * broker, appended to `out`; `all`: a line more for everything that made it. Errors: E_CORRUPT a
+ * record's signature is not good; E_DENIED this broker has no key. */
+MUST_USE enum status app_attest(struct app *app, const char *ref, bool all, struct buf *out,
+                                struct err *err);
+/* Is the file or folder `artifact` what one line of `file` says, and are all lines signed by `key`
+ * (hex)? The statement goes to `out`. Asks nothing but these files. Errors: E_CORRUPT it is not so;
+ * E_INVALID, E_NOTFOUND. */
+MUST_USE enum status app_verify_attestation(struct app *app, const char *file, const char *artifact,
+                                            const char *key, struct arena *arena, struct value *out,
+                                            struct err *err);
+
 /* Where a reader of a task's log stands. Begins with zeros; app_logs moves it on, so that the same
  * call again brings what came since. */
 struct app_log {

@@ -127,6 +127,8 @@ enum {
     BACKOFF_MAX_MS_DEFAULT = 60000,
     /* What a step takes that says nothing: the core of the slot it runs in. */
     CPU_HUNDREDTHS_DEFAULT = 100,
+    /* A file of attestations: some thousand statements of some kilobytes. */
+    ATTESTATION_BYTES_MAX = 64 << 20,
     /* Keys of named objects in a store: S3 takes 1,024 with the store's own prefix before it. */
     OBJECT_KEY_BYTES_MAX = 512,
     /* What is put into a store again and older than this is made new: half of the day for which

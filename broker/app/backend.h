@@ -50,6 +50,13 @@ struct app_backend {
                             struct value *out, struct err *err);
     enum status (*export)(struct app *app, const char *ref, const char *path, struct buf *out,
                           struct err *err);
+    enum status (*verify)(struct app *app, const char *ref, const struct app_verify *options,
+                          struct arena *arena, struct value *out, struct err *err);
+    enum status (*attest)(struct app *app, const char *ref, bool all, struct buf *out,
+                          struct err *err);
+    enum status (*verify_attestation)(struct app *app, const char *file, const char *artifact,
+                                      const char *key, struct arena *arena, struct value *out,
+                                      struct err *err);
     enum status (*logs)(struct app *app, const char *task, struct app_log *at, struct buf *out,
                         struct err *err);
     enum status (*workers)(struct app *app, struct arena *arena, struct value *out,

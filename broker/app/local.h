@@ -138,6 +138,17 @@ MUST_USE enum status local_logs(struct app *app, const char *task, struct app_lo
 MUST_USE enum status local_doctor(struct app *app, struct arena *arena, struct value *out,
                                   struct err *err);
 
+/* verify.c, attest.c */
+MUST_USE enum status local_verify(struct app *app, const char *ref,
+                                  const struct app_verify *options, struct arena *arena,
+                                  struct value *out, struct err *err);
+MUST_USE enum status local_attest(struct app *app, const char *ref, bool all, struct buf *out,
+                                  struct err *err);
+MUST_USE enum status local_verify_attestation(struct app *app, const char *file,
+                                              const char *artifact, const char *key,
+                                              struct arena *arena, struct value *out,
+                                              struct err *err);
+
 /* ref.c: REF (design: §11) → the artifact, and the task that made it where REF names one. */
 struct ref {
     struct artifact artifact;

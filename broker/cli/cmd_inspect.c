@@ -1,4 +1,4 @@
-/* What is there: list, get, lineage, export, logs, load, doctor. */
+/* What is there: list, get, export, logs, load, doctor. */
 // SPDX-License-Identifier: Apache-2.0
 #include <stdio.h>
 #include <string.h>
@@ -70,7 +70,7 @@ static int list(const struct command *command, int argc, char **argv)
 const struct command command_list = {
     .name = "list", .arguments = "", .help = "List the runs, newest first.", .run = list};
 
-/* ---- get, lineage ---- */
+/* ---- get ---- */
 
 static int get(const struct command *command, int argc, char **argv)
 {
@@ -97,31 +97,6 @@ const struct command command_get = {
     .help = "Show a run, or a task's record.",
     .details = "RUN is a run id, a unique prefix of one, or `latest`.\n" TASK_HELP,
     .run = get};
-
-static int lineage(const struct command *command, int argc, char **argv)
-{
-    struct question q = {0};
-    int exit_code;
-    struct value answer = {0};
-    if (!question_begin(&q, command, argc, argv, ABOUT_STORED, 1, &exit_code))
-        return exit_code;
-    return question_end(&q,
-                        app_lineage(q.app, q.line.arguments.items[0], &q.arena, &answer, &q.err),
-                        &answer, view_lineage);
-}
-
-#define REF_HELP                                                                                   \
-    "REF is [RUN/]step[axis=value].output, as in train[case=tree_deep].model; RUN is a run id, "   \
-    "a\n"                                                                                          \
-    "unique prefix of one, or `latest` (the default). A blob or tree id, or 8 digits of it, is "   \
-    "one too."
-
-const struct command command_lineage = {.name = "lineage",
-                                        .arguments = "REF",
-                                        .help =
-                                            "Show every byte and parameter that made an artifact.",
-                                        .details = REF_HELP,
-                                        .run = lineage};
 
 /* ---- export ---- */
 

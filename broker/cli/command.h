@@ -24,9 +24,16 @@ struct command {
     int (*run)(const struct command *command, int argc, char **argv);
 };
 
+/* For commands that take a REF. */
+#define REF_HELP                                                                                   \
+    "REF is [RUN/]step[axis=value].output, as in train[case=tree_deep].model; RUN is a run id, "   \
+    "a\n"                                                                                          \
+    "unique prefix of one, or `latest` (the default). A blob or tree id, or 8 digits of it, is "   \
+    "one too."
+
 extern const struct command command_run, command_plan, command_explain, command_graph, command_lint,
-    command_list, command_get, command_lineage, command_export, command_logs, command_load,
-    command_doctor, command_keys;
+    command_list, command_get, command_lineage, command_verify, command_export, command_logs,
+    command_load, command_doctor, command_keys;
 
 /* NULL-terminated, in the order of `broker help`. */
 extern const struct command *const commands[];

@@ -13,10 +13,9 @@
 #include "proto/schema.h"
 
 const struct command *const commands[] = {
-    &command_run,    &command_plan, &command_explain, &command_lint,
-    &command_graph,  &command_list, &command_get,     &command_lineage,
-    &command_export, &command_logs, &command_load,    &command_keys,
-    &command_doctor, NULL};
+    &command_run,  &command_plan, &command_explain, &command_lint,   &command_graph,
+    &command_list, &command_get,  &command_lineage, &command_export, &command_verify,
+    &command_logs, &command_load, &command_keys,    &command_doctor, NULL};
 
 /* ---- options ---- */
 

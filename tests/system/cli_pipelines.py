@@ -51,7 +51,7 @@ steps:
   work: {kind: exec, matrix: {i: [1, 2, 3, 4]}, outputs: {o: o}, params: {command: "sleep 0.4; echo ${matrix.i} > o"}}
 """
 
-COMMANDS = ["run", "plan", "explain", "lint", "graph", "list", "get", "lineage", "export", "logs", "load", "doctor"]
+COMMANDS = ["run", "plan", "explain", "lint", "graph", "list", "get", "lineage", "verify", "export", "logs", "load", "doctor"]
 
 
 def edit(place, name, old, new):

@@ -1,4 +1,4 @@
-"""The command lines of the README's section on workers, as they are printed there."""
+"""The command lines of the README's sections, as they are printed there."""
 import re
 import shlex
 import subprocess
@@ -6,14 +6,14 @@ import subprocess
 from conftest import BIN, ROOT
 
 
-def lines():
-    section = re.search(r"^## More workers\n(.*?)^## ", (ROOT / "README.md").read_text(), re.M | re.S).group(1)
+def lines(title):
+    section = re.search(rf"^## {title}\n(.*?)^## ", (ROOT / "README.md").read_text(), re.M | re.S).group(1)
     commands = re.findall(r"^    (build/release/[^#\n]+)", section, re.M)
     return [shlex.split(command.replace("build/release", str(BIN))) for command in commands]
 
 
 def test_more_workers(iris):
-    run, *workers, load = lines()
+    run, *workers, load = lines("More workers")
     assert run[1] == "run" and len(workers) == 2 and load[1] == "load"
     started = [subprocess.Popen(words, cwd=iris.path, env=iris.environment(), stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True) for words in [*workers, run]]
@@ -21,3 +21,13 @@ def test_more_workers(iris):
     assert [process.returncode for process in started] == [0, 0, 0], ended
     assert "the winner" in ended[-1][0] and "to join: " in ended[-1][1]
     assert subprocess.run(load, cwd=iris.path, env=iris.environment()).returncode == 0
+
+
+def test_where_a_result_comes_from(iris):
+    iris.run("configs/iris.yaml")
+    for words in lines("Where a result comes from"):
+        done = subprocess.run(words, cwd=iris.path, env=iris.environment(), capture_output=True, text=True)
+        assert done.returncode == 0, (words, done)
+    key = iris.broker("keys", "list", "--json").json["public_key"]
+    model = iris.export("compare.model", "model")
+    assert iris.broker("verify", model, "--attestation", "model.intoto.jsonl", "--broker-key", key).code == 0

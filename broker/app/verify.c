@@ -1,0 +1,274 @@
+/* Is an artifact what its record says, and was the record made by who signed it? Each look gives a
+ * line of the answer; one that fails makes the whole not ok. Walking deep, everything that made it
+ * is looked at in the same way, down to the sources. */
+// SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
+#include "broker/app/library.h"
+#include "broker/app/proof.h"
+#include "broker/app/reexecute.h"
+#include "common/base/doc.h"
+#include "common/base/mem.h"
+#include "common/crypto/identity.h"
+#include "common/store/tree.h"
+
+struct verifier {
+    struct local *app;
+    struct arena *arena;
+    const struct app_verify *options;
+    bool has_signer;
+    struct id signer; /* that all records must be signed by */
+    struct value checks;
+    bool is_ok;
+    uint32_t artifact_count;
+};
+
+static void add_check(struct verifier *v, const char *check, const char *subject, bool ok,
+                      const char *found)
+{
+    struct value *entry = doc_add(v->arena, &v->checks, doc_map());
+    doc_put(v->arena, entry, "check", value_string(check));
+    doc_put(v->arena, entry, "subject", doc_text(v->arena, subject, strlen(subject)));
+    doc_put(v->arena, entry, "ok", value_bool(ok));
+    doc_put(v->arena, entry, "found", doc_text(v->arena, found, strlen(found)));
+    v->is_ok = v->is_ok && ok;
+}
+
+static const char *short_id(struct verifier *v, const struct id *id)
+{
+    char hex[ID_HEX_BYTES];
+    return arena_format(v->arena, "%.12s", id_hex(id, hex));
+}
+
+/* Bytes that don't match are an answer; a store that can't be asked is an error. */
+static bool is_finding(enum status status)
+{
+    return status == E_NOTFOUND || status == E_CORRUPT;
+}
+
+/* ---- bytes ---- */
+
+static enum status check_tree(struct local *app, const struct id *id, struct err *err)
+{
+    AUTO(tree_free) struct tree *tree = NULL;
+    TRY(tree_open(app->store, id, &tree, err));
+    for (size_t i = 0; i < tree_count(tree); i++) {
+        struct tree_entry entry = tree_entry(tree, i);
+        if (store_check(app->store, &entry.blob, false, err) != OK)
+            return err_prefix(err, "file %.*s", (int)entry.path_bytes, entry.path);
+    }
+    return OK;
+}
+
+/* Every byte is read and hashed. */
+static enum status check_bytes(struct verifier *v, const char *subject,
+                               const struct artifact *artifact, struct err *err)
+{
+    struct err why = {0};
+    enum status status = artifact->is_tree ? check_tree(v->app, &artifact->id, &why)
+                                           : store_check(v->app->store, &artifact->id, false, &why);
+    v->artifact_count++;
+    if (status != OK && !is_finding(status))
+        return err_set(err, status, "%s", why.text);
+    if (status != OK)
+        add_check(v, "bytes", subject, false, why.text);
+    return OK;
+}
+
+/* ---- signatures ---- */
+
+static bool is_pinned(const struct verifier *v, const struct proof *proof)
+{
+    return !v->has_signer || memcmp(v->signer.bytes, proof->public_key, ID_BYTES) == 0;
+}
+
+/* *is_good: `proof` holds the record. */
+static enum status check_signature(struct verifier *v, const struct id *task, struct proof *proof,
+                                   bool *is_good, struct err *err)
+{
+    struct err why = {0};
+    enum status status = proof_open(v->app, task, proof, &why);
+    *is_good = status == OK;
+    if (status != OK && !is_finding(status))
+        return err_set(err, status, "%s", why.text);
+    if (status != OK)
+        add_check(v, "signature", short_id(v, task), false, why.text);
+    else if (!is_pinned(v, proof))
+        add_check(v, "signer", short_id(v, task), false,
+                  arena_format(v->arena, "signed by %s, not by the key given",
+                               short_id(v, (const struct id *)(const void *)proof->public_key)));
+    return OK;
+}
+
+static bool has_output(const struct record *record, const struct artifact *artifact)
+{
+    struct record_output output;
+    for (size_t cursor = 0; record_next_output(record, &cursor, &output);)
+        if (id_equal(&output.artifact.id, &artifact->id) &&
+            output.artifact.is_tree == artifact->is_tree)
+            return true;
+    return false;
+}
+
+static enum status check_made(struct verifier *v, const struct id *task,
+                              const struct artifact *artifact, struct proof *proof, bool *is_good,
+                              struct err *err)
+{
+    TRY(check_signature(v, task, proof, is_good, err));
+    if (*is_good && !has_output(&proof->record, artifact))
+        add_check(v, "record", short_id(v, task), false, "it made no such artifact");
+    return OK;
+}
+
+/* ---- all that made it ---- */
+
+/* Inputs that were not looked at yet, each once. */
+struct walk {
+    struct verifier *verifier;
+    struct library library;
+    struct buf todo; /* struct artifact */
+    struct id_map seen;
+    struct buf seen_ids;
+};
+
+static const struct id *seen_at(const void *context, uint32_t index)
+{
+    const struct walk *walk = context;
+    return (const struct id *)(const void *)walk->seen_ids.bytes + index;
+}
+
+static void add_inputs(struct walk *walk, const struct record *record)
+{
+    struct task_spec action;
+    struct task_input input;
+    struct task_ref ref;
+    if (task_spec_parse(record->action, record->action_bytes, &action, NULL) != OK)
+        return;
+    for (size_t cursor = 0; task_spec_next_input(&action, &cursor, &input);)
+        for (size_t at = 0; task_input_next_ref(&input, &at, &ref);) {
+            const struct id *id = &ref.artifact.id;
+            if (id_map_get(&walk->seen, id) != ID_MAP_NONE)
+                continue;
+            uint32_t index = (uint32_t)(walk->seen_ids.count / sizeof *id);
+            buf_put(&walk->seen_ids, id, sizeof *id);
+            id_map_put(&walk->seen, id, index);
+            buf_put(&walk->todo, &ref.artifact, sizeof ref.artifact);
+        }
+}
+
+static enum status check_input(struct walk *walk, const struct artifact *artifact, struct err *err)
+{
+    struct verifier *v = walk->verifier;
+    const struct made *made = library_find(&walk->library, &artifact->id);
+    AUTO(proof_fini) struct proof proof = {.frame = buf_init(0)};
+    bool is_good = false;
+    if (made) /* else from outside: a source */
+        TRY(check_made(v, &made->task, artifact, &proof, &is_good, err));
+    TRY(check_bytes(v, short_id(v, &artifact->id), artifact, err));
+    if (is_good)
+        add_inputs(walk, &proof.record);
+    return OK;
+}
+
+static void walk_fini(struct walk *walk)
+{
+    library_close(&walk->library);
+    id_map_fini(&walk->seen);
+    buf_fini(&walk->todo);
+    buf_fini(&walk->seen_ids);
+}
+DEFINE_AUTO_VALUE(struct walk, walk_fini)
+
+static enum status check_inputs(struct verifier *v, const struct record *record, struct err *err)
+{
+    AUTO(walk_fini)
+    struct walk walk = {.verifier = v, .todo = buf_init(0), .seen_ids = buf_init(0)};
+    walk.seen = id_map_init(seen_at, &walk);
+    TRY(library_open(v->app, v->arena, &walk.library, err));
+    add_inputs(&walk, record);
+    while (walk.todo.count) {
+        struct artifact next;
+        walk.todo.count -= sizeof next;
+        memcpy(&next, walk.todo.bytes + walk.todo.count, sizeof next);
+        TRY(check_input(&walk, &next, err));
+    }
+    return OK;
+}
+
+/* ---- the whole ---- */
+
+static void check_again(struct verifier *v, const char *subject, const struct record *record)
+{
+    struct err why = {0};
+    const char *difference;
+    enum status status = reexecute(v->app, record, v->arena, &difference, &why);
+    add_check(v, "reexecution", subject, status == OK && !*difference,
+              status != OK  ? why.text
+              : *difference ? difference
+                            : "every output is the same again");
+}
+
+/* What was looked at and is good is said once. */
+static void add_good(struct verifier *v, const char *subject, const struct proof *proof)
+{
+    char hex[ID_HEX_BYTES];
+    if (!v->is_ok)
+        return;
+    if (proof)
+        add_check(v, "signature", subject, true,
+                  arena_format(v->arena, "by worker %.*s with key %s",
+                               (int)proof->record.worker_bytes, proof->record.worker,
+                               id_hex((const struct id *)(const void *)proof->public_key, hex)));
+    else
+        add_check(v, "signature", subject, true, "no task made it: it came from outside");
+    add_check(
+        v, "bytes", subject, true,
+        v->options->is_deep
+            ? arena_format(v->arena,
+                           "match their ids, and so do those of all that made it: %u artifacts",
+                           v->artifact_count)
+            : "match their id");
+}
+
+static enum status verify(struct verifier *v, const struct ref *ref, const char *name,
+                          struct err *err)
+{
+    AUTO(proof_fini) struct proof proof = {.frame = buf_init(0)};
+    bool is_good = false;
+    if (ref->has_task)
+        TRY(check_made(v, &ref->task, &ref->artifact, &proof, &is_good, err));
+    else if (v->has_signer)
+        add_check(v, "signer", name, false, "no task made it: nobody signed it");
+    TRY(check_bytes(v, name, &ref->artifact, err));
+    if (is_good && v->options->is_deep)
+        TRY(check_inputs(v, &proof.record, err));
+    add_good(v, name, is_good ? &proof : NULL);
+    if (v->options->reexecutes && is_good)
+        check_again(v, name, &proof.record);
+    else if (v->options->reexecutes)
+        add_check(v, "reexecution", name, false, "there is no signed record to run again");
+    return OK;
+}
+
+enum status local_verify(struct app *base, const char *text, const struct app_verify *options,
+                         struct arena *arena, struct value *out, struct err *err)
+{
+    struct verifier v = {.app = local_of(base),
+                         .arena = arena,
+                         .options = options,
+                         .has_signer = options->signer != NULL,
+                         .checks = doc_list(),
+                         .is_ok = true};
+    struct ref ref;
+    if (options->signer)
+        TRY(public_key_parse("--signer", options->signer, &v.signer, err));
+    TRY(local_open_reader(v.app, err));
+    TRY(ref_resolve(v.app, text, arena, &ref, err));
+    TRY(verify(&v, &ref, text, err));
+    *out = doc_map();
+    doc_put(arena, out, "artifact", doc_id(arena, &ref.artifact.id));
+    doc_put(arena, out, "task", ref.has_task ? doc_id(arena, &ref.task) : value_nil());
+    doc_put(arena, out, "ok", value_bool(v.is_ok));
+    doc_put(arena, out, "checks", v.checks);
+    return OK;
+}
