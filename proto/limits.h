@@ -181,6 +181,13 @@ enum {
     /* Runs in one page of a list, and in one that says nothing. */
     LIST_MAX = 1000000,
     LIST_DEFAULT = 20,
+    /* Secrets that a step asks for or a worker has: each is a label, of which there are LABELS_MAX.
+     */
+    SECRETS_MAX = 32,
+    /* A shorter value would be found in every log; a longer one does not fit a variable (128 KiB
+       with its name). */
+    SECRET_BYTES_MIN = 4,
+    SECRET_BYTES_MAX = 96 << 10,
 };
 
 /* One file that an `exec` program writes: a larger one is a loop that does not end. */

@@ -1,4 +1,5 @@
-/* The flags that say how programs are confined, the same for every subcommand that runs any. */
+/* The flags that say how programs are confined and which secrets there are, the same for every
+ * subcommand that runs any. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "common/base/arena.h"
@@ -7,7 +8,7 @@
 
 /* As they were written; begin with COMMAND_SANDBOX. */
 struct command_sandbox {
-    const char *mode, *file_size;
+    const char *mode, *file_size, *secrets;
     int64_t processes;
     struct config_list readable, writable;
     struct arena arena; /* of what was read */
@@ -18,41 +19,22 @@ struct command_sandbox {
         .mode = "best-effort", .file_size = "1TiB", .processes = SANDBOX_PROCESSES_DEFAULT         \
     }
 
+/* clang-format off */
 /* Rows of a table of options. */
 #define COMMAND_SANDBOX_OPTIONS(s)                                                                 \
-    {"sandbox",                                                                                    \
-     0,                                                                                            \
-     CONFIG_TEXT,                                                                                  \
-     "PENSTOCK_SANDBOX",                                                                           \
-     "HOW",                                                                                        \
-     &(s).mode,                                                                                    \
+    {"sandbox", 0, CONFIG_TEXT, "PENSTOCK_SANDBOX", "HOW", &(s).mode,                              \
      "confine programs of exec: best-effort, require (or do not start), off"},                     \
-        {"readable",                                                                               \
-         0,                                                                                        \
-         CONFIG_LIST,                                                                              \
-         "PENSTOCK_READABLE",                                                                      \
-         "PATH",                                                                                   \
-         &(s).readable,                                                                            \
-         "what programs may read and run beside the system's folders; several with a colon "       \
-         "between"},                                                                               \
-        {"writable",                                                                               \
-         0,                                                                                        \
-         CONFIG_LIST,                                                                              \
-         "PENSTOCK_WRITABLE",                                                                      \
-         "PATH",                                                                                   \
-         &(s).writable,                                                                            \
-         "what programs may also write, devices included, as in /dev/nvidia0"},                    \
-        {"file-size",                                                                              \
-         0,                                                                                        \
-         CONFIG_TEXT,                                                                              \
-         "PENSTOCK_FILE_SIZE",                                                                     \
-         "SIZE",                                                                                   \
-         &(s).file_size,                                                                           \
-         "the largest file that a program may write"},                                             \
-    {                                                                                              \
-        "processes", 0, CONFIG_COUNT, "PENSTOCK_PROCESSES", "N", &(s).processes,                   \
-            "processes and threads that one program may have at once"                              \
-    }
+    {"readable", 0, CONFIG_LIST, "PENSTOCK_READABLE", "PATH", &(s).readable,                       \
+     "what programs may read and run beside the system's folders; several with a colon between"},  \
+    {"writable", 0, CONFIG_LIST, "PENSTOCK_WRITABLE", "PATH", &(s).writable,                       \
+     "what programs may also write, devices included, as in /dev/nvidia0"},                        \
+    {"secrets", 0, CONFIG_TEXT, "PENSTOCK_SECRETS", "FOLDER", &(s).secrets,                        \
+     "a file for each secret that steps may ask for; also PENSTOCK_SECRET_<NAME>"},                \
+    {"file-size", 0, CONFIG_TEXT, "PENSTOCK_FILE_SIZE", "SIZE", &(s).file_size,                    \
+     "the largest file that a program may write"},                                                 \
+    {"processes", 0, CONFIG_COUNT, "PENSTOCK_PROCESSES", "N", &(s).processes,                      \
+     "processes and threads that one program may have at once"}
+/* clang-format on */
 
 /* Errors: E_INVALID; E_NOTFOUND a path that is not there. `out` borrows from `written`. */
 MUST_USE enum status command_sandbox_read(struct command_sandbox *written,

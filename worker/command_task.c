@@ -16,6 +16,7 @@
 #include "proto/limits.h"
 #include "worker/command.h"
 #include "worker/command_sandbox.h"
+#include "worker/runtime/secrets.h"
 #include "worker/runtime/slot.h"
 #include "worker/runtime/work.h"
 #include "worker/task_file.h"
@@ -25,11 +26,13 @@ struct solo {
     struct task_file file;
     struct cache *cache;
     struct mover *mover;
+    struct secrets *secrets;
     struct works *works;
     uint32_t job, timeout_ms;
     uint64_t memory_bytes;
     bool keeps_no_record;
     struct sandbox_options sandbox;
+    const char *secret_folder; /* NULL: none */
 };
 
 static void solo_fini(struct solo *solo)
@@ -38,6 +41,8 @@ static void solo_fini(struct solo *solo)
         mover_close(solo->mover);
     if (solo->works)
         works_free(solo->works);
+    if (solo->secrets)
+        secrets_free(solo->secrets);
     if (solo->cache)
         cache_close(solo->cache);
     task_file_fini(&solo->file);
@@ -91,7 +96,7 @@ static enum status solo_open(struct solo *solo, const char *task, const char *st
     TRY(mover_open(store, &solo->mover, err));
     TRY(task_file_load(task, mover_store(solo->mover), &solo->file, err));
     TRY(cache_open(cache, cache_bytes, &solo->cache, err));
-    const struct works_options options = {solo->mover, solo->cache, "run-task"};
+    const struct works_options options = {solo->mover, solo->cache, "run-task", solo->secrets};
     solo->works = works_new(&options);
     TRY(take(solo, err));
     works_fetch(solo->works, solo->job);
@@ -220,6 +225,7 @@ int command_run_task(int argc, char **argv)
         status = command_parse_bytes("memory", memory, &solo.memory_bytes, &err);
     if (status == OK)
         status = command_sandbox_read(&sandbox, &solo.sandbox, &err);
+    solo.secret_folder = sandbox.secrets;
     if (status == OK)
         status = solo_open(&solo, arguments.items[0], store, cache, cache_bytes, &err);
     if (status != OK)
@@ -257,6 +263,7 @@ static enum status debug(const char *task, const char *store, struct command_san
     AUTO(solo_fini) struct solo solo = {0};
     struct slot_job job;
     TRY(command_sandbox_read(sandbox, &solo.sandbox, err));
+    solo.secret_folder = sandbox->secrets;
     TRY(make_debug_folders(folder, PATH_MAX, paths, err));
     TRY(solo_open(&solo, task, store, paths[2], UINT64_MAX, err));
     works_slot_job(solo.works, solo.job, &job);

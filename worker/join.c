@@ -20,6 +20,7 @@
 #include "worker/machine.h"
 #include "worker/offer.h"
 #include "worker/runtime/sandbox_layers.h"
+#include "worker/runtime/secrets.h"
 
 /* A broker that starts, or starts again, is there by then. */
 enum { ALONE_MS = 3000 };
@@ -319,6 +320,8 @@ static void join_fini(struct join *join)
         mover_close(join->mover);
     if (join->works)
         works_free(join->works);
+    if (join->secrets)
+        secrets_free(join->secrets);
     if (join->cache)
         cache_close(join->cache);
     if (join->agent)
@@ -360,6 +363,19 @@ static enum status take_signals(struct join *join, struct err *err)
     return OK;
 }
 
+/* Those it was given, and one for each secret it has. */
+static enum status encode_labels(struct join *join, struct err *err)
+{
+    size_t given = join->options->label_count, count;
+    const char *const *of_secrets = secrets_labels(join->secrets, &count);
+    AUTO(mem_free) const char **labels = mem_alloc((given + count + 1) * sizeof *labels);
+    for (size_t i = 0; i < given; i++)
+        labels[i] = join->options->labels[i];
+    for (size_t i = 0; i < count; i++)
+        labels[given + i] = of_secrets[i];
+    return offer_encode_labels(labels, given + count, &join->labels, err);
+}
+
 static enum status open_parts(struct join *join, struct err *err)
 {
     const struct join_options *options = join->options;
@@ -378,14 +394,15 @@ static enum status open_parts(struct join *join, struct err *err)
     random_bytes(join->instance, sizeof join->instance);
     TRY(take_signals(join, err));
     offer_encode_kinds(&join->kinds);
-    TRY(offer_encode_labels(options->labels, options->label_count, &join->labels, err));
+    TRY(secrets_open(options->secrets, &join->secrets, err));
+    TRY(encode_labels(join, err));
     /* The link first: it connects while the rest is made. */
     TRY(link_open(options->broker, &join->link, err));
     TRY(mover_open(options->store, &join->mover, err));
     TRY(cache_open(options->cache, options->cache_bytes, &join->cache, err));
     join->signer = signer_new();
     join->results = results_new(join->signer);
-    const struct works_options works = {join->mover, join->cache, join->name};
+    const struct works_options works = {join->mover, join->cache, join->name, join->secrets};
     join->works = works_new(&works);
     const struct agent_options agent = {.slots = join->slots,
                                         .grace_ms = options->grace_ms,

@@ -29,6 +29,7 @@ struct join_options {
     const char *const *labels; /* "key=value" */
     size_t label_count;
     struct sandbox_options sandbox;
+    const char *secrets;   /* folder; NULL: none but those of the environment */
     bool dies_with_parent; /* SIGKILL when the parent ends, and Ctrl-C is the parent's business */
 };
 

@@ -32,6 +32,7 @@ struct join {
     struct signer *signer;
     struct mover *mover;
     struct cache *cache;
+    struct secrets *secrets;
     struct works *works;
     struct agent *agent;
     struct agent_actions actions;

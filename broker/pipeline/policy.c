@@ -153,6 +153,24 @@ static void read_labels(struct pipeline *p, const struct value *value, struct ta
     policy->label_count = value->count;
 }
 
+void policy_add_label(struct pipeline *p, const struct value *at, const char *key,
+                      const char *value, struct task_policy *policy)
+{
+    uint32_t count = policy->label_count;
+    if (count == LABELS_MAX || strlen(key) > LABEL_BYTES_MAX) {
+        diagnostics_error(p->d, at, "%.80s: over %d labels, or over %d bytes", key, LABELS_MAX,
+                          LABEL_BYTES_MAX);
+        return;
+    }
+    const char **labels = arena_alloc(&p->arena, 2 * ((size_t)count + 1) * sizeof *labels);
+    for (uint32_t i = 0; i < 2 * count; i++)
+        labels[i] = policy->labels[i];
+    labels[2 * count] = key;
+    labels[2 * count + 1] = value;
+    policy->labels = labels;
+    policy->label_count = count + 1;
+}
+
 static void read_cpu(struct pipeline *p, const struct value *value, struct task_policy *policy)
 {
     double cpu;

@@ -233,6 +233,27 @@ static void read_policy(struct pipeline *p, struct step *step, const struct valu
     policy_read(p, step->node, &step->policy);
 }
 
+/* `secrets: [DB_PASSWORD]`: only workers that have them get the step. The label's name is what
+ * workers offer (PROTOCOL.md, HELLO). */
+static void require_secrets(struct pipeline *p, struct step *step, const struct value *defaults)
+{
+    struct scope scope = {.pipeline = p, .arena = &p->arena};
+    const struct value *params = get_map(p, step->node, "params");
+    const struct value *raw = params ? value_get(params, "secrets") : NULL;
+    struct value names;
+    params = raw ? NULL : get_map(p, defaults, "params");
+    if (!raw && params)
+        raw = value_get(params, "secrets");
+    if (!raw || raw->type == VALUE_NIL || substitute(&scope, raw, &names) != OK)
+        return;
+    uint32_t count = names.type == VALUE_ARRAY ? names.count : 1;
+    const struct value *items = names.type == VALUE_ARRAY ? names.items : &names;
+    for (uint32_t i = 0; i < count; i++)
+        if (items[i].type == VALUE_STRING) /* what is not is complained of with the parameters */
+            policy_add_label(p, &items[i], arena_format(&p->arena, "secret:%s", items[i].text),
+                             "yes", &step->policy);
+}
+
 static bool check_step_name(struct pipeline *p, const struct value *key)
 {
     static const char *const reserved[] = {"sources", "params",  "matrix",
@@ -270,8 +291,10 @@ static void read_step(struct pipeline *p, struct step *step)
     defaults = defaults && defaults->type == VALUE_MAP ? defaults : NULL;
     read_policy(p, step, defaults);
     read_outputs_key(p, step);
-    if (step->is_exec)
+    if (step->is_exec) {
         read_code(p, step);
+        require_secrets(p, step, defaults);
+    }
     make_template(p, step, get_map(p, defaults, "params"));
 }
 

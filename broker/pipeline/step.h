@@ -177,6 +177,9 @@ uint32_t source_add(struct pipeline *p, const char *name, const char *location,
 /* A source that no `sources:` entry names (exec's code); the same path is one source. */
 uint32_t source_add_code(struct pipeline *p, const struct value *path);
 void policy_read(struct pipeline *p, const struct value *node, struct task_policy *policy);
+/* One more that a worker must have; `at` is what asks for it. */
+void policy_add_label(struct pipeline *p, const struct value *at, const char *key,
+                      const char *value, struct task_policy *policy);
 struct task_policy policy_default(void);
 void matrix_read_all(struct pipeline *p);
 void matrix_warn_unused(struct pipeline *p);

@@ -18,6 +18,7 @@
 #include "common/fs.h"
 #include "common/procs.h"
 #include "proto/limits.h"
+#include "worker/kinds/exec_mask.h"
 
 enum {
     CHUNK_BYTES = 1 << 16,
@@ -38,6 +39,8 @@ struct pump {
     char tail[TAIL_BYTES];
     size_t tail_bytes;
     struct err err; /* of a sink: disk full */
+    struct exec_mask masks[2];
+    struct buf masked;
 };
 
 static void pump_fini(struct pump *pump)
@@ -48,6 +51,9 @@ static void pump_fini(struct pump *pump)
     }
     fs_close_fd_auto(&pump->output);
     fs_close_fd_auto(&pump->log);
+    for (int i = 0; i < 2; i++)
+        exec_mask_fini(&pump->masks[i]);
+    buf_fini(&pump->masked);
 }
 DEFINE_AUTO_VALUE(struct pump, pump_fini)
 
@@ -81,20 +87,37 @@ static enum status pass_on(struct pump *pump, int which, const char *chunk, size
     return fs_write_all(sink, chunk, bytes, which ? "stderr" : "stdout", err);
 }
 
-/* Passes on what is there; past the limit it is read and dropped, so that the program never blocks.
- */
+/* Past the limit it is dropped, so that the program never blocks. */
+static void take_in(struct pump *pump, int which, const char *text, size_t count)
+{
+    if (which == 1)
+        keep_tail(pump, text, count);
+    size_t bytes = count < pump->left[which] ? count : (size_t)pump->left[which];
+    pump->left[which] -= bytes;
+    if (bytes && pump->err.code == OK)
+        (void)!pass_on(pump, which, text, bytes, &pump->err);
+}
+
+/* An output is searched as a whole when it is there; what is kept as a log is masked here. */
+static void mask(struct pump *pump, int which, const char *text, size_t count, bool is_end)
+{
+    if (!pump->masks[which].count || (which == 0 && pump->output >= 0)) {
+        take_in(pump, which, text, count);
+        return;
+    }
+    buf_clear(&pump->masked);
+    exec_mask_pass(&pump->masks[which], text, count, is_end, &pump->masked);
+    take_in(pump, which, (const char *)pump->masked.bytes, pump->masked.count);
+}
+
+/* Passes on what is there. */
 static size_t pump_some(struct pump *pump, int which)
 {
     static char chunk[CHUNK_BYTES];
     ssize_t n = read(pump->pipes[which], chunk, sizeof chunk);
     if (n <= 0)
         return 0;
-    if (which == 1)
-        keep_tail(pump, chunk, (size_t)n);
-    size_t bytes = (uint64_t)n < pump->left[which] ? (size_t)n : (size_t)pump->left[which];
-    pump->left[which] -= bytes;
-    if (pump->err.code == OK)
-        (void)!pass_on(pump, which, chunk, bytes, &pump->err);
+    mask(pump, which, chunk, (size_t)n, false);
     return (size_t)n;
 }
 
@@ -166,8 +189,10 @@ static void watch(struct pump *pump, struct guard *guard, struct child *child,
     } while (!(polls[2].revents & POLLIN));
     (void)!child_wait(child, -1, end);
     (void)!procs_end_own();
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         pump_rest(pump, i);
+        mask(pump, i, "", 0, true);
+    }
 }
 
 static enum status open_sinks(struct exec *exec, struct pump *pump, struct err *err)
@@ -264,7 +289,10 @@ static enum status judge(struct exec *exec, struct pump *pump, const struct chil
 static enum status run_in(struct exec *exec, struct err *err)
 {
     AUTO(pump_fini)
-    struct pump pump = {.pipes = {-1, -1}, .ends = {-1, -1}, .output = -1, .log = -1};
+    struct pump pump = {
+        .pipes = {-1, -1}, .ends = {-1, -1}, .output = -1, .log = -1, .masked = buf_init(0)};
+    for (int i = 0; i < 2; i++)
+        exec_mask_init(&pump.masks[i], exec->call);
     struct guard guard;
     struct child child;
     struct child_end end;
@@ -284,13 +312,15 @@ static enum status run_in(struct exec *exec, struct err *err)
     guard_end(&guard);
     TRY(status);
     TRY(judge(exec, &pump, &end, err));
-    return exec_collect_outputs(exec, err);
+    TRY(exec_collect_outputs(exec, err));
+    return exec_search_outputs(exec->call, err);
 }
 
 static enum status run(const struct kind_call *call, struct err *err)
 {
     struct exec exec = {.call = call};
     enum status status = run_in(&exec, err);
+    exec_forget_secrets(&exec);
     arena_fini(&exec.arena);
     return status;
 }

@@ -12,7 +12,8 @@
  *
  * A text is for /bin/sh -c, with what is substituted quoted; a list of words has no shell. The
  * environment is PATH, HOME (the work folder), TMPDIR, LANG=C.UTF-8, the inputs' names and what
- * `env` declares.
+ * `env` declares, and each of `secrets` under its name. Secrets' values are masked in what is kept
+ * of stdout and stderr (exec_mask.h); a task whose outputs hold one fails.
  *
  * Split over exec.c (the run), exec_files.c (inputs, outputs), exec_text.c (substitution).
  * Thread: the slot's. */
@@ -28,6 +29,7 @@ struct exec {
     struct arena arena;
     const char **input_paths;  /* relative, one per input */
     const char **output_paths; /* relative, one per output; NULL for the one that is stdout */
+    char **secret_texts;       /* "NAME=value" */
 };
 
 /* Places every input. Errors: E_INVALID a path that leaves the work folder; E_IO, E_FULL. */
@@ -46,7 +48,8 @@ MUST_USE enum status exec_substitute(struct exec *exec, const char *text, bool i
  * PATH. */
 MUST_USE enum status exec_arguments(struct exec *exec, const char ***out, const char **program,
                                     struct err *err);
-/* The program's environment. Errors: E_INVALID. */
+/* The program's environment; exec_forget_secrets when it has it. Errors: E_INVALID. */
 MUST_USE enum status exec_environment(struct exec *exec, const char ***out, struct err *err);
+void exec_forget_secrets(struct exec *exec);
 /* Relative, with no empty, "." or ".." part? Errors: E_INVALID naming `what`. */
 MUST_USE enum status exec_check_path(const char *what, const char *path, struct err *err);

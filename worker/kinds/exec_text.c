@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/base/buf.h"
+#include "common/crypto/sign.h"
 #include "common/text/json.h"
 #include "worker/kinds/exec.h"
 
@@ -163,13 +165,42 @@ static enum status add_declared(struct exec *exec, const char **variables, size_
     return OK;
 }
 
-/* A variable that `env` does not declare itself: of two of one name, programs differ in which they
- * see. */
+/* A variable that neither `env` nor a secret declares itself: of two of one name, programs differ
+ * in which they see. */
 static void add(struct exec *exec, const char **variables, size_t *count, const char *name,
                 const char *value)
 {
+    for (uint32_t i = 0; i < exec->call->secret_count; i++)
+        if (!strcmp(exec->call->secrets[i].name, name))
+            return;
     if (!exec->params.env || !value_get(exec->params.env, name))
         variables[(*count)++] = arena_format(&exec->arena, "%s=%s", name, value);
+}
+
+/* Their texts are in locked memory, for exec_forget_secrets. */
+static enum status add_secrets(struct exec *exec, const char **variables, size_t *count,
+                               struct err *err)
+{
+    const struct kind_call *call = exec->call;
+    exec->secret_texts = arena_alloc(&exec->arena, (call->secret_count + 1) * sizeof(char *));
+    for (uint32_t i = 0; i < call->secret_count; i++) {
+        const struct kind_secret *secret = &call->secrets[i];
+        if (!is_variable_name(secret->name) || is_reserved(secret->name) ||
+            (exec->params.env && value_get(exec->params.env, secret->name)))
+            return err_set(err, E_INVALID, "secret %s: the name would hide that variable",
+                           secret->name);
+        size_t bytes = strlen(secret->name) + 1 + secret->bytes + 1;
+        char *text = exec->secret_texts[i] = secret_new(bytes);
+        (void)snprintf(text, bytes, "%s=%s", secret->name, secret->value);
+        variables[(*count)++] = text;
+    }
+    return OK;
+}
+
+void exec_forget_secrets(struct exec *exec)
+{
+    for (uint32_t i = 0; exec->secret_texts && i < exec->call->secret_count; i++)
+        secret_free(exec->secret_texts[i]);
 }
 
 enum status exec_environment(struct exec *exec, const char ***out, struct err *err)
@@ -178,10 +209,12 @@ enum status exec_environment(struct exec *exec, const char ***out, struct err *e
     struct arena *arena = &exec->arena;
     size_t declared =
         exec->params.env && exec->params.env->type == VALUE_MAP ? exec->params.env->count : 0;
-    const char **variables = arena_alloc(arena, (declared + call->input_count + 8) * sizeof *out);
+    const char **variables =
+        arena_alloc(arena, (declared + call->input_count + call->secret_count + 8) * sizeof *out);
     const char *path = getenv("PATH");
     size_t count = 0;
     TRY(add_declared(exec, variables, &count, err));
+    TRY(add_secrets(exec, variables, &count, err));
     add(exec, variables, &count, "PATH", path ? path : "/usr/local/bin:/usr/bin:/bin");
     add(exec, variables, &count, "HOME", call->work_dir);
     add(exec, variables, &count, "TMPDIR",

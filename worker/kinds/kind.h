@@ -26,6 +26,13 @@ struct kind_input {
     const struct artifact *artifacts; /* its id, bytes, is_tree */
 };
 
+/* Only for this one call. */
+struct kind_secret {
+    const char *name;
+    char *value; /* NUL behind it */
+    size_t bytes;
+};
+
 struct kind_call;
 
 /* How a kind that runs programs confines them: worker/runtime/sandbox.h. */
@@ -57,6 +64,8 @@ struct kind_call {
     void (*progress)(const struct kind_call *call, uint64_t step, uint64_t total,
                      const char *metric, double value);
     void *context;
+    const struct kind_secret *secrets; /* that the parameters name */
+    uint32_t secret_count;
     const struct kind_confine *confine; /* NULL: programs are not confined */
 };
 

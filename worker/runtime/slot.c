@@ -12,13 +12,15 @@
 #include "common/base/buf.h"
 #include "common/base/mem.h"
 #include "common/child.h"
+#include "common/crypto/sign.h"
 #include "common/procs.h"
 
 struct slot {
     int fd;
     struct child child;
-    struct buf out;  /* the frame being filled begins at `frame_at` */
-    size_t frame_at; /* SIZE_MAX: none is open */
+    bool has_secrets; /* in `out` */
+    struct buf out;   /* the frame being filled begins at `frame_at` */
+    size_t frame_at;  /* SIZE_MAX: none is open */
     size_t written;
     struct buf in;
     size_t read_at, frame_end; /* the frame being read */
@@ -68,6 +70,16 @@ enum status slot_start(const struct sandbox_options *sandbox, struct slot **out,
     return OK;
 }
 
+/* What was written is gone from here too. */
+static void forget_written(struct slot *slot)
+{
+    if (slot->has_secrets)
+        secret_wipe(slot->out.bytes, slot->out.capacity);
+    slot->has_secrets = false;
+    buf_clear(&slot->out);
+    slot->written = 0;
+}
+
 void slot_stop(struct slot *slot, int *signal, int *exit_status)
 {
     struct child_end end = {0};
@@ -80,6 +92,7 @@ void slot_stop(struct slot *slot, int *signal, int *exit_status)
     if (exit_status)
         *exit_status = end.was_signalled ? 0 : end.code;
     close(slot->fd);
+    forget_written(slot);
     buf_fini(&slot->out);
     buf_fini(&slot->in);
     mem_free(slot);
@@ -97,6 +110,7 @@ uint64_t slot_resident(const struct slot *slot)
 
 void slot_put(struct slot *slot, const struct slot_job *job)
 {
+    slot->has_secrets |= job->secret_count > 0;
     if (slot->frame_at == SIZE_MAX) {
         slot->frame_at = slot->out.count;
         buf_put(&slot->out, "\0\0\0\0", SLOT_HEAD_BYTES);
@@ -130,8 +144,7 @@ void slot_flush(struct slot *slot)
             break;
         slot->written += (size_t)n;
     }
-    buf_clear(&slot->out);
-    slot->written = 0;
+    forget_written(slot);
 }
 
 bool slot_is_writing(const struct slot *slot)

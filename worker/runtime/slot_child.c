@@ -18,6 +18,7 @@
 #include "common/base/buf.h"
 #include "common/base/mem.h"
 #include "common/clock.h"
+#include "common/crypto/sign.h"
 #include "common/fs.h"
 #include "common/procs.h"
 #include "proto/limits.h"
@@ -200,6 +201,8 @@ static enum status run_kind(struct server *server, struct sandbox *sandbox,
                              .memory_bytes = job->memory_bytes,
                              .progress = progress,
                              .context = server,
+                             .secrets = job->secrets,
+                             .secret_count = job->secret_count,
                              .confine = sandbox_confine(sandbox)};
     list_outputs(&spec, arena, &call);
     if (job->is_light)
@@ -224,13 +227,15 @@ enum status slot_run_here(const struct slot_job *job, const struct sandbox_optio
 
 /* Runs one job and answers. `*at_us` is when the one before it ended, and then when this one did.
  */
-static bool serve(struct server *server, struct mp_reader *reader, int64_t *at_us)
+static bool serve(struct server *server, struct mp_reader *reader, int64_t *at_us,
+                  bool *has_secrets)
 {
     AUTO(arena_fini) struct arena arena = {0};
     struct slot_job job;
     struct err err = {0};
     if (!slot_job_read(reader, &arena, &job))
         return false;
+    *has_secrets |= job.secret_count > 0;
     enum status status = run_kind(server, server->sandbox, &job, &arena, &err);
     int64_t now = clock_us();
     struct slot_message answer = {.type = status == OK ? SLOT_DONE : SLOT_FAILED,
@@ -262,9 +267,12 @@ static bool serve_frames(struct server *server)
         if (server->in.count - at - SLOT_HEAD_BYTES < bytes)
             break;
         struct mp_reader reader = mp_reader(server->in.bytes + at + SLOT_HEAD_BYTES, bytes);
+        bool has_secrets = false;
         while (reader.at < reader.end)
-            if (!serve(server, &reader, &now))
+            if (!serve(server, &reader, &now, &has_secrets))
                 return false;
+        if (has_secrets)
+            secret_wipe(server->in.bytes + at, SLOT_HEAD_BYTES + bytes);
         at += SLOT_HEAD_BYTES + bytes;
     }
     if (at)

@@ -23,9 +23,19 @@ static void input_write(struct mp_writer *writer, const struct kind_input *input
     }
 }
 
+static void secrets_write(struct mp_writer *writer, const struct slot_job *job)
+{
+    mp_write_array(writer, job->secret_count);
+    for (uint32_t i = 0; i < job->secret_count; i++) {
+        mp_write_array(writer, 2);
+        mp_write_text(writer, job->secrets[i].name);
+        mp_write_bin(writer, job->secrets[i].value, job->secrets[i].bytes + 1);
+    }
+}
+
 void slot_job_write(struct mp_writer *writer, const struct slot_job *job)
 {
-    mp_write_array(writer, job->is_light ? 3 : 9);
+    mp_write_array(writer, job->is_light ? 3 : 10);
     mp_write_uint(writer, job->is_light ? 0 : 1);
     mp_write_uint(writer, job->attempt);
     if (!job->is_light) {
@@ -37,6 +47,7 @@ void slot_job_write(struct mp_writer *writer, const struct slot_job *job)
         mp_write_array(writer, job->input_count);
         for (uint32_t i = 0; i < job->input_count; i++)
             input_write(writer, &job->inputs[i]);
+        secrets_write(writer, job);
     }
     mp_write_bin(writer, job->spec, job->spec_bytes);
 }
@@ -74,6 +85,27 @@ static void input_read(struct mp_reader *reader, struct arena *arena, struct kin
     out->artifacts = artifacts;
 }
 
+static void secrets_read(struct mp_reader *reader, struct arena *arena, struct slot_job *out)
+{
+    uint32_t count = mp_read_array(reader);
+    if (reader->is_bad || count > SECRETS_MAX) {
+        reader->is_bad = true;
+        return;
+    }
+    struct kind_secret *secrets = arena_alloc(arena, (count + 1) * sizeof *secrets);
+    for (uint32_t i = 0; i < count && !reader->is_bad; i++) {
+        size_t bytes;
+        reader->is_bad |= mp_read_array(reader) != 2;
+        secrets[i].name = read_text(reader, arena);
+        secrets[i].value = (char *)(uintptr_t)mp_read_bin(reader, &bytes);
+        if (reader->is_bad || bytes < 2 || secrets[i].value[bytes - 1])
+            reader->is_bad = true;
+        secrets[i].bytes = bytes - 1;
+    }
+    out->secrets = secrets;
+    out->secret_count = reader->is_bad ? 0 : count;
+}
+
 static void heavy_read(struct mp_reader *reader, struct arena *arena, struct slot_job *out)
 {
     out->timeout_ms = (uint32_t)mp_read_uint(reader);
@@ -91,6 +123,8 @@ static void heavy_read(struct mp_reader *reader, struct arena *arena, struct slo
         input_read(reader, arena, &inputs[i]);
     out->inputs = inputs;
     out->input_count = count;
+    if (!reader->is_bad)
+        secrets_read(reader, arena, out);
 }
 
 bool slot_job_read(struct mp_reader *reader, struct arena *arena, struct slot_job *out)
@@ -100,7 +134,7 @@ bool slot_job_read(struct mp_reader *reader, struct arena *arena, struct slot_jo
     uint64_t type = mp_read_uint(reader);
     out->is_light = type == 0;
     out->attempt = (uint32_t)mp_read_uint(reader);
-    if (type > 1 || fields != (type ? 9u : 3u))
+    if (type > 1 || fields != (type ? 10u : 3u))
         reader->is_bad = true;
     if (type && !reader->is_bad)
         heavy_read(reader, arena, out);

@@ -4,9 +4,10 @@
  *
  *   parent → slot
  *     [0, attempt, spec]                              a light job
- *     [1, attempt, timeout, memory, work folder, output folder, log file, [input, …], spec]
- *                                                     a heavy one
+ *     [1, attempt, timeout, memory, work folder, output folder, log file, [input, …],
+ *      [secret, …], spec]                             a heavy one
  *     input = [name, path | nil, is_gather, [[file, [id, bytes, is_tree]], …]]
+ *     secret = [name, value with a zero byte behind it]
  *   slot → parent
  *     [0, begun, took]              the oldest job in flight succeeded; µs
  *     [1, begun, took, code, text]  it failed
@@ -37,6 +38,8 @@ struct slot_job {
     const char *work_dir, *output_dir, *log_path;
     uint32_t input_count;
     const struct kind_input *inputs;
+    uint32_t secret_count;
+    const struct kind_secret *secrets;
     const uint8_t *spec;
     size_t spec_bytes;
 };
@@ -54,7 +57,8 @@ struct slot_message {
 };
 
 void slot_job_write(struct mp_writer *writer, const struct slot_job *job);
-/* The spec stays a view into the frame; the rest is copied into `arena`. False: malformed. */
+/* The spec and secrets' values stay views into the frame (which is wiped then); the rest is copied
+ * into `arena`. False: malformed. */
 MUST_USE bool slot_job_read(struct mp_reader *reader, struct arena *arena, struct slot_job *out);
 void slot_message_write(struct mp_writer *writer, const struct slot_message *message);
 /* False: malformed. */

@@ -29,12 +29,14 @@ struct work {
     struct work_heavy *heavy;
 };
 
+struct secrets;
 struct works;
 
 struct works_options {
-    struct mover *mover;     /* borrowed */
-    struct cache *cache;     /* borrowed */
-    const char *worker_name; /* borrowed; for records */
+    struct mover *mover;           /* borrowed */
+    struct cache *cache;           /* borrowed */
+    const char *worker_name;       /* borrowed; for records */
+    const struct secrets *secrets; /* borrowed; NULL: none */
 };
 
 struct works *works_new(const struct works_options *options);

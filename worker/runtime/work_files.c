@@ -6,6 +6,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/mem.h"
+#include "worker/runtime/secrets.h"
 #include "worker/runtime/work_state.h"
 
 enum {
@@ -127,6 +128,9 @@ void works_fetch(struct works *works, uint32_t job)
     struct work_heavy *heavy = work->heavy = mem_alloc(sizeof *heavy);
     heavy->lost = buf_init(0);
     heavy->code = resolve(work, &heavy->err);
+    if (heavy->code == OK)
+        heavy->code = secrets_of(works->options.secrets, &heavy->spec, &heavy->arena,
+                                 &heavy->secrets, &heavy->secret_count, &heavy->err);
     for (uint32_t i = 0; heavy->code == OK && i < heavy->artifact_count; i++) {
         heavy->is_pinned[i] = cache_pin(works->options.cache, &heavy->artifacts[i].id);
         if (heavy->is_pinned[i])
@@ -205,6 +209,8 @@ void works_slot_job(struct works *works, uint32_t job, struct slot_job *out)
     out->log_path = heavy->folder->log_path;
     out->inputs = heavy->inputs;
     out->input_count = heavy->input_count;
+    out->secrets = heavy->secrets;
+    out->secret_count = heavy->secret_count;
 }
 
 /* ---- outputs ---- */
@@ -268,6 +274,7 @@ void works_forget_heavy(struct works *works, struct work *work)
             cache_unpin(works->options.cache, &heavy->artifacts[i].id);
     if (heavy->folder)
         folders_give_back(works->folders, heavy->folder, !heavy->is_begun || heavy->is_quiet);
+    secrets_forget(heavy->secrets, heavy->secret_count);
     buf_fini(&heavy->lost);
     arena_fini(&heavy->move.publication.arena);
     arena_fini(&heavy->arena);

@@ -18,6 +18,8 @@ struct work_heavy {
     uint32_t resolved_count;
     uint32_t awaited; /* artifacts still on their way */
     struct buf lost;  /* struct id each */
+    struct kind_secret *secrets;
+    uint32_t secret_count;
     struct folder *folder;
     bool is_begun, is_quiet; /* given to a slot; ended there by itself */
     enum status code;        /* of fetching, then of running, then of publishing */

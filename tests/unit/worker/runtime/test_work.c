@@ -31,7 +31,7 @@ static int setup(void **state)
     const char *store = arena_format(&world->arena, "%s/store", world->folder);
     assert_int_equal(mover_open(store, &world->mover, NULL), OK);
     assert_int_equal(cache_open(cache, 1 << 20, &world->cache, NULL), OK);
-    const struct works_options options = {world->mover, world->cache, "w"};
+    const struct works_options options = {world->mover, world->cache, "w", NULL};
     world->works = works_new(&options);
     *state = world;
     return 0;

@@ -1,0 +1,149 @@
+"""What a step of kind exec sees, and what it does not: with pipelines, as a user and without capabilities."""
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import BIN, WORKER, Place, Result, by_name, needs_landlock
+from workers import Cluster
+
+SECRET = "correct horse battery staple"
+
+
+def one(command, more=""):
+    return f"""
+version: 1
+name: one
+steps:
+  a:
+    kind: exec
+    outputs: {{o: o}}
+    retry: 0
+    params: {{command: "{command}"{more}}}
+"""
+
+
+def text_of(place, *args, **environment):
+    """Why the only step failed."""
+    result = place.broker("run", "p.yaml", *args, **environment)
+    assert result.code == 1, result
+    return result.err
+
+
+def test_an_undeclared_file_of_the_pipelines_folder_fails_and_is_named(place):
+    needs_landlock()
+    place.write("data/x.csv", "a,b\n")
+    path = place.path / "data/x.csv"
+    place.write("p.yaml", one(f"cat {path} > o"))
+    assert f"{path} exists but is not declared: add it to inputs or code" in text_of(place)
+    place.write("p.yaml", f"""
+version: 1
+name: one
+sources: {{x: data/x.csv}}
+steps:
+  a: {{kind: exec, inputs: {{x: sources.x}}, outputs: {{o: o}}, params: {{command: "cat $x > o"}}}}
+""")
+    place.run()
+    place.write("p.yaml", one(f"cat {path} > o"))
+    place.run(PENSTOCK_READABLE=str(place.path / "data"))
+
+
+def test_the_network_is_asked_for_and_part_of_the_identity(place):
+    command = "exec 3<>/dev/tcp/127.0.0.1/1"
+    tasks = [by_name(place.run("p.yaml", code=1))["a"]["task"] for more in ("", ", network: false", ", network: true")
+             if place.write("p.yaml", one("bash -c '" + command + "'", more))]
+    assert tasks[0] == tasks[1] != tasks[2]
+    words = place.broker("logs", "a").out
+    assert "refused" in words  # the last one got as far as that nobody listens there
+    place.write("p.yaml", one("bash -c '" + command + "'; exit 2"))
+    assert "params: {network: true}" in text_of(place)
+
+
+def test_off_and_what_can_not_be(place):
+    place.write("p.yaml", one(f"ls {place.path} > o"))
+    place.run(PENSTOCK_SANDBOX="off")
+    result = subprocess.run([WORKER, "--broker", "ipc://x", "--sandbox", "sometimes"], capture_output=True, text=True,
+                            cwd=place.path, env=place.environment())
+    assert result.returncode == 2 and "best-effort, require or off" in result.stderr
+    result = subprocess.run([WORKER, "--broker", "ipc://x", "--readable", "/not/there"], capture_output=True, text=True,
+                            cwd=place.path, env=place.environment())
+    assert result.returncode == 2 and "/not/there" in result.stderr
+
+
+def everything_in(folder):
+    return b"\0".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+@pytest.mark.parametrize("source", ["environment", "folder"])
+def test_a_secret_reaches_its_program_and_nothing_else(place, source):
+    place.write("secrets/DB_PASSWORD", SECRET + "\n")
+    given = {"PENSTOCK_SECRET_DB_PASSWORD": SECRET} if source == "environment" else {"PENSTOCK_SECRETS": "secrets"}
+    place.write("p.yaml", one("echo it is $DB_PASSWORD; echo and $DB_PASSWORD >&2; printenv DB_PASSWORD | wc -c > o",
+                              ", secrets: [DB_PASSWORD]"))
+    before = by_name(place.run(**given, PENSTOCK_LOG="debug"))["a"]
+    assert place.export("a.o", "o").read_text() == f"{len(SECRET) + 1}\n"
+    assert place.broker("logs", "a").out == "it is [DB_PASSWORD]\nand [DB_PASSWORD]\n"
+    assert SECRET.encode() not in everything_in(place.path / ".penstock")
+    changed = {name: "something else altogether" for name in given if source == "environment"}
+    place.write("secrets/DB_PASSWORD", "something else altogether")
+    again = by_name(place.run(**{**given, **changed}))["a"]
+    assert again["hit"] and again["task"] == before["task"]
+
+
+def test_a_secret_in_an_output_fails_its_task(place):
+    place.write("p.yaml", one("echo $TOKEN > o", ", secrets: [TOKEN]"))
+    assert "output o holds the secret TOKEN" in text_of(place, PENSTOCK_SECRET_TOKEN=SECRET)
+    assert SECRET.encode() not in everything_in(place.path / ".penstock/store")
+
+
+def test_a_step_goes_to_a_worker_that_has_its_secret(place):
+    place.write("p.yaml", one("printenv TOKEN | wc -c > o", ", secrets: [TOKEN]"))
+    cluster = Cluster(place)
+    try:
+        cluster.start()
+        cluster.join("without")
+        assert "secret:TOKEN=yes" in cluster.wait_line("a: needs ")
+        cluster.join("with", PENSTOCK_SECRET_TOKEN=SECRET)
+        assert by_name(cluster.finish())["a"]["worker"] == "with"
+    finally:
+        cluster.close()
+
+
+@pytest.fixture
+def nobody(tmp_path):
+    """A place, and a way to run the broker there as a user without any capability."""
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("this needs root and setpriv, to become a user without capabilities")
+    place = Place(tmp_path)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("broker", "worker"):
+        shutil.copy(BIN / name, programs)
+    folder = tmp_path
+    while folder != folder.parent and folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o1:
+        folder.chmod(folder.stat().st_mode | 0o11)
+        folder = folder.parent
+    for path in [tmp_path, *tmp_path.rglob("*")]:
+        os.chown(path, 65534, 65534)
+    become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]
+
+    def broker(*args, **environment):
+        return Result(subprocess.run([*become, str(programs / "broker"), *args], cwd=tmp_path, capture_output=True,
+                                     text=True, timeout=120, env=place.environment(**environment)))
+    place.broker = broker
+    return place
+
+
+def test_it_holds_for_a_user_without_capabilities(nobody):
+    needs_landlock()
+    nobody.write("own.csv", "a\n").chmod(0o644)
+    path = nobody.path / "own.csv"
+    nobody.write("p.yaml", one("echo fine > o"))
+    result = nobody.broker("run", "p.yaml", "--json=full", PENSTOCK_SANDBOX="require")
+    assert result.code == 0 and json.loads(result.out)["state"] == "succeeded", result
+    nobody.write("p.yaml", one(f"cat {path} > o"))
+    assert "not declared" in text_of(nobody)
+    nobody.write("p.yaml", one("bash -c 'exec 3<>/dev/tcp/127.0.0.1/1'"))
+    assert "params: {network: true}" in text_of(nobody)
