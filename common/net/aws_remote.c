@@ -3,11 +3,11 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/crypto/sign.h"
 #include "common/fs.h"
 #include "common/net/sigv4.h"
+#include "common/net/times.h"
 #include "common/text/json.h"
 #include "common/text/xml.h"
 #include "proto/limits.h"
@@ -32,15 +32,11 @@ static void keep(char **secret, const char *text)
     *secret = secret_copy(text, strlen(text));
 }
 
-/* "2013-05-24T00:00:00Z", maybe with a fraction. */
 static enum status parse_time(const char *text, int64_t *out, struct err *err)
 {
-    struct tm tm = {0};
-    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (!end)
-        return err_set(err, E_CORRUPT, "keys that end at \"%.40s\", which is no time", text);
-    *out = timegm(&tm);
-    return OK;
+    if (times_parse_iso(text, out))
+        return OK;
+    return err_set(err, E_CORRUPT, "keys that end at \"%.40s\", which is no time", text);
 }
 
 static enum status check_whole(const struct aws_fetched *fetched, const char *place,

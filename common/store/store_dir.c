@@ -20,15 +20,14 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
-#include "common/crypto/hash.h"
 #include "common/crypto/sign.h"
 #include "common/fs.h"
 #include "common/store/backend.h"
+#include "common/store/source_file.h"
 #include "common/store/store_dir.h"
 #include "proto/limits.h"
 
 enum {
-    PIECE_BYTES = 256 << 10,          /* stays in the second-level cache between read and hash */
     REFLINK_BYTES_MIN = 64 << 10,     /* smaller files are copied faster than shared */
     TEMP_SECONDS_MAX = 7 * 24 * 3600, /* older temporary files were left by a killed program */
 };
@@ -94,7 +93,7 @@ static enum status dir_open(const char *url, struct store **out, struct err *err
 static uint8_t *piece_of(struct dir *dir)
 {
     if (!dir->piece)
-        dir->piece = mem_alloc(PIECE_BYTES);
+        dir->piece = mem_alloc(SOURCE_PIECE_BYTES);
     return dir->piece;
 }
 
@@ -144,14 +143,11 @@ enum status dir_rename(const struct dir *dir, const char *temp, const char *key,
     return dir_error(dir, errno, key, "cannot write", err);
 }
 
-/* Where a blob's bytes come from: memory, or an open file that must not change between hashing and
- * copying. */
+/* Where a blob's bytes come from: memory, or an open file. */
 struct origin {
     const void *data; /* NULL: the file */
     size_t bytes;
-    int fd;
-    const char *path;
-    struct stat before; /* the file when it was opened */
+    const struct source_file *file;
 };
 
 static enum status write_temp(struct dir *dir, const struct origin *origin,
@@ -162,26 +158,7 @@ static enum status write_temp(struct dir *dir, const struct origin *origin,
         return fs_error(err, errno, temp, "cannot create");
     if (origin->data)
         return fs_write_all(fd, origin->data, origin->bytes, temp, err);
-    return fs_copy_fd(origin->fd, fd, temp, err);
-}
-
-static bool is_same_time(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
-static enum status check_unchanged(const struct origin *origin, struct err *err)
-{
-    const struct stat *before = &origin->before;
-    struct stat now;
-    if (origin->data)
-        return OK;
-    if (fstat(origin->fd, &now) != 0)
-        return fs_error(err, errno, origin->path, "cannot read");
-    if (now.st_size == before->st_size && is_same_time(&now.st_mtim, &before->st_mtim) &&
-        is_same_time(&now.st_ctim, &before->st_ctim))
-        return OK;
-    return err_set(err, E_CONFLICT, "%s: changed while it was read", origin->path);
+    return fs_copy_fd(origin->file->fd, fd, temp, err);
 }
 
 static enum status write_blob(struct dir *dir, const struct origin *origin, const char *key,
@@ -191,8 +168,8 @@ static enum status write_blob(struct dir *dir, const struct origin *origin, cons
     enum status status = write_temp(dir, origin, temp, err);
     if (status != OK)
         err_prefix(err, "store %s", dir->base.url);
-    if (status == OK)
-        status = check_unchanged(origin, err);
+    if (status == OK && !origin->data)
+        status = source_file_check(origin->file, err);
     if (status == OK)
         status = dir_rename(dir, temp, key, err);
     if (status != OK)
@@ -211,72 +188,24 @@ static enum status dir_put(struct store *store, enum store_space space, const st
     return write_blob(dir, &memory, key, err);
 }
 
-/* Fills the piece as far as the file goes. */
-static enum status read_piece(int fd, uint8_t *piece, size_t *count, const char *path,
-                              struct err *err)
-{
-    *count = 0;
-    while (*count < PIECE_BYTES) {
-        ssize_t got = read(fd, piece + *count, PIECE_BYTES - *count);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return fs_error(err, errno, path, "cannot read");
-        if (got == 0)
-            break;
-        *count += (size_t)got;
-    }
-    return OK;
-}
-
-/* Hashes the file to its end; with `to` ≥ 0 writes it there, too. */
-static enum status hash_file(struct dir *dir, int fd, int to, const char *path, struct id *id,
-                             uint64_t *bytes, struct err *err)
-{
-    uint8_t *piece = piece_of(dir);
-    struct hasher hasher;
-    hash_init(&hasher, NULL);
-    *bytes = 0;
-    for (size_t count = PIECE_BYTES; count == PIECE_BYTES; *bytes += count) {
-        TRY(read_piece(fd, piece, &count, path, err));
-        hash_update(&hasher, piece, count);
-        if (to >= 0)
-            TRY(fs_write_all(to, piece, count, path, err));
-    }
-    hash_final(&hasher, id);
-    return OK;
-}
-
-static enum status put_open_file(struct dir *dir, int fd, const char *path, struct id *id,
-                                 uint64_t *bytes, struct err *err)
-{
-    struct origin file = {.fd = fd, .path = path};
-    if (fstat(fd, &file.before) != 0)
-        return fs_error(err, errno, path, "cannot read");
-    if (!S_ISREG(file.before.st_mode))
-        return err_set(err, E_INVALID, "%s: not a regular file", path);
-    if (file.before.st_size >= PIECE_BYTES) /* the kernel reads ahead while we hash */
-        posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    TRY(hash_file(dir, fd, -1, path, id, bytes, err));
-    char key[DIR_KEY_BYTES];
-    if (is_stored(dir, dir_key(STORE_BLOBS, id, key), *bytes))
-        return OK;
-    if (*bytes < PIECE_BYTES) { /* all of it is in the piece still */
-        const struct origin memory = {.data = dir->piece, .bytes = (size_t)*bytes};
-        return write_blob(dir, &memory, key, err);
-    }
-    if (lseek(fd, 0, SEEK_SET) != 0)
-        return fs_error(err, errno, path, "cannot read");
-    return write_blob(dir, &file, key, err);
-}
-
 static enum status dir_put_file(struct store *store, const char *path, struct id *id,
                                 uint64_t *bytes, struct err *err)
 {
-    AUTO(fs_close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return fs_error(err, errno, path, "cannot open");
-    return put_open_file(dir_of(store), fd, path, id, bytes, err);
+    struct dir *dir = dir_of(store);
+    AUTO(source_file_close) struct source_file file = {.fd = -1};
+    TRY(source_file_open(path, &file, err));
+    uint8_t *piece = piece_of(dir);
+    TRY(source_file_hash(file.fd, -1, path, piece, id, bytes, err));
+    char key[DIR_KEY_BYTES];
+    if (is_stored(dir, dir_key(STORE_BLOBS, id, key), *bytes))
+        return OK;
+    if (*bytes < SOURCE_PIECE_BYTES) { /* all of it is in the piece still */
+        const struct origin memory = {.data = piece, .bytes = (size_t)*bytes};
+        return write_blob(dir, &memory, key, err);
+    }
+    if (lseek(file.fd, 0, SEEK_SET) != 0)
+        return fs_error(err, errno, path, "cannot read");
+    return write_blob(dir, &(struct origin){.file = &file}, key, err);
 }
 
 /* ---- reading ---- */
@@ -316,14 +245,15 @@ static enum status dir_get_file(struct store *store, const struct id *id, bool i
     TRY(open_blob(dir, STORE_BLOBS, id, is_second, &fd, err));
     uint64_t bytes;
     if (!path)
-        return hash_file(dir, fd, -1, "a blob", seen, &bytes, err);
+        return source_file_hash(fd, -1, "a blob", piece_of(dir), seen, &bytes, err);
     AUTO(fs_close_fd) int to = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (to < 0)
         return fs_error(err, errno, path, "cannot create");
     struct stat info;
     bool is_shared = fstat(fd, &info) == 0 && info.st_size >= REFLINK_BYTES_MIN && !is_second &&
                      ioctl(to, FICLONE, fd) == 0;
-    return hash_file(dir, is_shared ? to : fd, is_shared ? -1 : to, path, seen, &bytes, err);
+    return source_file_hash(is_shared ? to : fd, is_shared ? -1 : to, path, piece_of(dir), seen,
+                            &bytes, err);
 }
 
 static enum status dir_has(struct store *store, const struct id *ids, size_t count, bool *has,

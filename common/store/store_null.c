@@ -1,17 +1,11 @@
 /* A store that keeps nothing and says it has everything: what is put is only hashed. For plans,
  * which need ids and must leave no trace. */
 // SPDX-License-Identifier: Apache-2.0
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/base/mem.h"
-#include "common/crypto/hash.h"
-#include "common/fs.h"
 #include "common/store/backend.h"
-
-enum { PIECE_BYTES = 256 << 10 };
+#include "common/store/source_file.h"
 
 static enum status null_open(const char *url, struct store **out, struct err *err)
 {
@@ -31,20 +25,10 @@ static enum status null_put_file(struct store *store, const char *path, struct i
                                  uint64_t *bytes, struct err *err)
 {
     (void)store;
-    AUTO(fs_close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return fs_error(err, errno, path, "opening it");
-    AUTO(mem_free) uint8_t *piece = mem_alloc(PIECE_BYTES);
-    struct hasher hasher;
-    hash_init(&hasher, NULL);
-    *bytes = 0;
-    for (ssize_t n; (n = read(fd, piece, PIECE_BYTES)) != 0; *bytes += (uint64_t)n) {
-        if (n < 0)
-            return fs_error(err, errno, path, "reading it");
-        hash_update(&hasher, piece, (size_t)n);
-    }
-    hash_final(&hasher, id);
-    return OK;
+    AUTO(source_file_close) struct source_file file = {.fd = -1};
+    TRY(source_file_open(path, &file, err));
+    AUTO(mem_free) uint8_t *piece = mem_alloc(SOURCE_PIECE_BYTES);
+    return source_file_hash(file.fd, -1, path, piece, id, bytes, err);
 }
 
 static enum status null_put(struct store *store, enum store_space space, const struct id *id,
