@@ -106,6 +106,7 @@ iris: setup-build
 
 ## test: install what is missing, then every test: tidy, unit, stories, simulator, golden, system
 test: setup-build setup-test
+	@docker/garage.sh >/dev/null
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory tidy
 	@$(MAKE) --no-print-directory unit
@@ -134,8 +135,10 @@ sim: $(B)/tests/sim/sim
 mutants:
 	@tests/sim/mutants.sh
 
-## system: golden vectors and the real programs against scikit-learn, XGBoost and faults (pytest)
-system: programs $(VENV)/ready
+# The store's contract is a unit test; against a real S3 server a system test runs it.
+STORE_UNIT := $(addprefix $(B)/tests/unit/common/store/test_store_,contract care s3)
+## system: golden vectors and the real programs against scikit-learn, XGBoost, S3 and faults (pytest)
+system: programs $(STORE_UNIT) $(VENV)/ready
 	@BIN=$(abspath $(B)) $(VENV)/bin/python -m pytest -q tests/golden tests/system
 
 ## sanitized: unit tests and the iris run under MODE's sanitizer

@@ -25,6 +25,13 @@ int64_t clock_epoch_us(void)
     return read_us(CLOCK_REALTIME);
 }
 
+void clock_sleep_ms(ms_t ms)
+{
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    while (nanosleep(&left, &left) != 0) {
+    }
+}
+
 int64_t clock_thread_cpu_us(void)
 {
     return read_us(CLOCK_THREAD_CPUTIME_ID);

@@ -143,6 +143,14 @@ enum {
     FINDINGS_TOLD_MAX = 1000,
     /* How long a presigned URL may work: S3's own limit, seven days. */
     PRESIGN_SECONDS_MAX = 7 * 24 * 3600,
+    /* How long a store's operation waits for a server that does not answer, or says it is too busy:
+       longer than it takes to start one again. */
+    STORE_PATIENCE_MS = 60000,
+    /* The same before the server was heard of for the first time: a wrong address is more likely
+       then, and a person waits. */
+    STORE_FIRST_PATIENCE_MS = 8000,
+    /* Above, a file goes into S3 in parts: below, one put is as fast, and one request. */
+    STORE_PARTS_BYTES = 64 << 20,
     /* To get a connection: a SYN that is lost twice (1 s, 3 s) still makes it. */
     HTTP_CONNECT_MS = 10000,
     /* What is kept of an answer's headers, and of the body of one that says no: servers send

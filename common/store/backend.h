@@ -17,8 +17,10 @@ typedef enum status store_visit_object(void *context, const struct store_object 
 
 struct store_backend {
     const char *scheme; /* what the URL begins with: "mem:" */
+    bool is_remote;
     enum status (*open)(const char *url, struct store **out, struct err *err);
     void (*close)(struct store *store);
+    void (*set_patience)(struct store *store, uint32_t ms); /* NULL: nothing to wait for */
     /* Hashes the file while it copies it. */
     enum status (*put_file)(struct store *store, const char *path, struct id *id, uint64_t *bytes,
                             struct err *err);
@@ -65,7 +67,7 @@ struct store {
     char *url;
 };
 
-extern const struct store_backend store_dir, store_mem, store_null, store_fault;
+extern const struct store_backend store_dir, store_s3, store_mem, store_null, store_fault;
 
 /* "blob 0123… is not in URL". */
 enum status store_absent(const struct store *store, enum store_space space, const struct id *id,

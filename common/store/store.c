@@ -12,8 +12,8 @@
 #include "proto/limits.h"
 #include "proto/task_spec.h"
 
-static const struct store_backend *const backends[] = {&store_dir, &store_mem, &store_null,
-                                                       &store_fault};
+static const struct store_backend *const backends[] = {&store_dir, &store_s3, &store_mem,
+                                                       &store_null, &store_fault};
 
 /* "abc:" at the start of `url`: its length with the colon, or 0. A folder with a colon in its name
  * is "./a:b". */
@@ -39,7 +39,7 @@ enum status store_open(const char *url, struct store **out, struct err *err)
         return err_set(
             err, E_INVALID,
             "%s: no store is called \"%.*s\"; give a folder (\"./%s\" for a folder of this "
-            "name), file://… or mem:",
+            "name), file://…, s3://bucket/prefix or mem:",
             url, (int)scheme_bytes(url), url, url);
     TRY(backend->open(url, out, err));
     (*out)->backend = backend;
@@ -51,6 +51,17 @@ void store_close(struct store *store)
 {
     mem_free(store->url);
     store->backend->close(store);
+}
+
+bool store_is_remote(const struct store *store)
+{
+    return store->backend->is_remote;
+}
+
+void store_set_patience(struct store *store, uint32_t ms)
+{
+    if (store->backend->set_patience)
+        store->backend->set_patience(store, ms);
 }
 
 const char *store_url(const struct store *store)

@@ -24,11 +24,22 @@
 
 struct store;
 
-/* `url`: a folder ("/x", "./x", "file:///x", created when absent), "mem:" (empty, private to this
- * handle), or for tests "fault+URL?…" (store_fault.c). Errors: E_INVALID an unknown scheme; E_IO,
- * E_DENIED. */
+/* `url`: a folder ("/x", "./x", "file:///x", created when absent), "s3://bucket/prefix"
+ * (s3_config.h says what else is read from the environment; nothing is asked of the server yet),
+ * "mem:" (empty, private to this handle), or for tests "fault+URL?…" (store_fault.c). Errors:
+ * E_INVALID an unknown scheme or a wrong setting; E_IO, E_DENIED. */
 MUST_USE enum status store_open(const char *url, struct store **out, struct err *err);
 void store_close(struct store *store);
+
+/* Is it on another machine, so that everything takes its time and may have to wait? */
+bool store_is_remote(const struct store *store);
+/* How long an operation waits for a server that does not answer, or is too busy, before it fails
+ * with E_UNREACHABLE; STORE_PATIENCE_MS unless set. */
+void store_set_patience(struct store *store, uint32_t ms);
+
+/* Every operation on a store in S3 may also fail with E_UNREACHABLE (after its patience),
+ * E_DENIED (a wrong key, bucket, region, certificate or clock, or no permission; the text says
+ * which, and the mend) or E_INVALID (a setting). */
 
 /* Idempotent; a blob that is there already costs its hash alone. `*id` and `*bytes` are results.
  * Errors: E_FULL; E_CONFLICT the file changed meanwhile; E_INVALID not a regular file; E_NOTFOUND,

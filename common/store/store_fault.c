@@ -133,6 +133,11 @@ static enum status fault_open(const char *url, struct store **out, struct err *e
     return OK;
 }
 
+static void fault_set_patience(struct store *store, uint32_t ms)
+{
+    store_set_patience(fault_of(store)->inner, ms);
+}
+
 /* ---- the operations ---- */
 
 static bool is_due(const struct fault *fault, uint64_t first)
@@ -359,6 +364,7 @@ const struct store_backend store_fault = {
     .scheme = "fault+",
     .open = fault_open,
     .close = fault_close,
+    .set_patience = fault_set_patience,
     .put_file = fault_put_file,
     .put = fault_put,
     .get_file = fault_get_file,
