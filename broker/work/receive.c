@@ -1,7 +1,7 @@
 /* The receiving half: frames become scheduler events. A frame is checked whole before anything in
  * it counts. */
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/work/router_state.h"
+#include "broker/work/receive.h"
 
 #include <string.h>
 
@@ -10,17 +10,9 @@
 #include "common/crypto/sign.h"
 #include "common/log.h"
 
-/* Where the events of one receive go. */
-struct sink {
-    struct router *router;
-    ms_t now;
-    const struct router_sink *to;
-    uint32_t *result_count; /* so far */
-};
-
 enum { PROBE_MS = 1000 };
 
-static void emit(const struct sink *sink, struct sched_event *event)
+void receive_emit(const struct sink *sink, struct sched_event *event)
 {
     event->now = sink->now;
     sink->to->on_event(sink->to->context, event, NULL);
@@ -37,168 +29,29 @@ static void say_refused(struct router *router, uint32_t worker, const struct err
     router_send_frame(router, worker, frame, writer.need);
 }
 
-static void drop_worker(const struct sink *sink, uint32_t worker, bool is_drain, enum status code)
+void receive_drop(const struct sink *sink, uint32_t worker, bool is_drain, enum status code)
 {
     bool was_known = sessions_get(&sink->router->sessions, worker)->is_known;
     sessions_remove(&sink->router->sessions, worker);
     struct sched_event event = {.type = SCHED_GONE,
                                 .gone = {.worker = worker, .is_drain = is_drain, .code = code}};
     if (was_known)
-        emit(sink, &event);
+        receive_emit(sink, &event);
 }
 
-static void refuse(const struct sink *sink, uint32_t worker, const struct err *reason)
+void receive_refuse(const struct sink *sink, uint32_t worker, const struct err *reason)
 {
     char quoted[2 * ERR_TEXT_BYTES];
     log_event(LOG_WARN, "worker.refused", "worker=%u reason=%s", worker,
               log_quote(reason->text, quoted, sizeof quoted));
     say_refused(sink->router, worker, reason);
-    drop_worker(sink, worker, false, reason->code);
+    receive_drop(sink, worker, false, reason->code);
 }
 
-/* ---- HELLO ---- */
-
-/* The texts of an encoded array or map as NUL-terminated words in the scratch arena. */
-static const char *const *read_words(struct router *router, struct mp_view encoded, bool is_map,
-                                     uint32_t *count)
+void receive_revoke(const struct sink *sink, uint32_t worker, const struct err *reason)
 {
-    struct mp_reader reader = mp_reader(encoded.bytes, encoded.count);
-    *count = is_map ? mp_read_map(&reader) : mp_read_array(&reader);
-    uint32_t words = is_map ? 2 * *count : *count, bytes;
-    const char **out = arena_alloc(&router->arena, (words + 1) * sizeof *out);
-    for (uint32_t i = 0; i < words; i++) {
-        const char *text = mp_read_str(&reader, &bytes);
-        out[i] = arena_text(&router->arena, text, bytes);
-    }
-    return out;
-}
-
-/* The counts with their names as words in the scratch arena. */
-static const struct resource *read_resources(struct router *router, struct mp_view encoded,
-                                             uint32_t *count)
-{
-    struct mp_reader reader;
-    uint32_t bytes;
-    *count = msg_resources_begin(&reader, &encoded);
-    struct resource *out = arena_alloc(&router->arena, (*count + 1) * sizeof *out);
-    for (uint32_t i = 0; i < *count; i++) {
-        msg_next_resource(&reader, &out[i], &bytes);
-        out[i].name = arena_text(&router->arena, out[i].name, bytes);
-    }
-    return out;
-}
-
-static const struct attempt *read_attempts(struct router *router, struct mp_view encoded,
-                                           uint32_t *count)
-{
-    struct mp_reader reader = mp_reader(encoded.bytes, encoded.count);
-    *count = mp_read_array(&reader);
-    struct attempt *out = arena_alloc(&router->arena, (*count + 1) * sizeof *out);
-    for (uint32_t i = 0; i < *count; i++)
-        msg_next_attempt(&reader, &out[i]);
-    return out;
-}
-
-static void welcome(struct router *router, uint32_t worker)
-{
-    uint8_t frame[64];
-    struct mp_writer writer = mp_writer(frame, sizeof frame);
-    struct welcome message = {router->options.epoch, router->options.lease_ms,
-                              router->options.credit};
-    msg_write_welcome(&writer, &message);
-    router_send_frame(router, worker, frame, writer.need);
-}
-
-/* The peer's number: its own if it is there under this routing id or came back under another, else
- * a new one. */
-static enum status find_or_put(struct router *router, const uint8_t *routing_id, size_t bytes,
-                               const uint8_t *instance, uint32_t *worker, struct err *err)
-{
-    *worker = sessions_find(&router->sessions, routing_id, bytes);
-    if (*worker != UINT32_MAX)
-        return OK;
-    if (instance)
-        *worker = sessions_find_instance(&router->sessions, instance);
-    return sessions_put(&router->sessions, routing_id, bytes, worker, err);
-}
-
-/* Another program under a routing id that we know: the one before it is gone. */
-static void leave_to_another(const struct sink *sink, const uint8_t *routing_id, size_t bytes,
-                             const uint8_t instance[INSTANCE_BYTES])
-{
-    uint32_t worker = sessions_find(&sink->router->sessions, routing_id, bytes);
-    const struct session *session = sessions_get(&sink->router->sessions, worker);
-    if (session && session->is_known && memcmp(session->instance, instance, INSTANCE_BYTES) != 0)
-        drop_worker(sink, worker, false, E_GONE);
-}
-
-/* Somebody without a number, who needs one for as long as it takes to answer. */
-static bool turn_away(struct router *router, const uint8_t *routing_id, size_t bytes)
-{
-    uint32_t worker = UINT32_MAX;
-    if (!router->leader)
-        return false;
-    if (sessions_put(&router->sessions, routing_id, bytes, &worker, NULL) == OK) {
-        router_say_not_leader(router, worker);
-        sessions_remove(&router->sessions, worker);
-    }
-    return true;
-}
-
-static void receive_hello(const struct sink *sink, const uint8_t *routing_id, size_t routing_bytes,
-                          const uint8_t *frame, size_t bytes)
-{
-    struct router *router = sink->router;
-    struct hello hello;
-    struct err err = {0};
-    uint32_t worker = UINT32_MAX;
-    enum status status = msg_decode_hello(frame, bytes, &hello, &err);
-    if (status == OK && hello.epoch > router->epoch_seen &&
-        hello.epoch <= router->options.epoch + EPOCH_AHEAD_MAX) /* else it is nonsense */
-        router->epoch_seen = hello.epoch;
-    if (turn_away(router, routing_id, routing_bytes))
-        return;
-    if (status == OK && hello.epoch > router->options.epoch)
-        status =
-            err_set(&err, E_FENCED, "a broker of epoch %llu has led, this one has %llu",
-                    (unsigned long long)hello.epoch, (unsigned long long)router->options.epoch);
-    if (status == OK)
-        leave_to_another(sink, routing_id, routing_bytes, hello.instance);
-    bool was_there = sessions_find(&router->sessions, routing_id, routing_bytes) != UINT32_MAX;
-    struct err full = {0};
-    if (find_or_put(router, routing_id, routing_bytes, status == OK ? hello.instance : NULL,
-                    &worker, &full) != OK) {
-        log_event(LOG_WARN, "worker.refused", "reason=\"%s\"", full.text);
-        return;
-    }
-    if (status != OK) {
-        refuse(sink, worker, &err);
-        return;
-    }
-    struct session *session = sessions_get(&router->sessions, worker);
-    if (session->is_known && was_there) { /* it came twice: what it says may be long past */
-        welcome(router, worker);
-        return;
-    }
-    memcpy(session->instance, hello.instance, INSTANCE_BYTES);
-    memcpy(session->public_key, hello.public_key, PUBLIC_KEY_BYTES);
-    memcpy(session->name, hello.name, hello.name_bytes);
-    session->name[hello.name_bytes] = 0;
-    session->is_known = session->was_heard = true;
-    struct sched_event event = {.type = SCHED_HELLO};
-    event.hello.worker = worker;
-    memcpy(event.hello.instance, hello.instance, INSTANCE_BYTES);
-    event.hello.slots = hello.slots;
-    event.hello.cpu_hundredths = hello.cpu_hundredths;
-    event.hello.credit = router->options.credit;
-    event.hello.memory_bytes = hello.memory_bytes;
-    event.hello.name = session->name;
-    event.hello.kinds = read_words(router, hello.kinds, false, &event.hello.kind_count);
-    event.hello.labels = read_words(router, hello.labels, true, &event.hello.label_count);
-    event.hello.resources = read_resources(router, hello.resources, &event.hello.resource_count);
-    event.hello.running = read_attempts(router, hello.running, &event.hello.running_count);
-    welcome(router, worker);
-    emit(sink, &event);
+    say_refused(sink->router, worker, reason);
+    receive_drop(sink, worker, true, reason->code);
 }
 
 /* ---- RESULTS ---- */
@@ -280,7 +133,7 @@ static void emit_failed(const struct sink *sink, const struct entry *entry, uint
                                            .log = result->log,
                                            .lost = lost,
                                            .lost_count = result->lost_count}};
-    emit(sink, &event);
+    receive_emit(sink, &event);
 }
 
 static void announce(const struct sink *sink, uint32_t count)
@@ -342,10 +195,10 @@ static enum status receive_attempts(const struct sink *sink, uint32_t worker, co
     struct sched_event event = {.type = type, .worker = {.worker = worker}};
     /* A heartbeat renews the worker's lease even when it holds nothing. */
     if (type == SCHED_HEARTBEAT && !attempts)
-        emit(sink, &event);
+        receive_emit(sink, &event);
     for (uint32_t i = 0; i < attempts; i++) {
         msg_next_attempt(&reader, &event.worker.attempt);
-        emit(sink, &event);
+        receive_emit(sink, &event);
     }
     return OK;
 }
@@ -360,7 +213,7 @@ static enum status receive_progress(const struct sink *sink, uint32_t worker, co
                                              .attempt = progress.attempt,
                                              .step = progress.step,
                                              .total = progress.total}};
-    emit(sink, &event);
+    receive_emit(sink, &event);
     return OK;
 }
 
@@ -368,7 +221,7 @@ static enum status receive_goodbye(const struct sink *sink, uint32_t worker, con
                                    size_t count, struct err *err)
 {
     TRY(receive_attempts(sink, worker, bytes, count, MSG_GOODBYE, SCHED_REVOKED, err));
-    drop_worker(sink, worker, true, OK);
+    receive_drop(sink, worker, true, OK);
     return OK;
 }
 
@@ -392,29 +245,34 @@ static enum status receive_message(const struct sink *sink, uint32_t worker, zmq
 
 static void receive_frame(const struct sink *sink, zmq_msg_t *from, zmq_msg_t *message)
 {
-    const uint8_t *routing_id = zmq_msg_data(from);
-    size_t routing_bytes = zmq_msg_size(from);
+    struct router *router = sink->router;
     struct err err = {0};
-    arena_clear(&sink->router->arena);
+    arena_clear(&router->arena);
     if (msg_type(zmq_msg_data(message), zmq_msg_size(message)) == MSG_HELLO) {
-        receive_hello(sink, routing_id, routing_bytes, zmq_msg_data(message),
-                      zmq_msg_size(message));
+        receive_hello(sink, from, message);
         return;
     }
-    uint32_t worker = sessions_find(&sink->router->sessions, routing_id, routing_bytes);
+    uint32_t worker = sessions_find(&router->sessions, zmq_msg_data(from), zmq_msg_size(from));
+    const struct session *session = sessions_get(&router->sessions, worker);
+    if (session && strcmp(session->user, receive_user(message)) != 0) {
+        /* Somebody else under the routing id of one that is gone. */
+        receive_drop(sink, worker, false, E_GONE);
+        worker = UINT32_MAX;
+    }
     if (worker == UINT32_MAX) {
-        if (turn_away(sink->router, routing_id, routing_bytes))
+        if (receive_turn_away(router, from))
             return;
         /* Somebody we don't know, perhaps from before our restart: refused, it says HELLO again. */
-        if (sessions_put(&sink->router->sessions, routing_id, routing_bytes, &worker, &err) != OK)
+        if (sessions_put(&router->sessions, zmq_msg_data(from), zmq_msg_size(from), &worker,
+                         &err) != OK)
             return;
         err_set(&err, E_PROTOCOL, "say HELLO first");
-        refuse(sink, worker, &err);
+        receive_refuse(sink, worker, &err);
         return;
     }
-    sessions_get(&sink->router->sessions, worker)->was_heard = true;
+    sessions_get(&router->sessions, worker)->was_heard = true;
     if (receive_message(sink, worker, message, &err) != OK)
-        refuse(sink, worker, &err);
+        receive_refuse(sink, worker, &err);
 }
 
 /* Peers that a send did not reach. */
@@ -423,7 +281,7 @@ static void drop_lost(const struct sink *sink)
     for (uint32_t i = 0; i < sink->router->sessions.count; i++) {
         const struct session *session = sessions_get(&sink->router->sessions, i);
         if (session && session->is_lost)
-            drop_worker(sink, i, false, E_GONE);
+            receive_drop(sink, i, false, E_GONE);
     }
 }
 
@@ -469,6 +327,7 @@ enum status router_receive(struct router *router, ms_t now, const struct router_
     struct sink sink = {router, now, to, &result_count};
     zmq_msg_t from, message;
     probe_silent(router, now);
+    receive_cut_off(&sink);
     while (result_count < RECEIVE_RESULTS_MAX && receive_part(router, &from)) {
         if (zmq_msg_more(&from) && receive_part(router, &message)) {
             if (!zmq_msg_more(&message))

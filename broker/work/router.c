@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "common/crypto/sign.h"
 
 /* Frames in either direction that may wait for a peer or for us. Credit bounds what is really under
  * way. */
@@ -31,6 +32,57 @@ static void set_options(zsock_t *sock)
     zsock_set_linger(sock, 0);
 }
 
+#ifndef ZMQ_ZAP_ENFORCE_DOMAIN
+#define ZMQ_ZAP_ENFORCE_DOMAIN 93 /* named in the header of a libzmq with drafts alone */
+#endif
+
+/* For what is bound from now on. Without all three of handler, domain and enforcement libzmq lets
+ * in any key. Its copy of the secret lies in memory of its own. */
+static bool ask_for_keys(zsock_t *sock, const struct router_keys *keys)
+{
+    int yes = 1;
+    uint8_t public_key[WIRE_KEY_BYTES], secret_key[WIRE_KEY_BYTES];
+    void *socket = zsock_resolve(sock);
+    signer_copy_wire(keys->identity, public_key, secret_key);
+    bool is_set = zmq_setsockopt(socket, ZMQ_CURVE_SERVER, &yes, sizeof yes) == 0 &&
+                  zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, secret_key, sizeof secret_key) == 0 &&
+                  zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, AUTH_DOMAIN, strlen(AUTH_DOMAIN)) == 0 &&
+                  zmq_setsockopt(socket, ZMQ_ZAP_ENFORCE_DOMAIN, &yes, sizeof yes) == 0;
+    secret_wipe(secret_key, sizeof secret_key);
+    return is_set;
+}
+
+static enum status bind_one(zsock_t *sock, const char *endpoint, char **out, struct err *err)
+{
+    if (strstr(endpoint, "://["))
+        zsock_set_ipv6(sock, 1);
+    if (zsock_bind(sock, "%s", endpoint) < 0)
+        return err_set(err, E_IO, "%s: cannot listen there: %s", endpoint,
+                       zmq_strerror(zmq_errno()));
+    *out = zsock_last_endpoint(sock);
+    return OK;
+}
+
+/* The plain one first: what a socket is told of keys holds for what is bound after it. */
+static enum status bind_all(struct router *router, struct err *err)
+{
+    const struct router_options *o = &router->options;
+    if (o->plain_endpoint)
+        TRY(bind_one(router->sock, o->plain_endpoint, &router->plain_endpoint, err));
+    if (o->keys) {
+        bool is_new;
+        router->allow = (struct allow_watch){.path = o->keys->workers_path};
+        TRY(allow_watch_look(&router->allow, &is_new, err));
+        TRY(auth_start(zsys_init(), o->keys->workers_path, &router->auth, err));
+        if (!ask_for_keys(router->sock, o->keys))
+            return err_set(err, E_UNSUPPORTED,
+                           "%s: this libzmq has no CURVE with enforced ZAP domains, so nobody "
+                           "could be kept out",
+                           o->endpoint);
+    }
+    return bind_one(router->sock, o->endpoint, &router->endpoint, err);
+}
+
 enum status router_open(const struct router_options *options, struct router **out, struct err *err)
 {
     *out = NULL;
@@ -51,13 +103,11 @@ enum status router_open(const struct router_options *options, struct router **ou
     }
     router->socket = zsock_resolve(router->sock);
     set_options(router->sock);
-    if (zsock_bind(router->sock, "%s", options->endpoint) < 0) {
-        enum status status = err_set(err, E_IO, "%s: cannot listen there: %s", options->endpoint,
-                                     zmq_strerror(zmq_errno()));
+    enum status status = bind_all(router, err);
+    if (status != OK) {
         router_close(router);
         return status;
     }
-    router->endpoint = zsock_last_endpoint(router->sock);
     *out = router;
     return OK;
 }
@@ -85,10 +135,15 @@ void router_close(struct router *router)
 {
     drop_held(router);
     remove_socket(router->endpoint);
+    remove_socket(router->plain_endpoint);
     zstr_free(&router->endpoint);
+    zstr_free(&router->plain_endpoint);
     mem_free(router->leader);
     if (router->sock)
         zsock_destroy(&router->sock);
+    if (router->auth)
+        auth_stop(router->auth);
+    allow_list_fini(&router->allow.list);
     sessions_fini(&router->sessions);
     arena_fini(&router->arena);
     buf_fini(&router->outputs);
@@ -102,6 +157,11 @@ void router_close(struct router *router)
 const char *router_endpoint(const struct router *router)
 {
     return router->endpoint;
+}
+
+const char *router_plain_endpoint(const struct router *router)
+{
+    return router->plain_endpoint ? router->plain_endpoint : router->endpoint;
 }
 
 int router_fd(const struct router *router)

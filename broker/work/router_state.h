@@ -3,6 +3,8 @@
 #pragma once
 #include <zmq.h>
 
+#include "broker/work/allow_list.h"
+#include "broker/work/auth.h"
 #include "broker/work/router.h"
 #include "broker/work/session.h"
 #include "common/base/arena.h"
@@ -28,8 +30,11 @@ struct router {
     struct _zsock_t *sock;
     void *socket; /* the same, as libzmq sees it */
     struct router_options options;
-    char *endpoint;
-    char *leader; /* standing by: where it is, "" not known; NULL: we lead */
+    char *endpoint, *plain_endpoint;
+    struct auth *auth;        /* with keys */
+    struct allow_watch allow; /* who may stay */
+    ms_t look_at;             /* when its file is looked at next */
+    char *leader;             /* standing by: where it is, "" not known; NULL: we lead */
     uint64_t epoch_seen;
     struct sessions sessions;
     ms_t probe_at;   /* when silent peers are sent something next */

@@ -21,10 +21,11 @@ struct session {
     uint8_t instance[INSTANCE_BYTES];
     uint8_t public_key[PUBLIC_KEY_BYTES];
     char name[PEER_NAME_BYTES];
-    bool is_known;  /* it said HELLO and was welcomed */
-    bool is_lost;   /* a send found nobody there: GONE is to be said */
-    bool was_heard; /* since the last probe */
-    bool is_dirty;  /* it is in the list of those with something to send */
+    char user[ID_HEX_BYTES]; /* the key that its connection proved, in text; "": none was asked */
+    bool is_known;           /* it said HELLO and was welcomed */
+    bool is_lost;            /* a send found nobody there: GONE is to be said */
+    bool was_heard;          /* since the last probe */
+    bool is_dirty;           /* it is in the list of those with something to send */
     struct batch batches[BATCH_KINDS];
 };
 

@@ -11,6 +11,16 @@
 
 #include "common/crypto/hash.h"
 
+static void set_keys(struct peer *peer)
+{
+    uint8_t public_key[WIRE_KEY_BYTES], secret_key[WIRE_KEY_BYTES], server[WIRE_KEY_BYTES];
+    signer_copy_wire(peer->signer, public_key, secret_key);
+    assert_true(wire_public(peer->broker_key, server));
+    zmq_setsockopt(peer->socket, ZMQ_CURVE_PUBLICKEY, public_key, sizeof public_key);
+    zmq_setsockopt(peer->socket, ZMQ_CURVE_SECRETKEY, secret_key, sizeof secret_key);
+    zmq_setsockopt(peer->socket, ZMQ_CURVE_SERVERKEY, server, sizeof server);
+}
+
 static void open_socket(struct peer *peer, const char *endpoint, const char *routing_id)
 {
     int none = 0;
@@ -18,6 +28,8 @@ static void open_socket(struct peer *peer, const char *endpoint, const char *rou
     assert_non_null(peer->socket);
     zmq_setsockopt(peer->socket, ZMQ_ROUTING_ID, routing_id, strlen(routing_id));
     zmq_setsockopt(peer->socket, ZMQ_LINGER, &none, sizeof none);
+    if (peer->broker_key)
+        set_keys(peer);
     assert_int_equal(zmq_connect(peer->socket, endpoint), 0);
 }
 
@@ -25,6 +37,16 @@ void peer_connect(struct peer *peer, const char *endpoint, const char *routing_i
 {
     peer->context = zmq_ctx_new();
     peer->signer = signer_new();
+    random_bytes(peer->instance, sizeof peer->instance);
+    open_socket(peer, endpoint, routing_id);
+}
+
+void peer_connect_keyed(struct peer *peer, const char *endpoint, const char *routing_id,
+                        struct signer *signer, const uint8_t *broker_key)
+{
+    peer->context = zmq_ctx_new();
+    peer->signer = signer ? signer : signer_new();
+    peer->broker_key = broker_key;
     random_bytes(peer->instance, sizeof peer->instance);
     open_socket(peer, endpoint, routing_id);
 }

@@ -7,6 +7,7 @@
 struct peer {
     void *context, *socket;
     struct signer *signer;
+    const uint8_t *broker_key; /* NULL: no keys */
     uint8_t instance[INSTANCE_BYTES];
     uint8_t frame[1 << 16]; /* the last one received */
     size_t frame_bytes;
@@ -14,6 +15,10 @@ struct peer {
 
 /* Connects under the routing id `routing_id`. */
 void peer_connect(struct peer *peer, const char *endpoint, const char *routing_id);
+/* With keys: `signer` is the worker's identity (NULL: a new one) and taken over; the broker is
+ * expected to have this key. */
+void peer_connect_keyed(struct peer *peer, const char *endpoint, const char *routing_id,
+                        struct signer *signer, const uint8_t *broker_key);
 /* The same program over a new connection. */
 void peer_reconnect(struct peer *peer, const char *endpoint, const char *routing_id);
 /* The connection ends; the program lives on. */

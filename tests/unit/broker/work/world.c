@@ -10,13 +10,20 @@
 
 #include "common/clock.h"
 
+struct world *world_new(const struct router_options *options)
+{
+    struct err err = {0};
+    struct world *world = calloc(1, sizeof *world);
+    if (router_open(options, &world->router, &err) != OK)
+        fail_msg("%s", err.text);
+    world->trace = buf_init(0);
+    return world;
+}
+
 int world_open(void **state)
 {
-    struct world *world = calloc(1, sizeof *world);
-    struct router_options options = {.endpoint = "tcp://127.0.0.1:*", .epoch = 5, .credit = 100};
-    if (router_open(&options, &world->router, NULL) != OK)
-        return -1;
-    world->trace = buf_init(0);
+    struct world *world = world_new(
+        &(const struct router_options){.endpoint = "tcp://127.0.0.1:*", .epoch = 5, .credit = 100});
     peer_connect(&world->peer, router_endpoint(world->router), "first");
     peer_connect(&world->other, router_endpoint(world->router), "second");
     *state = world;
@@ -26,8 +33,10 @@ int world_open(void **state)
 int world_close(void **state)
 {
     struct world *world = *state;
-    peer_close(&world->peer);
-    peer_close(&world->other);
+    struct peer *const peers[] = {&world->peer, &world->other};
+    for (int i = 0; i < 2; i++)
+        if (peers[i]->context)
+            peer_close(peers[i]);
     router_close(world->router);
     buf_fini(&world->trace);
     free(world);
@@ -61,7 +70,7 @@ const char *world_receive(struct world *world, size_t words)
     for (ms_t end = clock_ms() + 500; clock_ms() < end;) {
         size_t seen = 0;
         const struct router_sink sink = {.on_event = note, .context = &world->trace};
-        assert_int_equal(router_receive(world->router, 0, &sink, NULL), OK);
+        assert_int_equal(router_receive(world->router, world->now, &sink, NULL), OK);
         for (size_t i = 0; i < world->trace.count; i++)
             seen += world->trace.bytes[i] == ' ';
         if (words && seen >= words)

@@ -8,10 +8,13 @@ struct world {
     struct router *router;
     struct peer peer, other;
     struct buf trace;
+    ms_t now;
 };
 
 /* On tcp://127.0.0.1 with epoch 5; the peers are connected. For cmocka's set-up and teardown. */
 int world_open(void **state);
+/* A router of its own kind; the peers are not connected yet. */
+struct world *world_new(const struct router_options *options);
 int world_close(void **state);
 /* Receives until `words` words have come, or half a second has passed; 0 words: for half a second.
  * hello0 heartbeat0 started0 revoked0 gone0:denied drained0 done0 failed0, with worker numbers. */
