@@ -30,9 +30,11 @@ struct app_options {
     const char *home;  /* folder of everything local; default ".penstock" */
     const char *store; /* NULL: HOME/store */
     const char *state; /* NULL: HOME/state */
-    /* Where workers may join beside the local one: "ipc://PATH", "tcp://127.0.0.1:PORT" or :*.
-     * NULL: only the local worker is expected, behind a socket in HOME. */
+    /* Where workers may join beside the local one: "ipc://PATH", "tcp://HOST:PORT" (or :*). NULL:
+     * only the local worker is expected, behind a socket in HOME. */
     const char *listen;
+    bool with_keys; /* also at an endpoint of this machine alone */
+    bool insecure;  /* not even at one that others can reach */
     uint32_t slots; /* of the local worker, if `has_slots`; else one per core. 0: no local worker */
     bool has_slots;
     uint32_t lease_ms; /* 0: LEASE_MS_DEFAULT */
@@ -44,7 +46,7 @@ struct app_options {
 };
 
 /* Opens nothing yet: each call opens what it needs (a question needs no writer's lock). Errors:
- * E_INVALID `listen` is not an endpoint of this machine: links are not encrypted yet. */
+ * E_INVALID `listen` is no endpoint; E_DENIED others can reach it, and there are no keys. */
 MUST_USE enum status app_open(const struct app_options *options, struct app **out, struct err *err);
 /* Workers of an embedded run are told to go. Those of a broker that serves stay, and come back to
  * the next one. */

@@ -72,7 +72,13 @@ int command_join(int argc, char **argv)
     struct offer_counts counts;
     const struct config_option options[] = {
         {"broker", 'b', CONFIG_TEXT, "PENSTOCK_BROKER", "ENDPOINT", &join.broker,
-         "where the broker is: tcp://HOST:PORT or ipc://PATH"},
+         "where the broker is: tcp://HOST:PORT or ipc://PATH; its standbys too, with commas"},
+        {"broker-key", 0, CONFIG_TEXT, "PENSTOCK_BROKER_KEY", "HEX", &join.broker_key,
+         "the public key that the broker must have (broker keys list)"},
+        {"key", 0, CONFIG_TEXT, "PENSTOCK_KEY", "FILE", &join.key,
+         "this worker's identity: what the broker knows it by, and what it signs results with"},
+        {"insecure", 0, CONFIG_FLAG, NULL, NULL, &join.insecure,
+         "believe whoever answers, though it may be another machine, and encrypt nothing"},
         {"store", 0, CONFIG_TEXT, "PENSTOCK_STORE", "URL", &join.store,
          "where artifacts live: a folder"},
         {"slots", 0, CONFIG_COUNT, "PENSTOCK_SLOTS", "N", &amounts.slots,

@@ -255,7 +255,7 @@ static void tell_if_alone(struct join *join)
     if (join->is_welcome || join->is_alone_told || join->now - join->alone_since < ALONE_MS)
         return;
     join->is_alone_told = true;
-    log_event(LOG_WARN, "broker.awaited", "broker=%s since_ms=%lld", join->options->broker,
+    log_event(LOG_WARN, "broker.awaited", "broker=%s since_ms=%lld", link_endpoint(join->link),
               (long long)(join->now - join->alone_since));
 }
 
@@ -397,10 +397,9 @@ static enum status open_parts(struct join *join, struct err *err)
     TRY(secrets_open(options->secrets, &join->secrets, err));
     TRY(encode_labels(join, err));
     /* The link first: it connects while the rest is made. */
-    TRY(link_open(options->broker, &join->link, err));
+    TRY(join_connect(join, err));
     TRY(mover_open(options->store, &join->mover, err));
     TRY(cache_open(options->cache, options->cache_bytes, &join->cache, err));
-    join->signer = signer_new();
     join->results = results_new(join->signer);
     const struct works_options works = {join->mover, join->cache, join->name, join->secrets};
     join->works = works_new(&works);

@@ -15,10 +15,13 @@
 #include "worker/runtime/sandbox_options.h"
 
 struct join_options {
-    const char *broker; /* endpoint */
-    const char *store;  /* URL */
-    const char *name;   /* for people; NULL: HOST-PID */
-    const char *cache;  /* folder */
+    const char *broker; /* endpoint, or several with commas between: a broker and its standbys */
+    const char *broker_key; /* its public key; NULL or "": no keys */
+    const char *key;        /* file of our identity; NULL or "": a new one for this process */
+    bool insecure;          /* no keys, though others than this machine are talked to */
+    const char *store;      /* URL */
+    const char *name;       /* for people; NULL: HOST-PID */
+    const char *cache;      /* folder */
     uint64_t cache_bytes;
     uint32_t slots;          /* 0: one per core */
     uint32_t cpu_hundredths; /* offered; 0: a core for each slot */

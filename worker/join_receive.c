@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/net/endpoint.h"
 #include "worker/join_state.h"
 #include "worker/offer.h"
 
@@ -75,6 +76,8 @@ static void on_welcome(struct join *join, const uint8_t *bytes, size_t count, st
     join_tell(join, &event);
     join->is_alone_told = false;
     if (join->is_welcome)
+        link_settle(join->link);
+    if (join->is_welcome)
         log_event(LOG_INFO, "broker.welcome", "epoch=%llu lease_ms=%u",
                   (unsigned long long)welcome.epoch, welcome.lease_ms);
     else
@@ -89,12 +92,48 @@ static void on_refused(struct join *join, const uint8_t *bytes, size_t count, st
     if (msg_decode_refused(bytes, count, &refused, err) != OK)
         return;
     char quoted[2 * ERR_TEXT_BYTES];
-    snprintf(text, sizeof text, "the broker at %s refuses this worker: %.*s", join->options->broker,
-             (int)refused.reason_bytes, refused.reason);
+    snprintf(text, sizeof text, "the broker at %s refuses this worker: %.*s",
+             link_endpoint(join->link), (int)refused.reason_bytes, refused.reason);
     log_event(LOG_WARN, "broker.refused", "reason=%s", log_quote(text, quoted, sizeof quoted));
+    if (refused.code == E_FENCED && join->broker_count > 1) {
+        link_reconnect(join->link); /* another one leads: it is the next, or the one after it */
+        return;
+    }
     struct agent_event event = {.type = AGENT_REFUSED};
     event.done.code = refused.code;
     event.done.text = text;
+    join_tell(join, &event);
+}
+
+/* May we talk to whoever a broker names? It is the same question as for those we were given. */
+static bool may_follow(const struct join *join, const char *endpoint)
+{
+    struct endpoint parsed;
+    return *endpoint && endpoint_parse(NULL, endpoint, ENDPOINT_CONNECT, &parsed, NULL) == OK &&
+           (parsed.is_local || join->has_keys || join->options->insecure);
+}
+
+static void on_not_leader(struct join *join, const uint8_t *bytes, size_t count, struct err *err)
+{
+    struct not_leader not_leader;
+    char endpoint[ENDPOINT_BYTES_MAX + 1], quoted[2 * ENDPOINT_BYTES_MAX];
+    if (msg_decode_not_leader(bytes, count, &not_leader, err) != OK)
+        return;
+    snprintf(endpoint, sizeof endpoint, "%.*s", (int)not_leader.endpoint_bytes,
+             not_leader.endpoint);
+    log_event(LOG_INFO, "broker.stands_by", "broker=%s leader=%s", link_endpoint(join->link),
+              log_quote(endpoint, quoted, sizeof quoted));
+    if (may_follow(join, endpoint))
+        link_follow(join->link, endpoint);
+    else
+        link_reconnect(join->link);
+}
+
+static void on_shut_out(struct join *join, const char *reason)
+{
+    struct agent_event event = {.type = AGENT_REFUSED};
+    event.done.code = E_DENIED;
+    event.done.text = reason;
     join_tell(join, &event);
 }
 
@@ -106,12 +145,13 @@ static void on_frame(struct join *join, const uint8_t *bytes, size_t count)
     switch (type) {
     case MSG_WELCOME: on_welcome(join, bytes, count, &err); break;
     case MSG_REFUSED: on_refused(join, bytes, count, &err); break;
+    case MSG_NOT_LEADER: on_not_leader(join, bytes, count, &err); break;
     case MSG_TASKS: on_tasks(join, bytes, count, &err); break;
     case MSG_ACK:
     case MSG_REVOKE:
     case MSG_KILL: on_batch(join, type, bytes, count, &err); break;
     case MSG_GOODBYE:
-        log_event(LOG_INFO, "broker.goodbye", "broker=%s", join->options->broker);
+        log_event(LOG_INFO, "broker.goodbye", "broker=%s", link_endpoint(join->link));
         join_tell(join, &dismiss);
         break;
     case MSG_HEARTBEAT: break;
@@ -134,8 +174,13 @@ void join_receive(struct join *join)
             on_frame(join, event.bytes, event.count);
             continue;
         }
-        if (event.type == LINK_DISCONNECTED)
-            log_event(LOG_INFO, "broker.lost", "broker=%s", join->options->broker);
+        if (event.type == LINK_SHUT_OUT) {
+            on_shut_out(join, event.reason);
+            return;
+        }
+        if (event.type == LINK_DISCONNECTED && join->is_connected)
+            log_event(LOG_INFO, "broker.lost", "broker=%s", link_endpoint(join->link));
+        join->is_connected = event.type == LINK_CONNECTED;
         if (join->is_welcome)
             join->alone_since = join->now;
         join->is_welcome = false;

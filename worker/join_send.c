@@ -81,7 +81,7 @@ void join_send_hello(struct join *join)
     writer = mp_writer(buf_reserve(&join->out, room), room);
     msg_write_hello(&writer, &hello);
     link_send(join->link, writer.out, writer.need);
-    log_event(LOG_INFO, "broker.connected", "broker=%s", join->options->broker);
+    log_event(LOG_INFO, "broker.connected", "broker=%s", link_endpoint(join->link));
 }
 
 void join_send_progress(struct join *join, struct seat *seat, const struct slot_message *message)

@@ -29,6 +29,8 @@ struct join {
     const struct join_options *options;
     char name[JOIN_NAME_ROOM];
     uint8_t instance[INSTANCE_BYTES];
+    bool has_keys;
+    uint32_t broker_count;
     struct signer *signer;
     struct mover *mover;
     struct cache *cache;
@@ -46,13 +48,16 @@ struct join {
     ms_t now, wake_at;
     struct buf kinds, labels, out, jobs, started, revoked;
     const struct slot_message *answer; /* that the step under way is about */
-    bool is_welcome, is_over;
+    bool is_connected, is_welcome, is_over;
     ms_t alone_since; /* not welcome: since when */
     bool is_alone_told;
     enum status code; /* why it is over */
     struct err err;
 };
 
+/* Who we are, whom we talk to, and the link between. Errors: E_INVALID an endpoint or key is
+ * malformed; E_DENIED keys are missing. */
+MUST_USE enum status join_connect(struct join *join, struct err *err);
 /* Frames out; link_send queues them. */
 void join_send_hello(struct join *join);
 /* The attempts held, as a HEARTBEAT or GOODBYE. */

@@ -1,9 +1,11 @@
 /* The worker's end of the work plane: one DEALER socket. It knows frames and connections, not what
- * is in a frame: it tells when the broker is there, when it is gone, and hands over what came. A
+ * is in a frame: it tells when a broker is there, when it is gone, and hands over what came. A
  * lost connection is replaced by a new socket with a new random routing id (so nothing queued for
  * the old one overtakes our HELLO, and a broker that has not noticed yet does not mistake us),
- * after a pause that doubles up to some seconds, with jitter. The door to ZeroMQ in the worker.
- * Thread: the loop's. */
+ * after a pause that doubles up to some seconds, with jitter. Of several brokers the next one is
+ * tried each time, and one that is silent is not waited for. With keys (CURVE) the broker is one
+ * that has the key we expect, or it is not talked to. The door to ZeroMQ in the worker. Thread: the
+ * loop's. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdbool.h>
@@ -12,20 +14,36 @@
 
 #include "common/base/ms.h"
 #include "proto/err.h"
+#include "proto/id.h"
 
 struct link;
+struct signer;
 
-enum link_event_type { LINK_CONNECTED, LINK_DISCONNECTED, LINK_FRAME };
+struct link_options {
+    const char *const *brokers; /* endpoints: those of one broker and its standbys */
+    uint32_t broker_count;
+    const struct id *broker_key;   /* the public key of all of them; NULL: no keys are used */
+    const struct signer *identity; /* ours, with a broker_key; borrowed */
+};
+
+enum link_event_type {
+    LINK_CONNECTED,
+    LINK_DISCONNECTED,
+    LINK_FRAME,
+    LINK_SHUT_OUT /* trying again would not help: `reason` names the setting, and how to mend it */
+};
 
 struct link_event {
     enum link_event_type type;
     const uint8_t *bytes; /* FRAME: a view until the next call of link_next */
     size_t count;
+    const char *reason; /* SHUT_OUT: lives as long as the link */
 };
 
-/* Begins to connect; a broker that is not there yet is waited for. Errors: E_INVALID the endpoint
- * is malformed. */
-MUST_USE enum status link_open(const char *endpoint, struct link **out, struct err *err);
+/* Begins to connect; a broker that is not there yet is waited for. Errors: E_INVALID an endpoint is
+ * malformed. */
+MUST_USE enum status link_open(const struct link_options *options, struct link **out,
+                               struct err *err);
 /* Gives queued frames a moment to leave. */
 void link_close(struct link *link);
 /* What happened next; false: nothing is waiting. */
@@ -34,6 +52,13 @@ bool link_next(struct link *link, ms_t now, struct link_event *out);
 void link_send(struct link *link, const void *bytes, size_t count);
 /* Drops this connection and makes another one after a pause; link_next tells LINK_DISCONNECTED. */
 void link_reconnect(struct link *link);
+/* The same, to where another broker leads. */
+void link_follow(struct link *link, const char *endpoint);
+/* This broker is the right one: it is not given up for being silent, and the next loss is a new
+ * one. */
+void link_settle(struct link *link);
+/* Where it is connected, or tries to be. */
+const char *link_endpoint(const struct link *link);
 /* Descriptors to poll for reading; they are edge-triggered: when one is readable call link_stir,
  * then link_next until it says false, and ask link_is_ready before sleeping. They change when the
  * connection does. */

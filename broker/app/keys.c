@@ -89,6 +89,12 @@ static enum status no_list(const struct local *app, enum status status, struct e
                    app->workers_path);
 }
 
+enum status keys_check_list(const struct local *app, struct err *err)
+{
+    AUTO(allow_list_fini) struct allow_list list = {0};
+    return no_list(app, allow_list_read(app->workers_path, &list, err), err);
+}
+
 static enum status check_name(const char *name, struct err *err)
 {
     size_t bytes = strlen(name);

@@ -1,47 +1,43 @@
-/* Where workers other than the local one join: endpoints of this machine alone, since links are
- * neither encrypted nor authenticated. Whoever can reach the socket can take part in the run. */
+/* Where workers other than the local one join. At an endpoint of this machine alone whoever can
+ * reach the socket can take part in the run; at any other, who has a key of the list (keys.c). */
 // SPDX-License-Identifier: Apache-2.0
 #include <ctype.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "broker/app/local.h"
+#include "common/crypto/sign.h"
 #include "common/fs.h"
+#include "common/log.h"
 #include "common/program.h"
 
-static const char ipc[] = "ipc://", tcp[] = "tcp://127.0.0.1:";
+static const char ipc[] = "ipc://";
 
-static bool is_port(const char *text)
+enum status listen_prepare(struct local *app, const struct app_options *options, struct err *err)
 {
-    char *end;
-    if (strcmp(text, "*") == 0)
-        return true;
-    long port = isdigit((unsigned char)*text) ? strtol(text, &end, 10) : 0;
-    return port >= 1 && port <= UINT16_MAX && !*end;
-}
-
-enum status listen_check(const char *endpoint, struct err *err)
-{
-    if (strncmp(endpoint, ipc, strlen(ipc)) == 0) {
-        size_t bytes = strlen(endpoint + strlen(ipc));
-        if (bytes > IPC_PATH_BYTES_MAX)
-            return err_set(err, E_INVALID, "%.60s…: a socket's path has at most %d bytes, not %zu",
-                           endpoint, IPC_PATH_BYTES_MAX, bytes);
-        if (bytes)
-            return OK;
-    } else if (strncmp(endpoint, tcp, strlen(tcp)) == 0 && is_port(endpoint + strlen(tcp))) {
-        return OK;
+    bool has_keys = options->with_keys;
+    if (options->with_keys && options->insecure)
+        return err_set(err, E_INVALID, "--curve and --insecure: say one of them");
+    if (options->listen) {
+        TRY(endpoint_parse("--listen", options->listen, ENDPOINT_LISTEN, &app->listen, err));
+        app->is_insecure = options->insecure && !app->listen.is_local;
+        has_keys |= !app->listen.is_local && !options->insecure;
+    } else if (has_keys) {
+        return err_set(err, E_INVALID, "--curve: say where to listen, with --listen ENDPOINT");
     }
-    return err_set(err, E_INVALID,
-                   "%s: expected ipc://PATH, tcp://127.0.0.1:PORT or tcp://127.0.0.1:* (links are "
-                   "not encrypted, so workers join from this machine alone)",
-                   endpoint);
+    if (!has_keys)
+        return OK;
+    enum status status = keys_read(app, &app->identity, err);
+    if (status == OK)
+        status = keys_check_list(app, err);
+    return status == OK ? OK : err_prefix(err, "--listen %s", options->listen);
 }
 
 /* ZeroMQ removes what lies at an ipc path before it binds there: that must be neither a file of
@@ -63,12 +59,40 @@ static enum status check_path(const char *endpoint, struct err *err)
     return OK;
 }
 
+/* Each worker takes a descriptor, and this is what the limit can be raised to. */
+static void raise_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == files.rlim_max)
+        return;
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+        log_event(LOG_WARN, "files.limited", "reason=\"the limit could not be raised\"");
+}
+
 enum status listen_open(struct local *app, struct err *err)
 {
-    TRY(check_path(app->endpoint, err));
+    char here[PATH_MAX + sizeof ipc];
+    const struct router_keys keys = {app->identity, app->workers_path};
     struct router_options options = {
         .endpoint = app->endpoint, .epoch = state_epoch(app->state), .lease_ms = app->lease_ms};
-    return router_open(&options, &app->router, err);
+    TRY(check_path(app->endpoint, err));
+    if (app->identity) {
+        options.keys = &keys;
+        snprintf(here, sizeof here, "%s%s/work.sock", ipc, app->home);
+        if (app->slots && strcmp(here, app->endpoint) != 0) {
+            TRY(check_path(here, err));
+            options.plain_endpoint = here;
+        }
+    }
+    raise_files();
+    TRY(router_open(&options, &app->router, err));
+    if (app->is_insecure)
+        log_event(LOG_WARN, "listen.insecure",
+                  "endpoint=%s reason=\"whoever can reach it can join and read all that is sent "
+                  "(--insecure)\"",
+                  router_endpoint(app->router));
+    return OK;
 }
 
 /* A word that a shell reads as it stands. */
@@ -90,23 +114,53 @@ static void put_word(struct buf *out, const char *word)
     buf_put_char(out, '\'');
 }
 
-/* Paths stay relative, as they were given: it goes to where they hold. */
+static void put_flag(struct buf *out, const char *flag, const char *value)
+{
+    buf_put_text(out, flag);
+    put_word(out, value);
+}
+
+/* As others reach it: 0.0.0.0 is no address to connect to. */
+static void put_broker(const struct local *app, struct buf *out)
+{
+    char host[HOST_NAME_MAX + 1] = "", text[ENDPOINT_BYTES_MAX + HOST_NAME_MAX];
+    struct endpoint bound;
+    const char *endpoint = router_endpoint(app->router);
+    snprintf(text, sizeof text, "%s", endpoint);
+    if (endpoint_parse(NULL, endpoint, ENDPOINT_LISTEN, &bound, NULL) == OK && bound.is_any_host &&
+        gethostname(host, sizeof host - 1) == 0)
+        snprintf(text, sizeof text, "tcp://%s:%s", host, bound.port);
+    put_flag(out, " --broker ", text);
+}
+
+static void put_keys(const struct local *app, struct buf *out)
+{
+    struct id key;
+    char hex[ID_HEX_BYTES];
+    memcpy(key.bytes, signer_public(app->identity), sizeof key.bytes);
+    buf_format(out, " --key FILE --broker-key %s", id_hex(&key, hex));
+}
+
+/* Here, paths stay relative, as they were given: it goes to where they hold. */
 void listen_put_command(const struct local *app, struct buf *out)
 {
-    char here[PATH_MAX], worker[PATH_MAX];
-    if (getcwd(here, sizeof here)) {
-        buf_put_text(out, "cd ");
-        put_word(out, here);
+    char here[PATH_MAX], path[PATH_MAX];
+    bool is_remote = app->listen.host[0] && !app->listen.is_local;
+    if (!is_remote && getcwd(here, sizeof here)) {
+        put_flag(out, "cd ", here);
         buf_put_text(out, " && ");
     }
-    put_word(out, program_sibling("worker", worker, NULL) == OK ? worker : "worker");
-    const char *const flags[][2] = {{" --broker ", router_endpoint(app->router)},
-                                    {" --store ", app->store_url},
-                                    {" --cache ", app->worker_cache}};
-    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
-        buf_put_text(out, flags[i][0]);
-        put_word(out, flags[i][1]);
-    }
+    bool has_program = !is_remote && program_sibling("worker", path, NULL) == OK;
+    put_word(out, has_program ? path : "worker");
+    put_broker(app, out);
+    if (app->identity)
+        put_keys(app, out);
+    else if (app->is_insecure)
+        buf_put_text(out, " --insecure");
+    bool is_folder = is_remote && !strstr(app->store_url, "://") && realpath(app->store_url, path);
+    put_flag(out, " --store ", is_folder ? path : app->store_url);
+    if (!is_remote)
+        put_flag(out, " --cache ", app->worker_cache);
 }
 
 bool local_joining(const struct app *base, struct buf *out)

@@ -8,18 +8,18 @@
 #include "common/base/mem.h"
 #include "common/clock.h"
 #include "common/cores.h"
+#include "common/crypto/sign.h"
 #include "common/fs.h"
 #include "common/log.h"
 
 enum { GRACE_MS = 3000 };
 
 static const struct app_backend local_backend;
+static void local_close(struct app *base);
 
 enum status app_open_local(const struct app_options *options, struct app **out, struct err *err)
 {
     *out = NULL;
-    if (options->listen)
-        TRY(listen_check(options->listen, err));
     struct local *app = mem_alloc(sizeof *app);
     app->base.backend = &local_backend;
     app->home = options->home ? options->home : ".penstock";
@@ -47,13 +47,19 @@ enum status app_open_local(const struct app_options *options, struct app **out, 
     app->shortage.since = MS_NEVER;
     app->publication.lock_fd = -1;
     app->diagnostics.text = buf_init(0);
-    *out = &app->base;
-    return OK;
+    enum status status = listen_prepare(app, options, err);
+    if (status == OK)
+        *out = &app->base;
+    else
+        local_close(&app->base);
+    return status;
 }
 
 static void local_close(struct app *base)
 {
     struct local *app = local_of(base);
+    if (app->identity)
+        signer_free(app->identity);
     load_retract(app);
     if (app->router)
         router_dismiss(app->router);

@@ -12,6 +12,7 @@
 #include "broker/app/worker_process.h"
 #include "broker/loop.h"
 #include "broker/state/state.h"
+#include "common/net/endpoint.h"
 #include "common/store/store.h"
 
 struct run;
@@ -37,6 +38,9 @@ struct local {
     const char *endpoint;                /* where the router listens, or will */
     bool listens_early;                  /* before anything has to run */
     const char *key_path, *workers_path; /* the broker's identity; keys of workers */
+    struct signer *identity;             /* NULL: `endpoint` is plain */
+    struct endpoint listen;              /* where it was given */
+    bool is_insecure;                    /* others can reach it, and no keys are asked for */
     uint32_t slots, lease_ms, workers_min;
     int wake_fd;
     struct diagnostics diagnostics;
@@ -79,9 +83,12 @@ MUST_USE enum status local_stop(struct app *app, const char *run, bool kill, str
 MUST_USE enum status local_watch(struct app *app, const char *run, struct err *err);
 
 /* listen.c */
-MUST_USE enum status listen_check(const char *endpoint, struct err *err);
+/* Reads the broker's keys where the endpoint needs them. Errors: E_INVALID no endpoint; E_DENIED no
+ * keys. */
+MUST_USE enum status listen_prepare(struct local *app, const struct app_options *options,
+                                    struct err *err);
 MUST_USE enum status listen_open(struct local *app, struct err *err);
-/* The command line of a worker that joins from another shell of this machine. */
+/* The command line of a worker that joins: from another shell, or on another machine. */
 void listen_put_command(const struct local *app, struct buf *out);
 bool local_joining(const struct app *app, struct buf *out);
 
@@ -91,6 +98,8 @@ void stuck_look(struct local *app);
 /* keys.c: the broker's identity. Errors: E_DENIED there is none, and how to make one. */
 struct signer;
 MUST_USE enum status keys_read(const struct local *app, struct signer **out, struct err *err);
+/* Is there a list of workers that can be read? */
+MUST_USE enum status keys_check_list(const struct local *app, struct err *err);
 MUST_USE enum status local_keys_init(struct app *app, struct arena *arena, struct value *out,
                                      struct err *err);
 MUST_USE enum status local_keys_add(struct app *app, const struct app_new_key *key,

@@ -4,6 +4,7 @@
 
 #include "broker/app/run.h"
 #include "common/clock.h"
+#include "common/crypto/identity.h"
 
 /* The first time something has to run: a worker, and a socket if there is none yet. */
 static enum status start_worker(struct local *app, struct err *err)
@@ -12,7 +13,10 @@ static enum status start_worker(struct local *app, struct err *err)
         TRY(listen_open(app, err));
         loop_set_router(app->loop, app->router);
     }
-    struct worker_process_options worker = {.endpoint = router_endpoint(app->router),
+    AUTO(signer_free) struct signer *signer = NULL;
+    bool has_key = identity_read(app->key_path, &signer, NULL) == OK;
+    struct worker_process_options worker = {.endpoint = router_plain_endpoint(app->router),
+                                            .key = has_key ? app->key_path : NULL,
                                             .store = app->store_url,
                                             .cache = app->worker_cache,
                                             .slots = app->slots};

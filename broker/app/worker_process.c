@@ -37,9 +37,23 @@ static enum status start(struct worker_process *process, struct err *err)
     else
         snprintf(process->name, sizeof process->name, "local-%u", process->start_count);
     snprintf(slots, sizeof slots, "%u", o->slots);
-    const char *argv[] = {"worker", "--broker", o->endpoint,   "--store",
-                          o->store, "--cache",  o->cache,      "--slots",
-                          slots,    "--name",   process->name, "--die-with-parent",
+    /* Keys are said even where there are none: the environment's are for other workers. */
+    const char *argv[] = {"worker",
+                          "--broker",
+                          o->endpoint,
+                          "--store",
+                          o->store,
+                          "--cache",
+                          o->cache,
+                          "--slots",
+                          slots,
+                          "--name",
+                          process->name,
+                          "--key",
+                          o->key ? o->key : "",
+                          "--broker-key",
+                          "",
+                          "--die-with-parent",
                           NULL};
     const struct child_fd fds[] = {{STDERR_FILENO, STDERR_FILENO}};
     struct child_options options = {.path = process->program,

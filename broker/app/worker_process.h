@@ -10,6 +10,7 @@ struct worker_process;
 
 struct worker_process_options {
     const char *endpoint, *store, *cache;
+    const char *key; /* the broker's own identity, which its worker signs with; NULL: none */
     uint32_t slots;
 };
 

@@ -104,8 +104,6 @@ static void add_options(struct run_options *o)
          "run STEP and what it needs, nothing behind it"},
         {"slots", 'j', CONFIG_COUNT, "PENSTOCK_SLOTS", "N", &o->slots,
          "tasks at once in the local worker (default: one per core); 0: no local worker"},
-        {"listen", 0, CONFIG_TEXT, "PENSTOCK_LISTEN", "ENDPOINT", &o->common.app.listen,
-         "where more workers may join: ipc://PATH or tcp://127.0.0.1:PORT (*: any port)"},
         {"min-workers", 0, CONFIG_COUNT, "PENSTOCK_MIN_WORKERS", "N", &o->workers_min,
          "give out nothing before N workers have joined, the local one counted"},
         {"lease", 0, CONFIG_TEXT, "PENSTOCK_LEASE", "TIME", &o->lease,
@@ -116,6 +114,7 @@ static void add_options(struct run_options *o)
     command_line_request(&o->line, &o->request);
     command_line_common(&o->line, &o->common);
     o->line.option_count--; /* --json takes a value here */
+    command_line_listen(&o->line, &o->common);
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         command_line_add(&o->line, options[i]);
 }

@@ -58,8 +58,9 @@ struct command_line {
     struct config_list arguments;
 };
 void command_line_common(struct command_line *line, struct common_options *common);
-/* Those that listen, or look at who may join. */
+/* Those that look at who may join; those that listen. */
 void command_line_keys(struct command_line *line, struct common_options *common);
+void command_line_listen(struct command_line *line, struct common_options *common);
 void command_line_request(struct command_line *line, struct request_options *request);
 void command_line_add(struct command_line *line, struct config_option option);
 /* Returns true to go on; else *exit_code is set (--help shown, or usage wrong). `argument_max`: how

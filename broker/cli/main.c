@@ -52,6 +52,24 @@ void command_line_keys(struct command_line *line, struct common_options *common)
                                "keys of the workers that may join (default HOME/keys/workers)"});
 }
 
+void command_line_listen(struct command_line *line, struct common_options *common)
+{
+    command_line_add(line, (struct config_option){
+                               "listen", 0, CONFIG_TEXT, "PENSTOCK_LISTEN", "ENDPOINT",
+                               &common->app.listen,
+                               "where more workers may join: ipc://PATH or tcp://HOST:PORT (*: any "
+                               "port); others than 127.0.0.1 need keys (broker keys)"});
+    command_line_keys(line, common);
+    command_line_add(line, (struct config_option){"curve", 0, CONFIG_FLAG, NULL, NULL,
+                                                  &common->app.with_keys,
+                                                  "ask for keys also where only this machine can "
+                                                  "join"});
+    command_line_add(line, (struct config_option){"insecure", 0, CONFIG_FLAG, NULL, NULL,
+                                                  &common->app.insecure,
+                                                  "ask for no keys: whoever can reach the endpoint "
+                                                  "can join and read along"});
+}
+
 void command_line_request(struct command_line *line, struct request_options *request)
 {
     command_line_add(line, (struct config_option){"pipeline", 0, CONFIG_TEXT, NULL, "FILE",

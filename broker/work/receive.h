@@ -1,4 +1,4 @@
-/* Inside the receiving half: receive.c (frames), hello.c (who joins). Seen by broker/work/ alone. */
+/* Inside the receiving half: receive.c (frames), hello.c (who joins). Seen by broker/work/. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/work/router_state.h"

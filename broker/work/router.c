@@ -104,6 +104,7 @@ enum status router_open(const struct router_options *options, struct router **ou
     router->socket = zsock_resolve(router->sock);
     set_options(router->sock);
     enum status status = bind_all(router, err);
+    router->options.keys = NULL; /* the caller's */
     if (status != OK) {
         router_close(router);
         return status;

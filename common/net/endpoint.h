@@ -1,6 +1,6 @@
 /* Endpoints of the work plane, as people write them: ipc://PATH, tcp://HOST:PORT. What is on this
- * machine alone (ipc, 127.0.0.0/8, ::1) needs no keys; anything else does. A name is never taken for
- * this machine: what it leads to is not ours to know. */
+ * machine alone (ipc, 127.0.0.0/8, ::1) needs no keys; anything else does. A name is never taken
+ * for this machine: what it leads to is not ours to know. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdbool.h>

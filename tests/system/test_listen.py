@@ -26,10 +26,27 @@ def cluster(place):
     cluster.close()
 
 
-@pytest.mark.parametrize("endpoint", ["tcp://0.0.0.0:5555", "tcp://*:5555", "tcp://localhost:5555", "tcp://127.0.0.1:0",
-                                      "tcp://127.0.0.1:65536", "tcp://127.0.0.1:", "inproc://x", "ipc://", "5555",
-                                      "ipc://" + 108 * "x"])
-def test_an_endpoint_that_others_can_reach_is_refused(place, endpoint):
+@pytest.mark.parametrize("endpoint", ["tcp://0.0.0.0:5555", "tcp://*:5555", "tcp://localhost:5555", "tcp://[::]:5555"])
+def test_an_endpoint_that_others_can_reach_needs_keys(place, endpoint):
+    place.write("p.yaml", ONE)
+    result = place.broker("run", "p.yaml", "--listen", endpoint)
+    assert result.code == 3 and f"--listen {endpoint}: " in result.err and "broker keys init" in result.err
+    assert len(result.err.splitlines()) == 1 and not (place.path / ".penstock").exists()
+
+
+@pytest.mark.parametrize("args, words", [
+    (["--curve"], "--curve: say where to listen"),
+    (["--curve", "--insecure", "--listen", "tcp://127.0.0.1:*"], "--curve and --insecure: say one of them"),
+])
+def test_settings_that_contradict_each_other(place, args, words):
+    place.write("p.yaml", ONE)
+    result = place.broker("run", "p.yaml", *args)
+    assert result.code == 2 and words in result.err and len(result.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:0", "tcp://127.0.0.1:65536", "tcp://127.0.0.1:", "inproc://x",
+                                      "ipc://", "5555", "ipc://" + 108 * "x"])
+def test_what_is_no_endpoint_is_refused(place, endpoint):
     place.write("p.yaml", ONE)
     result = place.broker("run", "p.yaml", "--listen", endpoint)
     assert result.code == 2 and endpoint[:60] in result.err and len(result.err.splitlines()) == 1

@@ -1,6 +1,7 @@
 """The command lines of the README's sections, as they are printed there."""
 import re
 import shlex
+import socket
 import subprocess
 
 from conftest import BIN, ROOT
@@ -13,8 +14,8 @@ def lines(title):
 
 
 def test_more_workers(iris):
-    run, *workers, load = lines("More workers")
-    assert run[1] == "run" and len(workers) == 2 and load[1] == "load"
+    run, *workers, init, add, _, _, load = lines("More workers")
+    assert run[1] == "run" and len(workers) == 2 and init[1] == add[1] == "keys" and load[1] == "load"
     started = [subprocess.Popen(words, cwd=iris.path, env=iris.environment(), stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True) for words in [*workers, run]]
     ended = [process.communicate(timeout=60) for process in started]
@@ -31,3 +32,25 @@ def test_where_a_result_comes_from(iris):
     key = iris.broker("keys", "list", "--json").json["public_key"]
     model = iris.export("compare.model", "model")
     assert iris.broker("verify", model, "--attestation", "model.intoto.jsonl", "--broker-key", key).code == 0
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def test_workers_on_other_machines(iris):
+    _, _, _, init, add, run, worker, _ = lines("More workers")
+    key = subprocess.run(init, cwd=iris.path, env=iris.environment(), capture_output=True, text=True).stdout.strip()
+    assert subprocess.run(add, cwd=iris.path, env=iris.environment()).returncode == 0
+    names = {"HOST": "127.0.0.1", "7000": free_port(), "HEX": key, "URL": ".penstock/store"}
+    started = []
+    for words in [run, worker]:
+        for name, value in names.items():
+            words = [word.replace(name, value) for word in words]
+        started.append(subprocess.Popen(words, cwd=iris.path, env=iris.environment(), stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True))
+    ended = [process.communicate(timeout=60) for process in started]
+    assert [process.returncode for process in started] == [0, 0], ended
+    assert "the winner" in ended[0][0]

@@ -53,7 +53,9 @@ static int setup(void **state)
     world.context = zmq_ctx_new();
     world.router = zmq_socket(world.context, ZMQ_ROUTER);
     assert_int_equal(zmq_bind(world.router, world.endpoint), 0);
-    assert_int_equal(link_open(world.endpoint, &world.link, NULL), OK);
+    const char *const brokers[] = {world.endpoint};
+    const struct link_options options = {.brokers = brokers, .broker_count = 1};
+    assert_int_equal(link_open(&options, &world.link, NULL), OK);
     assert_int_equal(next(world.link).type, LINK_CONNECTED);
     link_send(world.link, "hello", 5);
     world.peer_bytes = zmq_recv(world.router, world.peer, sizeof world.peer, 0);
@@ -123,12 +125,67 @@ static void test_a_new_connection_has_a_new_routing_id(void **state)
     assert_true(bytes != world->peer_bytes || memcmp(peer, world->peer, (size_t)bytes) != 0);
 }
 
+/* Nobody is at the first; the second says that the first is the right one. */
+static void test_a_leader_is_followed(void **state)
+{
+    struct world *world = *state;
+    char second[80], hello[8];
+    void *other = zmq_socket(world->context, ZMQ_ROUTER);
+    snprintf(second, sizeof second, "%s-2", world->endpoint);
+    assert_int_equal(zmq_bind(other, second), 0);
+    assert_string_equal(link_endpoint(world->link), world->endpoint);
+    link_settle(world->link);
+    link_follow(world->link, second);
+    assert_int_equal(next(world->link).type, LINK_DISCONNECTED);
+    assert_int_equal(next(world->link).type, LINK_CONNECTED);
+    assert_string_equal(link_endpoint(world->link), second);
+    link_send(world->link, "hello", 5);
+    char peer[PEER_BYTES];
+    assert_true(zmq_recv(other, peer, sizeof peer, 0) > 0);
+    assert_int_equal(zmq_recv(other, hello, sizeof hello, 0), 5);
+    link_reconnect(world->link); /* it leads no more: back to the list */
+    assert_int_equal(next(world->link).type, LINK_DISCONNECTED);
+    assert_int_equal(next(world->link).type, LINK_CONNECTED);
+    assert_string_equal(link_endpoint(world->link), world->endpoint);
+    zmq_close(other);
+    unlink(second + strlen("ipc://"));
+}
+
+static void test_of_several_the_silent_one_is_not_waited_for(void **state)
+{
+    struct world *world = *state;
+    const char *const brokers[] = {"ipc:///nowhere/at/all", world->endpoint};
+    const struct link_options options = {.brokers = brokers, .broker_count = 2};
+    link_close(world->link);
+    assert_int_equal(link_open(&options, &world->link, NULL), OK);
+    ms_t give_up_at = link_wake_at(world->link);
+    struct link_event event;
+    assert_true(give_up_at < MS_NEVER);
+    assert_true(link_next(world->link, give_up_at, &event));
+    assert_int_equal(event.type, LINK_DISCONNECTED);
+    assert_int_equal(next(world->link).type, LINK_CONNECTED);
+    assert_string_equal(link_endpoint(world->link), world->endpoint);
+    give_up_at = link_wake_at(world->link); /* connected, but no word of a welcome */
+    assert_true(give_up_at < MS_NEVER);
+    assert_true(link_next(world->link, give_up_at, &event));
+    assert_int_equal(event.type, LINK_DISCONNECTED);
+}
+
+static void test_one_broker_is_waited_for(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(link_wake_at(world->link), MS_NEVER);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_what_came_before_the_end_is_read_first),
         TEST(test_a_new_connection_has_a_new_routing_id),
+        TEST(test_a_leader_is_followed),
+        TEST(test_of_several_the_silent_one_is_not_waited_for),
+        TEST(test_one_broker_is_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
