@@ -311,6 +311,16 @@ static bool send_batch(struct router *router, struct session *session, enum batc
     return true;
 }
 
+/* In this order: what is taken back or ended was given out before. False: something could not be
+ * sent, and what comes behind it waits. */
+static bool send_batches(struct router *router, struct session *session, enum batch_kind last)
+{
+    for (int kind = 0; kind <= (int)last; kind++)
+        if (!send_batch(router, session, (enum batch_kind)kind))
+            return false;
+    return true;
+}
+
 static struct mp_writer add_entry(struct router *router, uint32_t worker, enum batch_kind kind,
                                   size_t bytes_max)
 {
@@ -330,7 +340,7 @@ static struct mp_writer add_entry(struct router *router, uint32_t worker, enum b
     /* A frame that is as large as it should be leaves at once; if it can't, it grows: credit bounds
      * it. */
     if (batch->count >= FRAME_TASKS_MAX || batch->entries.count + bytes_max > FRAME_BYTES_MAX / 2)
-        send_batch(router, session, kind);
+        send_batches(router, session, kind);
     batch->count++;
     return mp_writer(buf_reserve(&batch->entries, bytes_max), bytes_max);
 }
@@ -403,11 +413,8 @@ enum status router_flush(struct router *router, struct err *err)
         struct session *session = sessions_get(&router->sessions, router->dirty[i]);
         if (!session)
             continue;
-        bool is_sent = true;
-        for (int kind = BATCH_KINDS; kind-- > 0;) /* endings before beginnings */
-            is_sent &= send_batch(router, session, (enum batch_kind)kind);
-        session->is_dirty = !is_sent;
-        if (!is_sent)
+        session->is_dirty = !send_batches(router, session, BATCH_KINDS - 1);
+        if (session->is_dirty)
             router->dirty[left++] = router->dirty[i];
     }
     router->dirty_count = left;

@@ -99,7 +99,7 @@ void broker_flush(struct world *world)
     struct broker *broker = &world->broker;
     for (uint32_t i = 0; i < broker->sessions.count; i++) {
         struct session *session = &broker->sessions.items[i];
-        for (int k = 4; session->is_used && k-- > 0;) { /* endings before beginnings */
+        for (int k = 0; session->is_used && k < 4; k++) { /* beginnings before endings */
             struct frame *frame = session->out[k];
             session->out[k] = NULL;
             if (frame)

@@ -38,6 +38,31 @@ static void a_goodbye_counts_though_the_end_was_seen_first(void **state)
     assert_string_equal(world_receive(world, 2), "revoked0 drained0 ");
 }
 
+/* A worker that joins a moment after another takes what that one was given in the same beat. */
+static void what_is_taken_back_comes_behind_what_was_given(void **state)
+{
+    struct world *world = *state;
+    struct attempt attempt = peer_attempt(1);
+    struct task_msg task = {.attempt = attempt,
+                            .spec = (const uint8_t *)"\x80",
+                            .spec_bytes = 1,
+                            .inputs = (const uint8_t *)"\x90",
+                            .inputs_bytes = 1};
+    world_join(world);
+    for (int i = 0; i < 2; i++) { /* also where a frame is full before the beat ends */
+        router_assign(world->router, 0, &task);
+        for (int n = 0; n < (i ? FRAME_TASKS_MAX + 1 : 1); n++)
+            router_revoke(world->router, 0, &attempt);
+        router_kill(world->router, 0, &attempt);
+        assert_int_equal(router_flush(world->router, NULL), OK);
+        assert_true(peer_receive(&world->peer, MSG_TASKS));
+        assert_true(peer_receive(&world->peer, MSG_REVOKE));
+        if (i)
+            assert_true(peer_receive(&world->peer, MSG_REVOKE));
+        assert_true(peer_receive(&world->peer, MSG_KILL));
+    }
+}
+
 static void expect_not_leader(struct peer *peer, uint64_t epoch, const char *endpoint)
 {
     struct not_leader came;
@@ -96,6 +121,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_WORLD(a_hello_that_comes_twice_counts_once),
         IN_WORLD(a_goodbye_counts_though_the_end_was_seen_first),
+        IN_WORLD(what_is_taken_back_comes_behind_what_was_given),
         IN_WORLD(who_asks_a_standby_is_told_who_leads),
         IN_WORLD(who_works_for_a_broker_that_loses_the_lead_is_told),
         IN_WORLD(a_standby_learns_of_later_epochs),
