@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/app/backend.h"
+#include "broker/remote/remote.h"
 
 /* One implementation can't do what the other can: a question about the past needs no broker, a log
  * that grows needs one. */
@@ -10,7 +11,7 @@ static enum status unsupported(const struct app *app, const char *what, struct e
 
 enum status app_open(const struct app_options *options, struct app **out, struct err *err)
 {
-    return app_open_local(options, out, err);
+    return options->server ? remote_open(options, out, err) : app_open_local(options, out, err);
 }
 
 void app_close(struct app *app)

@@ -42,6 +42,12 @@ struct app_options {
         workers_min; /* nothing is given out before so many were connected; the local one counts */
     const char *key; /* the broker's identity; NULL: HOME/keys/broker */
     const char *workers_file; /* keys of workers that are admitted; NULL: HOME/keys/workers */
+    /* A served broker to ask, "http://HOST:PORT" (several with commas between); NULL: here. Then of
+     * what stands above only `home` matters. */
+    const char *server;
+    const char *token;      /* NULL: what `token_file` says; else, for one on this machine, HOME */
+    const char *token_file; /* NULL: none */
+    const char *ca_file;    /* certificates to trust for https; NULL: the system's */
     int wake_fd; /* readable when a signal or a request came in: app_turn returns early; −1 none */
 };
 

@@ -200,13 +200,6 @@ enum status local_graph(struct app *base, const struct app_request *request,
                         struct err *err)
 {
     struct local *app = local_of(base);
-    AUTO(submission_free) struct submission *submission = NULL;
     diagnostics_fini(&app->diagnostics);
-    TRY(submission_open(request, SUBMISSION_EXPANDED, NULL, NULL, &app->diagnostics, &submission,
-                        err));
-    if (format == APP_GRAPH_DOT)
-        graph_dot(submission->graph, all_tasks, out);
-    else
-        graph_mermaid(submission->graph, all_tasks, out);
-    return OK;
+    return submission_draw(request, format, all_tasks, &app->diagnostics, out, err);
 }

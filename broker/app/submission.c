@@ -129,11 +129,24 @@ enum status submission_open(const struct app_request *request, enum submission_d
     TRY(read_text(s, request, err));
     TRY(read_overrides(s, request, err));
     TRY(parse(s, err));
-    if (depth == SUBMISSION_EXPANDED) {
+    if (depth >= SUBMISSION_RESOLVED)
         TRY(resolve_sources(s, store, cache_path, err));
+    if (depth == SUBMISSION_EXPANDED)
         TRY(expand(s, err));
-    }
     *out = TAKE(s);
+    return OK;
+}
+
+enum status submission_draw(const struct app_request *request, enum app_graph_format format,
+                            bool all_tasks, struct diagnostics *diagnostics, struct buf *out,
+                            struct err *err)
+{
+    AUTO(submission_free) struct submission *s = NULL;
+    TRY(submission_open(request, SUBMISSION_EXPANDED, NULL, NULL, diagnostics, &s, err));
+    if (format == APP_GRAPH_DOT)
+        graph_dot(s->graph, all_tasks, out);
+    else
+        graph_mermaid(s->graph, all_tasks, out);
     return OK;
 }
 

@@ -27,7 +27,8 @@ struct submission {
 
 enum submission_depth {
     SUBMISSION_PARSED,   /* checked, sources named only */
-    SUBMISSION_EXPANDED, /* sources resolved, graph with ids */
+    SUBMISSION_RESOLVED, /* sources have ids */
+    SUBMISSION_EXPANDED, /* a graph with ids */
 };
 
 /* `store` gets the sources' bytes; NULL only hashes them. `cache_path`: where unchanged files' ids
@@ -41,6 +42,11 @@ MUST_USE enum status submission_restore(const struct value *document,
                                         struct diagnostics *diagnostics, struct submission **out,
                                         struct err *err);
 void submission_free(struct submission *submission);
+/* The request's graph as a drawing, appended to `out`. */
+MUST_USE enum status submission_draw(const struct app_request *request,
+                                     enum app_graph_format format, bool all_tasks,
+                                     struct diagnostics *diagnostics, struct buf *out,
+                                     struct err *err);
 /* What a run's document must hold so that submission_restore works: put into `document`. */
 void submission_document(const struct submission *submission, struct arena *arena,
                          struct value *document);

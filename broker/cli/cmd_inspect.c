@@ -1,11 +1,16 @@
 /* What is there: list, get, export, logs, load, doctor. */
 // SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "broker/cli/question.h"
+#include "broker/cli/signals.h"
 #include "broker/cli/view.h"
+#include "proto/limits.h"
+
+enum { FOLLOW_MS = 250 };
 
 /* ---- list ---- */
 
@@ -54,16 +59,25 @@ static void print_list(const struct value *runs)
 static int list(const struct command *command, int argc, char **argv)
 {
     struct question q = {0};
-    int64_t limit = 20;
+    struct app_filter filter = {0};
+    struct config_list labels = {0};
+    int64_t limit = LIST_DEFAULT;
     int exit_code;
     struct value answer = {0};
-    command_line_add(&q.line, (struct config_option){"limit", 'n', CONFIG_COUNT, NULL, "N", &limit,
-                                                     "show the newest N (default 20; 0: all)"});
+    const struct config_option options[] = {
+        {"limit", 'n', CONFIG_COUNT, NULL, "N", &limit, "show the newest N (default 20; 0: all)"},
+        {"state", 0, CONFIG_TEXT, NULL, "STATE", &filter.state, "only runs in this state"},
+        {"name", 0, CONFIG_TEXT, NULL, "NAME", &filter.name, "only runs of this name"},
+        {"label", 'l', CONFIG_LIST, NULL, "KEY=VALUE", &labels, "only runs with this label"},
+    };
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        command_line_add(&q.line, options[i]);
     if (!question_begin(&q, command, argc, argv, ABOUT_STORED, 0, &exit_code))
         return exit_code;
-    enum status status =
-        app_list(q.app, &(struct app_filter){.limit = (size_t)(limit < 0 ? 0 : limit)}, &q.arena,
-                 &answer, &q.err);
+    filter.limit = (size_t)(limit < 0 ? 0 : limit);
+    filter.labels = labels.items;
+    filter.label_count = labels.count;
+    enum status status = app_list(q.app, &filter, &q.arena, &answer, &q.err);
     return question_end(&q, status, &answer, print_list);
 }
 
@@ -129,21 +143,51 @@ const struct command command_export = {.name = "export",
 
 /* ---- logs ---- */
 
+static enum status print_log(struct question *q, const struct buf *bytes)
+{
+    if (fwrite(bytes->bytes, 1, bytes->count, stdout) == bytes->count && fflush(stdout) == 0)
+        return OK;
+    return err_set(&q->err, E_IO, "stdout: cannot write %zu bytes", bytes->count);
+}
+
+/* What it writes until it ends; Ctrl-C ends the looking on. */
+static int follow(struct question *q, const char *task)
+{
+    struct app_log at = {0};
+    enum status status = signals_watch() ? OK : err_set(&q->err, E_IO, "cannot watch signals");
+    while (status == OK && !at.is_final) {
+        AUTO(buf_fini) struct buf bytes = buf_init(0);
+        struct pollfd signalled = {.fd = signals_fd(), .events = POLLIN};
+        status = app_logs(q->app, task, &at, &bytes, &q->err);
+        if (status == OK)
+            status = print_log(q, &bytes);
+        if (status == OK && !at.is_final && poll(&signalled, 1, FOLLOW_MS) > 0)
+            status = err_set(&q->err, E_CANCELLED, "%s goes on", task);
+    }
+    return question_end_quietly(q, status);
+}
+
 static int logs(const struct command *command, int argc, char **argv)
 {
     struct question q = {0};
+    bool follows = false;
     int exit_code;
+    command_line_add(&q.line, (struct config_option){"follow", 'f', CONFIG_FLAG, NULL, NULL,
+                                                     &follows, "go on until the task ends"});
     if (!question_begin(&q, command, argc, argv, ABOUT_STORED, 1, &exit_code))
         return exit_code;
+    const char *task = q.line.arguments.items[0];
+    if (follows)
+        return follow(&q, task);
     AUTO(buf_fini) struct buf bytes = buf_init(0);
     struct app_log at = {0};
-    enum status status = app_logs(q.app, q.line.arguments.items[0], &at, &bytes, &q.err);
+    enum status status = app_logs(q.app, task, &at, &bytes, &q.err);
     if (status == OK && q.common.json)
-        command_print_text("task", q.line.arguments.items[0], buf_text(&bytes));
+        command_print_text("task", task, buf_text(&bytes));
     else if (status == OK && !bytes.count)
-        fprintf(stderr, "broker: %s wrote nothing\n", q.line.arguments.items[0]);
-    else if (status == OK && fwrite(bytes.bytes, 1, bytes.count, stdout) != bytes.count)
-        status = err_set(&q.err, E_IO, "stdout: cannot write %zu bytes", bytes.count);
+        fprintf(stderr, "broker: %s wrote nothing\n", task);
+    else if (status == OK)
+        status = print_log(&q, &bytes);
     return question_end_quietly(&q, status);
 }
 

@@ -1,88 +1,12 @@
 /* broker run: submit, watch, report. */
 // SPDX-License-Identifier: Apache-2.0
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "broker/cli/command.h"
-#include "broker/cli/view.h"
+#include "broker/cli/signals.h"
+#include "broker/cli/watch.h"
 #include "proto/limits.h"
-
-enum { TURN_MS = 100 };
-
-/* Signals only wake the loop; what they mean is decided there. */
-static int wake_pipe[2] = {-1, -1};
-static volatile sig_atomic_t interrupts;
-
-static void on_signal(int number)
-{
-    (void)number;
-    interrupts++;
-    ssize_t ignored = write(wake_pipe[1], "", 1);
-    (void)ignored;
-}
-
-static bool watch_signals(void)
-{
-    if (pipe2(wake_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
-        return false;
-    struct sigaction action = {.sa_handler = on_signal};
-    sigemptyset(&action.sa_mask);
-    return sigaction(SIGINT, &action, NULL) == 0 && sigaction(SIGTERM, &action, NULL) == 0 &&
-           signal(SIGPIPE, SIG_IGN) != SIG_ERR;
-}
-
-static void drain_wake_pipe(void)
-{
-    char bytes[16];
-    while (read(wake_pipe[0], bytes, sizeof bytes) > 0)
-        ;
-}
-
-static enum status obey_signals(struct app *app, const char *run, struct view *view, int *obeyed,
-                                struct err *err)
-{
-    drain_wake_pipe();
-    if (interrupts <= *obeyed || *obeyed == 2)
-        return OK;
-    *obeyed = interrupts > 1 ? 2 : 1;
-    view_note(view, *obeyed == 1 ? "stopping: what runs may finish; Ctrl-C again ends it now"
-                                 : "ending what runs");
-    enum status status = app_stop(app, run, *obeyed == 2, err);
-    return status == E_CONFLICT ? OK : status; /* it has just ended */
-}
-
-static int watch(struct app *app, const char *run, struct view *view, bool full, bool json)
-{
-    struct err err = {0};
-    enum status status = OK;
-    for (int obeyed = 0; status == OK && !app_run_is_over(app, run);) {
-        status = obey_signals(app, run, view, &obeyed, &err);
-        if (status == OK)
-            status = app_turn(app, TURN_MS, &err);
-        view_update(view, app, run);
-    }
-    view_finish(view, app, run);
-    if (status != OK)
-        return command_fail(app, status, &err);
-    AUTO(arena_fini) struct arena arena = {0};
-    struct value result;
-    status = app_result(app, run, full, &arena, &result, &err);
-    if (status != OK)
-        return command_fail(app, status, &err);
-    view_summary(view, &result);
-    if (json)
-        command_print_json(&result, false);
-    else
-        view_comparisons(view, &result);
-    if (interrupts && !view->is_quiet)
-        fputs("interrupted: the same command goes on from here\n", stderr);
-    if (interrupts)
-        return EXIT_INTERRUPTED;
-    return value_is_text(value_get(&result, "state"), "succeeded") ? EXIT_DONE : EXIT_TASK_FAILED;
-}
 
 struct run_options {
     struct common_options common;
@@ -176,7 +100,9 @@ static int run_request(struct run_options *o, const struct app_request *request)
         return command_fail(app, status, &err);
     fputs(app_diagnostics(app), stderr); /* warnings */
     tell_joining(app);
-    return watch(app, run, &view, o->json && strcmp(o->json, "full") == 0, o->json != NULL);
+    struct watch_options watch = {
+        .full = o->json && strcmp(o->json, "full") == 0, .json = o->json != NULL, .owns_run = true};
+    return watch_run(app, run, &view, &watch);
 }
 
 static int run(const struct command *command, int argc, char **argv)
@@ -185,7 +111,7 @@ static int run(const struct command *command, int argc, char **argv)
     struct app_request request;
     int exit_code;
     bool goes_on = parse(&o, command, argc, argv, &request, &exit_code);
-    if (goes_on && !watch_signals()) {
+    if (goes_on && !signals_watch()) {
         fputs("broker run: cannot watch signals\n", stderr);
         exit_code = EXIT_ENVIRONMENT;
     } else if (goes_on) {
@@ -195,7 +121,7 @@ static int run(const struct command *command, int argc, char **argv)
         o.common.app.has_slots = o.slots >= 0;
         o.common.app.slots = o.slots >= 0 ? (uint32_t)o.slots : 0;
         o.common.app.workers_min = (uint32_t)o.workers_min;
-        o.common.app.wake_fd = wake_pipe[0];
+        o.common.app.wake_fd = signals_fd();
         exit_code = run_request(&o, &request);
     }
     command_line_fini(&o.line);

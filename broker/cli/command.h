@@ -33,7 +33,8 @@ struct command {
 
 extern const struct command command_run, command_plan, command_explain, command_graph, command_lint,
     command_list, command_get, command_lineage, command_verify, command_export, command_logs,
-    command_load, command_doctor, command_keys;
+    command_load, command_doctor, command_keys, command_submit, command_watch, command_stop,
+    command_retry, command_resubmit, command_workers;
 
 /* NULL-terminated, in the order of `broker help`. */
 extern const struct command *const commands[];
@@ -49,7 +50,7 @@ struct request_options {
     struct config_list params, sets;
 };
 
-enum { OPTIONS_MAX = 24 };
+enum { OPTIONS_MAX = 32 };
 
 /* Collects options of the groups above and a command's own, parses, answers --help. */
 struct command_line {
@@ -58,6 +59,11 @@ struct command_line {
     struct config_list arguments;
 };
 void command_line_common(struct command_line *line, struct common_options *common);
+/* Those that can ask a served broker. */
+void command_line_server(struct command_line *line, struct common_options *common);
+/* Where `broker serve` listens unless told otherwise. */
+#define HTTP_ADDRESS_DEFAULT "127.0.0.1:7001"
+#define SERVER_DEFAULT       "http://" HTTP_ADDRESS_DEFAULT
 /* Those that look at who may join; those that listen. */
 void command_line_keys(struct command_line *line, struct common_options *common);
 void command_line_listen(struct command_line *line, struct common_options *common);

@@ -3,6 +3,7 @@
 #include "broker/cli/main.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "broker/cli/command.h"
@@ -12,10 +13,13 @@
 #include "common/text/json.h"
 #include "proto/schema.h"
 
-const struct command *const commands[] = {
-    &command_run,  &command_plan, &command_explain, &command_lint,   &command_graph,
-    &command_list, &command_get,  &command_lineage, &command_export, &command_verify,
-    &command_logs, &command_load, &command_keys,    &command_doctor, NULL};
+const struct command *const commands[] = {&command_run,    &command_plan,     &command_explain,
+                                          &command_lint,   &command_graph,    &command_list,
+                                          &command_get,    &command_lineage,  &command_export,
+                                          &command_verify, &command_logs,     &command_load,
+                                          &command_submit, &command_watch,    &command_stop,
+                                          &command_retry,  &command_resubmit, &command_workers,
+                                          &command_keys,   &command_doctor,   NULL};
 
 /* ---- options ---- */
 
@@ -38,6 +42,23 @@ void command_line_common(struct command_line *line, struct common_options *commo
                                "where completions are kept (default HOME/state)"});
     command_line_add(line, (struct config_option){"json", 0, CONFIG_FLAG, NULL, NULL, &common->json,
                                                   "print the answer as JSON"});
+}
+
+void command_line_server(struct command_line *line, struct common_options *common)
+{
+    command_line_add(line,
+                     (struct config_option){
+                         "server", 0, CONFIG_TEXT, "PENSTOCK_SERVER", "URL", &common->app.server,
+                         "a served broker to ask (several with commas: whichever leads); its "
+                         "token is in PENSTOCK_TOKEN"});
+    command_line_add(line,
+                     (struct config_option){"token-file", 0, CONFIG_TEXT, "PENSTOCK_TOKEN_FILE",
+                                            "FILE", &common->app.token_file, "or in this file"});
+    command_line_add(line, (struct config_option){"server-ca", 0, CONFIG_TEXT, "PENSTOCK_SERVER_CA",
+                                                  "FILE", &common->app.ca_file,
+                                                  "certificates to trust for https (PEM)"});
+    const char *token = getenv("PENSTOCK_TOKEN"); /* never a flag: others see those */
+    common->app.token = token && *token ? token : NULL;
 }
 
 void command_line_keys(struct command_line *line, struct common_options *common)

@@ -17,10 +17,16 @@ static bool parse(struct question *q, const struct command *command, int argc, c
     if (about == ABOUT_PIPELINE)
         command_line_request(&q->line, &q->request);
     command_line_common(&q->line, &q->common);
+    if (about != ABOUT_FILES)
+        command_line_server(&q->line, &q->common);
     if (!command_line_parse(&q->line, command, argc, argv, arguments, exit_code))
         return false;
     *exit_code = EXIT_USAGE;
-    if (about == ABOUT_STORED && q->line.arguments.count < arguments) {
+    bool is_stored = about == ABOUT_STORED || about == ABOUT_SERVED;
+    bool is_served = about == ABOUT_SERVED || about == ABOUT_SUBMITTED;
+    if (is_served && !q->common.app.server)
+        q->common.app.server = SERVER_DEFAULT;
+    if (is_stored && q->line.arguments.count < arguments) {
         fprintf(stderr, "broker %s: expected %s; see broker %s --help\n", command->name,
                 command->arguments, command->name);
         return false;

@@ -16,8 +16,10 @@ struct question {
 
 enum question_about {
     ABOUT_STORED,
-    ABOUT_PIPELINE, /* takes --pipeline or a FILE first */
-    ABOUT_FILES     /* of this machine; the command counts its words itself */
+    ABOUT_SERVED,    /* as ABOUT_STORED, by a served broker: where none is named, by one here */
+    ABOUT_SUBMITTED, /* by a served broker, too; at most that many words */
+    ABOUT_PIPELINE,  /* takes --pipeline or a FILE first */
+    ABOUT_FILES      /* of this machine; the command counts its words itself */
 };
 
 /* True to go on; else *exit_code says how it ended, and nothing is left to free. A question about

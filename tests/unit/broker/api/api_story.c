@@ -107,9 +107,16 @@ static enum status fake_uploads(struct app *app, const struct value *wanted, str
 {
     note(story_of(app), "uploads %u\n", wanted->count);
     *out = doc_list();
-    struct value *entry = doc_add(arena, out, doc_map());
-    doc_put(arena, entry, "id", *value_get(&wanted->items[0], "id"));
-    doc_put(arena, entry, "url", value_string("/v1/blobs/x"));
+    for (uint32_t i = 0; i < wanted->count; i++) {
+        const struct value *id = value_get(&wanted->items[i], "id"),
+                           *tree = value_get(&wanted->items[i], "is_tree");
+        struct value *entry = doc_add(arena, out, doc_map());
+        doc_put(arena, entry, "id", *id);
+        doc_put(arena, entry, "is_tree", tree ? *tree : value_bool(false));
+        doc_put(arena, entry, "url",
+                doc_format(arena, "/v1/blobs/%s%s", id->text,
+                           tree && tree->boolean ? "?tree=true" : ""));
+    }
     return outcome(story_of(app), err);
 }
 
@@ -320,10 +327,25 @@ static void read_token(const struct api_story *story, const char *name, char out
     out[strcspn(out, "\n")] = 0;
 }
 
-void api_story_open(struct api_story *story)
+void api_story_serve(struct api_story *story, const char *address)
 {
     struct err err = {0};
     AUTO(buf_fini) struct buf store = buf_init(0);
+    static const char *const hosts[] = {"broker.example"};
+    buf_format(&store, "%s/store", story->home);
+    struct api_options options = {.app = story->app,
+                                  .address = address,
+                                  .home = story->home,
+                                  .store = buf_text(&store),
+                                  .hosts = hosts,
+                                  .host_count = 1};
+    if (api_open(&options, &story->api, &err) != OK)
+        fail_msg("%s", err.text);
+}
+
+void api_story_open(struct api_story *story)
+{
+    struct err err = {0};
     *story = (struct api_story){.first_event = 1, .artifact = doc_map()};
     assert_int_equal(fs_make_temp_dir("/tmp/api-story-", story->home, sizeof story->home, &err),
                      OK);
@@ -331,16 +353,7 @@ void api_story_open(struct api_story *story)
     app->base.backend = &fake;
     app->story = story;
     story->app = &app->base;
-    buf_format(&store, "%s/store", story->home);
-    static const char *const hosts[] = {"broker.example"};
-    struct api_options options = {.app = story->app,
-                                  .address = "127.0.0.1:0",
-                                  .home = story->home,
-                                  .store = buf_text(&store),
-                                  .hosts = hosts,
-                                  .host_count = 1};
-    if (api_open(&options, &story->api, &err) != OK)
-        fail_msg("%s", err.text);
+    api_story_serve(story, "127.0.0.1:0");
     read_token(story, "read.token", story->read_token);
     read_token(story, "write.token", story->write_token);
 }

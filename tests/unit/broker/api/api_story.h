@@ -26,6 +26,8 @@ struct api_story {
 
 void api_story_open(struct api_story *story);
 void api_story_close(struct api_story *story);
+/* The same application behind another server; the one before is closed (api_close) by then. */
+void api_story_serve(struct api_story *story, const char *address);
 
 /* An answer, whole: status, headers with the empty line, body. */
 struct api_heard {
