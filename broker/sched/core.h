@@ -175,6 +175,7 @@ struct flight {
     uint32_t task, worker, attempt;
     uint32_t previous, next; /* in the worker's list, oldest first */
     uint32_t assigned_at;
+    uint32_t named; /* the worker's list that named it last, or was its last before it got it */
     uint64_t step, total;
     bool is_revoking, is_killed, is_suspect; /* suspect: may have cost its worker its life */
     uint32_t thief, thief_joined;            /* is_revoking: for whom; NONE: for nobody */
@@ -193,7 +194,8 @@ struct worker {
     uint32_t expected, leaving;         /* flights of others asked back for it; of its own */
     uint32_t crowd;                     /* place in `crowd`, NONE: what it holds, it can run */
     uint32_t watch;                     /* its entry in `leases` carries this */
-    ms_t lease_at;
+    ms_t lease_at, list_at;             /* list_at: when its last list of what it holds began */
+    uint32_t lists;                     /* so far */
     enum room room;
     bool is_over, has_gained; /* over: see room.h; gained: is in `gained` */
     uint32_t room_previous, room_next;

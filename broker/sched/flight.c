@@ -26,7 +26,8 @@ void flight_begin(struct sched *sched, uint32_t index, uint32_t worker_index, ui
                                                .previous = worker->last,
                                                .next = NONE,
                                                .thief = NONE,
-                                               .assigned_at = task_stamp(sched->now)};
+                                               .assigned_at = task_stamp(sched->now),
+                                               .named = worker->lists};
     if (worker->last == NONE)
         worker->first = at;
     else
@@ -73,6 +74,7 @@ static void stop_expecting(struct sched *sched, struct flight *flight)
 void flight_start(struct sched *sched, struct flight *flight)
 {
     struct task *task = task_at(sched, flight->task);
+    flight->named = sched->workers.items[flight->worker].lists;
     if (task->stage != STAGE_ASSIGNED)
         return;
     stop_expecting(sched, flight);

@@ -53,10 +53,14 @@ static void acquit(struct sched *sched, uint32_t instance)
     }
 }
 
+static uint32_t lease_of(const struct sched *sched)
+{
+    return sched->options.lease_ms ? sched->options.lease_ms : LEASE_MS_DEFAULT;
+}
+
 static void renew_lease(struct sched *sched, struct worker *worker)
 {
-    uint32_t lease = sched->options.lease_ms ? sched->options.lease_ms : LEASE_MS_DEFAULT;
-    worker->lease_at = sched->now + lease;
+    worker->lease_at = sched->now + lease_of(sched);
 }
 
 /* Every worker that isn't silent has exactly one entry; it is moved on when its time comes. */
@@ -228,6 +232,7 @@ void peers_hello(struct sched *sched, const struct sched_event *event)
                               .last = NONE,
                               .crowd = NONE,
                               .depth = 2 * slots < credit ? 2 * slots : credit};
+    worker->list_at = sched->now;
     renew_lease(sched, worker);
     watch_lease(sched, index);
     sched->worker_count++;
@@ -244,6 +249,43 @@ static struct flight *flight_of(struct sched *sched, uint32_t worker, const stru
         return NULL;
     uint32_t task = id_map_get(&sched->ids, &attempt->task);
     return task == ID_MAP_NONE ? NULL : flight_find(sched, worker, task, attempt->number);
+}
+
+/* The youngest first: each goes before the others again. KILL, should it come there after all. */
+static void lose_unnamed(struct sched *sched, uint32_t index)
+{
+    char text[REASON_BYTES];
+    const struct worker *worker = &sched->workers.items[index];
+    snprintf(text, sizeof text, "%s does not know of it", worker_name(sched, index));
+    for (uint32_t at = worker->last; at != NONE;) {
+        const struct flight *flight = &sched->flights.items[at];
+        uint32_t task = flight->task;
+        at = flight->previous;
+        if (worker->lists - flight->named <= UNNAMED_LISTS)
+            continue;
+        flight_stop(sched, task, true);
+        flight_lose(sched, task, NULL);
+        sched->work_left--;
+        retry_worker_lost(sched, task, false, text);
+    }
+}
+
+void peers_heartbeat(struct sched *sched, const struct sched_event *event)
+{
+    uint32_t index = event->worker.worker;
+    if (!peers_hear(sched, index))
+        return;
+    struct worker *worker = &sched->workers.items[index];
+    if (sched->now >= worker->list_at + lease_of(sched) / 6) {
+        worker->list_at = sched->now;
+        worker->lists++;
+        lose_unnamed(sched, index);
+    }
+    uint32_t task = id_map_get(&sched->ids, &event->worker.attempt.task);
+    struct flight *flight =
+        task == ID_MAP_NONE ? NULL : flight_find(sched, index, task, event->worker.attempt.number);
+    if (flight)
+        flight->named = worker->lists;
 }
 
 void peers_started(struct sched *sched, const struct sched_event *event)
@@ -295,8 +337,7 @@ void peers_tick(struct sched *sched)
             continue;
         }
         char fate[REASON_BYTES];
-        snprintf(fate, sizeof fate, "was silent for %u ms",
-                 sched->options.lease_ms ? sched->options.lease_ms : LEASE_MS_DEFAULT);
+        snprintf(fate, sizeof fate, "was silent for %u ms", lease_of(sched));
         worker->is_silent = true;
         room_changed(sched, entry.item);
         lose_flights(sched, entry.item, true, true, fate);

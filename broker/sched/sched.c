@@ -138,7 +138,7 @@ static void apply(struct sched *sched, const struct sched_event *event)
     case SCHED_RESTORE: submit_restore(sched, event); break;
     case SCHED_CANCEL: run_cancel(sched, event->cancel.run, event->cancel.kill); break;
     case SCHED_HELLO: peers_hello(sched, event); break;
-    case SCHED_HEARTBEAT: peers_hear(sched, event->worker.worker); break;
+    case SCHED_HEARTBEAT: peers_heartbeat(sched, event); break;
     case SCHED_GONE: peers_gone(sched, event); break;
     case SCHED_STARTED: peers_started(sched, event); break;
     case SCHED_PROGRESS: peers_progress(sched, event); break;

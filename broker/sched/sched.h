@@ -68,7 +68,7 @@ enum sched_event_type {
     SCHED_CANCEL,    /* stop a run: nothing new is assigned; with `kill` what runs is ended, else it
                       may finish */
     SCHED_HELLO,     /* a worker joined, or came back, with what it still runs */
-    SCHED_HEARTBEAT, /* leases renewed */
+    SCHED_HEARTBEAT, /* leases renewed; an attempt that the worker holds, or none */
     SCHED_GONE,      /* its connection ended or it said GOODBYE (`is_drain`) */
     SCHED_STARTED,
     SCHED_PROGRESS,

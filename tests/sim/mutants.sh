@@ -32,6 +32,8 @@ broker/sched/dispatch.c|s/if \(x->priority != y->priority\)\n\s*return x->priori
 broker/sched/match.c|s/if \(!has_label\(/if (has_label(/; s/if \(has_label\((.*?)\)\)\n\s*return false;/has_label($1);/s|labels are ignored
 broker/sched/match.c|s/!has_text\(offer->kinds, offer->kind_count, policy->kind_version\)/false/; s/static bool has_text/__attribute__((unused)) static bool has_text/|kind versions are ignored
 broker/sched/peers.c|s/lose_flights\(sched, index, !event->gone\.is_drain,/lose_flights(sched, index, true,/|a goodbye counts as a crash
+broker/sched/peers.c|s/<= UNNAMED_LISTS\)/<= 1000000 + UNNAMED_LISTS)/|what a worker does not know of is not given again
+broker/sched/peers.c|s/<= UNNAMED_LISTS\)/< UNNAMED_LISTS - 2)/|what one list leaves out is given again
 broker/sched/peers.c|s/bool is_over = is_open && attempt->number == task->attempt &&/bool is_over = is_open \&\& task->attempt > 60000 \&\&/|a failed attempt that is listed is adopted
 broker/sched/peers.c|s/(void peers_revoked.*?)    task_settle\(sched, task\);/$1/s|what was given back is not given out again
 broker/sched/task.c|s/(void task_take_back.*?)consumer->pending\+\+;/$1consumer->pending += 0;/s|a task does not wait for what is made again

@@ -97,7 +97,9 @@ void net_send(struct world *world, uint32_t number, int direction, struct frame 
     frame->conn = number;
     frame->place = conn->place;
     frame->life = conn->life;
-    bool may_drop = frame->type == MSG_HEARTBEAT || frame->type == MSG_STARTED;
+    bool may_drop = frame->type == MSG_HEARTBEAT || frame->type == MSG_STARTED ||
+                    frame->type == MSG_TASKS || frame->type == MSG_REVOKE ||
+                    frame->type == MSG_KILL;
     if (may(world, FAULT_DROP) && may_drop && chance(&world->net, world->chances.drop)) {
         trace(world, "! frame %d lost", (int)frame->type);
         excuse_place(world, conn->place, world->lease_ms, true);

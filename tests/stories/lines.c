@@ -428,6 +428,8 @@ static bool play_worker(struct play *play, const char *text)
         return worker_says(play, worker, SCHED_STARTED, rest);
     if ((rest = play_after(verb, " hands back ")))
         return worker_says(play, worker, SCHED_REVOKED, rest);
+    if ((rest = play_after(verb, " holds ")))
+        return worker_says(play, worker, SCHED_HEARTBEAT, rest);
     if (play_after(verb, " is heard"))
         return worker_says(play, worker, SCHED_HEARTBEAT, NULL);
     if ((rest = play_after(verb, " is at ")))

@@ -28,7 +28,7 @@
  *            w1 finishes a#1 in 20 ms               else it took a second
  *            w1 starts a#1 | w1 finishes a#1 | w1 finishes a#1 differently | w1 fails a#1: exit
  *            w1 misses a for b#1 | w1 hands back a#1 | w1 is at 3 of 10 in a#1
- *            w1 goes away | w1 says goodbye | w1 is heard
+ *            w1 goes away | w1 says goodbye | w1 is heard | w1 holds a#1
  * STATE      the commit is durable | look-up of a: found | look-up of a: new
  *            check of run 1: all there | check of run 1: a is missing
  * TIME       time is 5000                           milliseconds; a TICK
