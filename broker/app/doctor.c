@@ -64,14 +64,30 @@ static void check_home(struct doctor *d)
               "free some space: artifacts and the worker's cache are kept there");
 }
 
+static void put_finding(void *context, const char *check, bool ok, const char *found,
+                        const char *mend)
+{
+    struct doctor *d = context;
+    put_check(d, check, ok, doc_format(d->arena, "%s", found), mend);
+}
+
 static void check_state(struct doctor *d)
 {
     struct err err = {0};
     enum status status = local_open_reader(d->app, &err);
-    bool ok = status == OK || status == E_NOTFOUND;
-    put_check(d, "state", ok,
-              doc_format(d->arena, "%s", status == OK ? d->app->state_url : err.text),
-              "the state is an index of its journal: move the index away and it is made again");
+    bool is_redis = strncmp(d->app->state_url, "redis", 5) == 0;
+    bool ok = status == OK || (status == E_NOTFOUND && !is_redis);
+    put_check(
+        d, "state", ok,
+        doc_format(d->arena, "%s",
+                   ok && status == OK && !is_redis ? d->app->state_url
+                   : ok && status == OK            ? "Redis answers"
+                                                   : err.text),
+        is_redis
+            ? "see REDIS_URL or --state: redis://USER:PASSWORD@HOST:PORT"
+            : "the state is an index of its journal: move the index away and it is made again");
+    if (d->app->state && state_examine(d->app->state, put_finding, d, &err) != OK)
+        put_check(d, "redis", false, doc_format(d->arena, "%s", err.text), "see the line above");
 }
 
 static void check_limits(struct doctor *d)

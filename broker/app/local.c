@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/app/local.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "broker/app/run.h"
@@ -26,8 +27,10 @@ enum status app_open_local(const struct app_options *options, struct app **out, 
     app->home = arena_text(&app->arena, app->home, strlen(app->home));
     app->store_url =
         options->store ? options->store : arena_format(&app->arena, "%s/store", app->home);
-    app->state_url =
-        options->state ? options->state : arena_format(&app->arena, "%s/state", app->home);
+    const char *redis = getenv("REDIS_URL");
+    app->state_url = options->state    ? options->state
+                     : redis && *redis ? arena_text(&app->arena, redis, strlen(redis))
+                                       : arena_format(&app->arena, "%s/state", app->home);
     app->source_cache = arena_format(&app->arena, "%s/sources", app->home);
     app->worker_cache = arena_format(&app->arena, "%s/cache", app->home);
     app->key_path = options->key ? arena_text(&app->arena, options->key, strlen(options->key))
@@ -76,8 +79,6 @@ static void local_close(struct app *base)
         state_close(app->state);
     if (app->store)
         store_close(app->store);
-    if (app->ending_store)
-        store_close(app->ending_store);
     if (app->is_writer) { /* after state_close: what was written behind is in it */
         int64_t main_us = clock_thread_cpu_us();
         log_event(LOG_INFO, "process.stats", "main_cpu_us=%lld other_cpu_us=%lld",
@@ -98,9 +99,10 @@ static enum status open_both(struct local *app, enum state_mode mode, struct err
 {
     if (!app->store)
         TRY(store_open(app->store_url, &app->store, err));
+    struct state_options options = {
+        .url = app->state_url, .mode = mode, .journal_store = app->store_url};
     if (!app->state)
-        TRY(state_open(&(struct state_options){.url = app->state_url, .mode = mode}, &app->state,
-                       err));
+        TRY(state_open(&options, &app->state, err));
     return OK;
 }
 
@@ -119,16 +121,12 @@ enum status local_open_writer(struct local *app, struct err *err)
     return open_both(app, STATE_WRITE, err);
 }
 
-static void run_ended(void *context, uint32_t number)
-{
-    struct local *app = context;
-    progress_end(app, app->runs[number]);
-}
-
 static void run_over(void *context, uint32_t number)
 {
     struct local *app = context;
-    app->runs[number]->is_over = true;
+    struct run *run = app->runs[number];
+    run->is_over = true;
+    run->ended_us = clock_epoch_us();
 }
 
 enum status local_begin(struct local *app, struct err *err)
@@ -136,15 +134,14 @@ enum status local_begin(struct local *app, struct err *err)
     if (app->loop)
         return OK;
     TRY(local_open_writer(app, err));
-    TRY(store_open(app->store_url, &app->ending_store, err));
     if (app->listens_early)
         TRY(listen_open(app, err));
     struct loop_options options = {.state = app->state,
-                                   .store = app->ending_store,
+                                   .store = app->store,
                                    .router = app->router,
                                    .lease_ms = app->lease_ms,
                                    .workers_min = app->workers_min,
-                                   .hooks = {progress_published, run_ended, run_over, app},
+                                   .hooks = {progress_published, run_over, app},
                                    .seed = (uint64_t)clock_epoch_us(),
                                    .wake_fd = app->wake_fd};
     app->events = events_new();

@@ -1,6 +1,7 @@
 /* From a request to a run: parsed, sources in the store, expanded, what is known looked up, and
  * given to the scheduler. */
 // SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -11,8 +12,13 @@
 #include "common/base/mem.h"
 #include "common/clock.h"
 #include "common/crypto/sign.h"
+#include "common/log.h"
 
-enum { RESTORE_BATCH = 1024 };
+enum {
+    RESTORE_BATCH = 1024,
+    LOOK_AGAIN_MS = 100,
+    PATIENCE_MS = 60000 /* with a state that is away before a run has begun; then its user hears */
+};
 
 /* ---- what is known ---- */
 
@@ -53,14 +59,53 @@ static void restore_found(void *context, uint32_t task, const struct record *rec
         restore_flush(restore);
 }
 
+/* Sleeps, or is woken by a signal. */
+static enum status nap(const struct local *app, struct err *err)
+{
+    struct pollfd wake = {.fd = app->wake_fd, .events = POLLIN};
+    return poll(&wake, 1, LOOK_AGAIN_MS) > 0 ? err_set(err, E_CANCELLED, "interrupted") : OK;
+}
+
+/* What waits to be committed may take away what would be found. */
+static enum status settle(struct local *app, struct err *err)
+{
+    while (!loop_is_settled(app->loop)) {
+        TRY(loop_turn(app->loop, 0, err));
+        if (!loop_is_settled(app->loop))
+            TRY(nap(app, err));
+    }
+    return OK;
+}
+
+/* A state that is away is asked again, as it is when a run goes on. What was found twice counts
+ * once. */
+static enum status look_up(struct local *app, struct run *run, struct restore *restore,
+                           struct err *err)
+{
+    char quoted[2 * ERR_TEXT_BYTES];
+    struct err why = {0};
+    ms_t end = clock_ms() + PATIENCE_MS;
+    for (bool is_told = false;; is_told = true) {
+        TRY(settle(app, err));
+        enum status status =
+            submission_look_up(run->submission, app->state,
+                               &(struct submission_finder){NULL, restore_found, restore}, &why);
+        bool can_wait = status == E_UNREACHABLE || status == E_IO || status == E_FULL;
+        if (status == OK || !can_wait || clock_ms() > end)
+            return status == OK ? OK : err_set(err, status, "%s", why.text);
+        if (!is_told)
+            log_event(LOG_WARN, "state.waiting", "reason=%s",
+                      log_quote(why.text, quoted, sizeof quoted));
+        TRY(nap(app, err));
+    }
+}
+
 static enum status restore_records(struct local *app, struct run *run, struct err *err)
 {
     AUTO(mem_free) struct restore *restore = mem_alloc(sizeof *restore);
     restore->loop = app->loop;
     restore->graph = run->submission->graph;
-    enum status status =
-        submission_look_up(run->submission, app->state,
-                           &(struct submission_finder){NULL, restore_found, restore}, err);
+    enum status status = look_up(app, run, restore, err);
     restore_flush(restore);
     arena_fini(&restore->arena);
     return status;

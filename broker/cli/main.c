@@ -39,7 +39,8 @@ void command_line_common(struct command_line *line, struct common_options *commo
                                                   "where artifacts live (default HOME/store)"});
     command_line_add(line, (struct config_option){
                                "state", 0, CONFIG_TEXT, "PENSTOCK_STATE", "URL", &common->app.state,
-                               "where completions are kept (default HOME/state)"});
+                               "where completions are kept: a folder, or redis://HOST (default "
+                               "REDIS_URL, else HOME/state)"});
     command_line_add(line, (struct config_option){"json", 0, CONFIG_FLAG, NULL, NULL, &common->json,
                                                   "print the answer as JSON"});
 }

@@ -6,7 +6,6 @@
 #include "broker/state/state.h"
 
 struct state_backend {
-    const char *scheme; /* "lmdb", "mem"; the part before a + where there is one */
     /* `place` is the URL behind the scheme. */
     enum status (*open)(const char *place, const struct state_options *options, struct state **out,
                         struct err *err);
@@ -14,8 +13,7 @@ struct state_backend {
     enum status (*begin)(struct state *state, const struct state_batch *batch, struct err *err);
     enum status (*poll)(struct state *state, bool *is_done, struct err *err);
     int (*fd)(const struct state *state);
-    void (*flush_begin)(struct state *state);
-    enum status (*flush_poll)(struct state *state, bool *is_done, struct err *err);
+    enum status (*flush)(struct state *state, struct err *err);
     enum status (*find)(struct state *state, enum space space, const struct id *keys,
                         uint32_t count, state_found_fn *found, void *context, struct err *err);
     enum status (*each_record)(struct state *state, state_visit_fn *visit, void *context,
@@ -29,6 +27,7 @@ struct state_backend {
     enum status (*raise_epoch)(struct state *state, uint64_t seen, struct err *err);
     enum status (*find_proof)(struct state *state, const struct id *task, struct state_proof *out,
                               struct err *err);
+    void (*recovered)(struct state *state, struct state_recovered *out); /* NULL: nothing, ever */
     enum status (*examine)(struct state *state, state_finding_fn *finding, void *context,
                            struct err *err);
 };
@@ -38,4 +37,4 @@ struct state {
     const struct state_backend *backend;
 };
 
-extern const struct state_backend state_lmdb, state_mem;
+extern const struct state_backend state_lmdb, state_mem, state_redis;

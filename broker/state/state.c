@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/state/state.h"
 
-#include <poll.h>
 #include <string.h>
 
 #include "broker/state/backend.h"
 #include "common/base/assert.h"
-#include "common/clock.h"
 #include "proto/limits.h"
 
 enum { CANDIDATES_SHOWN = 5 };
 
-static const struct state_backend *const backends[] = {&state_lmdb, &state_mem};
+static const struct {
+    const char *scheme;
+    const struct state_backend *backend;
+} schemes[] = {{"lmdb", &state_lmdb},        {"mem", &state_mem},
+               {"redis", &state_redis},      {"rediss", &state_redis},
+               {"redis+unix", &state_redis}, {"redis+sentinel", &state_redis}};
 
 enum status state_open(const struct state_options *options, struct state **out, struct err *err)
 {
@@ -20,13 +23,14 @@ enum status state_open(const struct state_options *options, struct state **out, 
     size_t scheme_bytes = strcspn(url, ":/");
     if (url[scheme_bytes] != ':')
         return state_lmdb.open(url, options, out, err);
-    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
-        if (strlen(backends[i]->scheme) == scheme_bytes &&
-            memcmp(backends[i]->scheme, url, scheme_bytes) == 0)
-            return backends[i]->open(url + scheme_bytes + 1, options, out, err);
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (strlen(schemes[i].scheme) == scheme_bytes &&
+            memcmp(schemes[i].scheme, url, scheme_bytes) == 0)
+            return schemes[i].backend->open(url + scheme_bytes + 1, options, out, err);
     return err_set(err, E_INVALID,
-                   "state \"%s\": unknown scheme \"%.*s\"; use a folder, lmdb:FOLDER or mem:", url,
-                   (int)scheme_bytes, url);
+                   "state \"%s\": unknown scheme \"%.*s\"; use a folder, lmdb:FOLDER, mem: or "
+                   "redis://HOST",
+                   url, (int)scheme_bytes, url);
 }
 
 void state_close(struct state *state)
@@ -61,31 +65,9 @@ int state_fd(const struct state *state)
     return state->backend->fd(state);
 }
 
-void state_flush_begin(struct state *state)
-{
-    state->backend->flush_begin(state);
-}
-
-enum status state_flush_poll(struct state *state, bool *is_done, struct err *err)
-{
-    return state->backend->flush_poll(state, is_done, err);
-}
-
 enum status state_flush(struct state *state, struct err *err)
 {
-    enum { LOOK_MS = 20 };
-    bool is_done = false;
-    ms_t until = clock_ms() + STATE_FLUSH_MS;
-    for (state_flush_begin(state); !is_done;) {
-        struct pollfd fd = {.fd = state_fd(state), .events = POLLIN};
-        TRY(state_flush_poll(state, &is_done, err));
-        if (!is_done && clock_ms() > until)
-            return err_set(err, E_UNREACHABLE, "the state is not flushed after %d ms",
-                           STATE_FLUSH_MS);
-        if (!is_done)
-            poll(&fd, 1, LOOK_MS);
-    }
-    return OK;
+    return state->backend->flush(state, err);
 }
 
 enum status state_find_tasks(struct state *state, const struct id *tasks, uint32_t count,
@@ -144,6 +126,13 @@ enum status state_find_proof(struct state *state, const struct id *task, struct 
                              struct err *err)
 {
     return state->backend->find_proof(state, task, out, err);
+}
+
+void state_recovered(struct state *state, struct state_recovered *out)
+{
+    *out = (struct state_recovered){0};
+    if (state->backend->recovered)
+        state->backend->recovered(state, out);
 }
 
 enum status state_examine(struct state *state, state_finding_fn *finding, void *context,

@@ -96,15 +96,10 @@ static int mem_fd(const struct state *state)
     return -1;
 }
 
-static void mem_flush_begin(struct state *state)
+static enum status mem_flush(struct state *state, struct err *err)
 {
     (void)state;
-}
-
-static enum status mem_flush_poll(struct state *state, bool *is_done, struct err *err)
-{
-    (void)state, (void)err;
-    *is_done = true;
+    (void)err;
     return OK;
 }
 
@@ -193,14 +188,12 @@ static enum status mem_examine(struct state *base, state_finding_fn *finding, vo
     return OK;
 }
 
-const struct state_backend state_mem = {.scheme = "mem",
-                                        .open = mem_open,
+const struct state_backend state_mem = {.open = mem_open,
                                         .close = mem_close,
                                         .begin = mem_begin,
                                         .poll = mem_poll,
                                         .fd = mem_fd,
-                                        .flush_begin = mem_flush_begin,
-                                        .flush_poll = mem_flush_poll,
+                                        .flush = mem_flush,
                                         .find = mem_find,
                                         .each_record = mem_each_record,
                                         .each_run = mem_each_run,

@@ -59,7 +59,7 @@ static enum status connect_error(CURLcode code, const char *why,
                        options->host, options->port,
                        options->ca_file ? options->ca_file : "the system's authorities", text);
     if (code == CURLE_SSL_CACERT_BADFILE)
-        return err_set(err, E_NOTFOUND, "%s: cannot be read as certificates in PEM: %s",
+        return err_set(err, E_DENIED, "%s: cannot be read as certificates in PEM: %s",
                        options->ca_file ? options->ca_file : "the system's authorities", text);
     return err_set(err, E_UNREACHABLE, "%s:%u: cannot connect: %s", options->host, options->port,
                    text);

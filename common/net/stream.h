@@ -28,7 +28,7 @@ struct stream_options {
 };
 
 /* Errors: E_UNREACHABLE nobody answers, or not in time; E_DENIED a certificate that is not trusted,
- * or a socket that may not be opened; E_NOTFOUND `ca_file`; E_INVALID a path that is too long. */
+ * a `ca_file` that is none, a socket that may not be opened; E_INVALID a path that is too long. */
 MUST_USE enum status stream_open(const struct stream_options *options, struct stream **out,
                                  struct err *err);
 void stream_close(struct stream *stream);

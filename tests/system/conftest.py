@@ -42,7 +42,7 @@ class Place:
         return target
 
     def environment(self, **more):
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK_")}
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("PENSTOCK_", "REDIS_"))}
         return {**clean, **more}
 
     def broker(self, *args, timeout=TIMEOUT_S, **environment):

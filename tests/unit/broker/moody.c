@@ -35,20 +35,9 @@ static int moody_fd(const struct state *state)
     return state_fd(((const struct moody *)state)->real);
 }
 
-static void moody_flush_begin(struct state *state)
+static enum status moody_flush(struct state *state, struct err *err)
 {
-    state_flush_begin(moody(state)->real);
-}
-
-static enum status moody_flush_poll(struct state *state, bool *is_done, struct err *err)
-{
-    struct moody *self = moody(state);
-    if (self->flush_polls_left > 0) {
-        self->flush_polls_left--;
-        *is_done = false;
-        return OK;
-    }
-    return state_flush_poll(self->real, is_done, err);
+    return state_flush(moody(state)->real, err);
 }
 
 static enum status real_find(struct state *real, enum space space, const struct id *keys,
@@ -87,12 +76,10 @@ static enum status moody_raise_epoch(struct state *state, uint64_t seen, struct 
     return state_raise_epoch(moody(state)->real, seen, err);
 }
 
-static const struct state_backend moody_backend = {.scheme = "moody",
-                                                   .begin = moody_begin,
+static const struct state_backend moody_backend = {.begin = moody_begin,
                                                    .poll = moody_poll,
                                                    .fd = moody_fd,
-                                                   .flush_begin = moody_flush_begin,
-                                                   .flush_poll = moody_flush_poll,
+                                                   .flush = moody_flush,
                                                    .find = moody_find,
                                                    .epoch = moody_epoch,
                                                    .renew = moody_renew,

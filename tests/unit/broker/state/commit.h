@@ -6,13 +6,17 @@
 
 enum { COMMIT_ITEMS_MAX = 600 };
 
+struct signer;
+
 struct commit {
-    struct buf frame; /* everything that was added so far goes into one frame */
+    struct buf frame;            /* everything that was added so far goes into one frame */
+    const struct signer *signer; /* NULL: that frame is the records alone; else RESULTS, signed */
     struct state_record records[COMMIT_ITEMS_MAX];
     struct state_alias aliases[8];
     struct id removals[8];
     struct state_run runs[8];
     uint32_t record_count, alias_count, removal_count, run_count;
+    bool is_signed; /* already */
 };
 
 struct id test_id(uint32_t n);
@@ -30,6 +34,8 @@ void commit_run(struct commit *commit, const char *id, const char *document);
 MUST_USE enum status commit_try(struct commit *commit, struct state *state, struct err *err);
 /* Must succeed; begins the next one. */
 void commit_now(struct commit *commit, struct state *state);
+/* As commit_now, but what can be waited for is begun again, as the loop does it; how often. */
+int commit_patiently(struct commit *commit, struct state *state);
 /* One record per commit. */
 void commit_one(struct state *state, uint32_t task, const char *worker);
 

@@ -12,6 +12,7 @@
 
 #include "common/fs.h"
 #include "tests/unit/broker/state/commit.h"
+#include "tests/unit/broker/state/redis_server.h"
 
 struct fixture {
     char folder[64];
@@ -39,6 +40,29 @@ static int open_state(void **context, const char *scheme)
 static int open_lmdb(void **context)
 {
     return open_state(context, "lmdb");
+}
+
+/* One server for all of them, each in a namespace of its own. */
+static struct redis_server server;
+
+static int open_redis(void **context)
+{
+    static int count;
+    struct fixture *f = calloc(1, sizeof *f);
+    struct err err = {0};
+    char url[160], journal[96];
+    snprintf(f->folder, sizeof f->folder, "/tmp/penstock-state-XXXXXX");
+    if (!mkdtemp(f->folder))
+        return -1;
+    snprintf(url, sizeof url, "%s?ns=test%d", server.url, ++count);
+    snprintf(journal, sizeof journal, "%s/store", f->folder);
+    commit_begin(&f->commit);
+    *context = f;
+    struct state_options options = {.url = url, .mode = STATE_WRITE, .journal_store = journal};
+    if (state_open(&options, &f->state, &err) == OK)
+        return 0;
+    fprintf(stderr, "%s\n", err.text);
+    return -1;
 }
 
 static int open_mem(void **context)
@@ -294,7 +318,8 @@ static void a_writer_leads_and_epochs_only_rise(void **context)
     assert_int_equal(state_epoch(f->state), first + 6);
     assert_int_equal(state_raise_epoch(f->state, UINT64_MAX, &err), E_LIMIT);
     assert_int_equal(state_epoch(f->state), first + 6);
-    commit_one(f->state, 1, "ann"); /* goes on under it */
+    commit_record(&f->commit, 1, 10, "ann", true); /* goes on under it */
+    commit_patiently(&f->commit, f->state);
     assert_string_equal(worker_of_task(f->state, 1), "ann");
 }
 
@@ -343,30 +368,37 @@ static void an_unknown_scheme_is_refused(void **context)
     assert_non_null(strstr(err.text, "mysql:x"));
 }
 
-#define ON_BOTH(test)                                                                              \
-    {#test " (lmdb)", test, open_lmdb, close_state, NULL},                                         \
+#define ON_LMDB(test)                                                                              \
+    {                                                                                              \
+#test " (lmdb)", test, open_lmdb, close_state, NULL                                        \
+    }
+#define ON_MEM(test)                                                                               \
     {                                                                                              \
 #test " (mem)", test, open_mem, close_state, NULL                                          \
     }
+#define ON_REDIS(test)                                                                             \
+    {                                                                                              \
+#test " (redis)", test, open_redis, close_state, NULL                                      \
+    }
+#define ON_EACH(on)                                                                                \
+    on(nothing_is_found_at_first), on(a_record_is_found_by_task_and_action),                       \
+        on(the_first_commit_wins), on(an_alias_points_at_the_actions_record),                      \
+        on(an_alias_replaces_what_there_was), on(a_removal_takes_record_and_action),               \
+        on(after_a_removal_the_next_record_counts), on(every_record_is_visited_once),              \
+        on(a_visitor_can_end_the_walk), on(look_ups_are_batched_and_name_the_index),               \
+        on(runs_come_newest_first_and_are_replaced), on(an_empty_document_removes_a_run),          \
+        on(a_run_is_found_by_id_prefix_and_latest), on(a_writer_leads_and_epochs_only_rise)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        ON_BOTH(nothing_is_found_at_first),
-        ON_BOTH(a_record_is_found_by_task_and_action),
-        ON_BOTH(the_first_commit_wins),
-        ON_BOTH(an_alias_points_at_the_actions_record),
-        ON_BOTH(an_alias_replaces_what_there_was),
-        ON_BOTH(a_removal_takes_record_and_action),
-        ON_BOTH(after_a_removal_the_next_record_counts),
-        ON_BOTH(every_record_is_visited_once),
-        ON_BOTH(a_visitor_can_end_the_walk),
-        ON_BOTH(look_ups_are_batched_and_name_the_index),
-        ON_BOTH(runs_come_newest_first_and_are_replaced),
-        ON_BOTH(an_empty_document_removes_a_run),
-        ON_BOTH(a_run_is_found_by_id_prefix_and_latest),
-        ON_BOTH(a_writer_leads_and_epochs_only_rise),
-        cmocka_unit_test(an_unknown_scheme_is_refused),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {ON_EACH(ON_LMDB), ON_EACH(ON_MEM),
+                                       cmocka_unit_test(an_unknown_scheme_is_refused)};
+    const struct CMUnitTest redis_tests[] = {ON_EACH(ON_REDIS)};
+    int failures = cmocka_run_group_tests(tests, NULL, NULL);
+    if (!redis_server_is_there())
+        return failures;
+    redis_server_start(&server, (const char *const[]){"--appendonly", "yes", NULL});
+    failures += cmocka_run_group_tests(redis_tests, NULL, NULL);
+    redis_server_stop(&server);
+    return failures;
 }

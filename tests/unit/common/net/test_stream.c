@@ -171,7 +171,7 @@ static void a_handshake_has_an_end(void **context)
         .host = "127.0.0.1", .port = port, .is_tls = true, .connect_ms = 100};
     assert_int_equal(stream_open(&options, &stream, &err), E_UNREACHABLE);
     options.ca_file = "/nonexistent/ca.pem";
-    assert_int_equal(stream_open(&options, &stream, &err), E_NOTFOUND);
+    assert_int_equal(stream_open(&options, &stream, &err), E_DENIED);
     assert_non_null(strstr(err.text, "/nonexistent/ca.pem"));
     close(server);
 }

@@ -1,0 +1,44 @@
+/* The thread that brings the outbox into the journal's store, segment by segment, and trims it; and
+ * that puts back what a server has lost: first from the store, then from the memory of what this
+ * writer has committed lately. It has a connection and a store of its own. What it can't do now
+ * (the store is away) it tries again; the outbox grows meanwhile.
+ *
+ * Thread: all functions belong to the thread that commits. */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "broker/state/redis_script.h"
+#include "common/base/ms.h"
+
+enum {
+    GATHER_MS = 500,            /* how long an entry waits for others to share an object */
+    RECENT_BYTES_MAX = 64 << 20 /* of what was committed and is not in the store: kept in memory */
+};
+
+struct redis_journal_options {
+    const struct redis_url *url; /* borrowed */
+    const char *store;
+    uint64_t epoch, writer;
+    bool ignores_marks; /* the first time, everything is put back */
+};
+
+struct redis_journal;
+
+/* Errors: of store_open. */
+MUST_USE enum status redis_journal_open(const struct redis_journal_options *options,
+                                        struct redis_journal **out, struct err *err);
+/* What is left in the outbox is brought over first, if it can be; else the next writer does it. */
+void redis_journal_close(struct redis_journal *journal);
+/* The entries of one commit, the last of them `mark`, are in the outbox. Copied. */
+void redis_journal_added(struct redis_journal *journal, struct mark mark, struct mp_view entries);
+/* From now on under this epoch; and what the journal has and the server has not is put back. */
+void redis_journal_put_back(struct redis_journal *journal, uint64_t epoch);
+/* true: all is back, and *at is the mark of the last commit; or it has failed for good (*status,
+ * `err`). */
+bool redis_journal_is_back(struct redis_journal *journal, struct mark *at, enum status *status,
+                           struct err *err);
+void redis_journal_recovered(struct redis_journal *journal, struct state_recovered *out);
+/* Waits until the store has everything up to `mark`. Errors: E_UNREACHABLE not within `max_ms`; it
+ * says what keeps it. */
+MUST_USE enum status redis_journal_flush(struct redis_journal *journal, struct mark mark,
+                                         uint32_t max_ms, struct err *err);
+const char *redis_journal_store(const struct redis_journal *journal);

@@ -1,0 +1,203 @@
+/* The journal of the state in Redis: what a server forgets is put back, signed and in order. */
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/state/state_redis.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/crypto/hash.h"
+#include "common/crypto/sign.h"
+#include "common/fs.h"
+#include "tests/unit/broker/state/redis_world.h"
+
+/* ---- what a server forgets ---- */
+
+static void what_is_forgotten_is_put_back(void **context)
+{
+    (void)context;
+    struct state *state = redis_world_open(STATE_WRITE);
+    uint64_t epoch = state_epoch(state);
+    redis_world_commit(state, 1, "stored");
+    redis_world_commit(state, 2, "stored");
+    assert_int_equal(state_flush(state, &redis_world.err), OK);
+    for (uint32_t n = 3; n < 20; n++) /* these are in the outbox and in memory alone */
+        redis_world_commit(state, n, "recent");
+    redis_server_kill(&redis_world.server);
+    redis_server_restart(&redis_world.server, NULL);
+    assert_string_equal(ASK("DBSIZE"), "0");
+    redis_world_commit(state, 20, "after");
+    assert_string_equal(worker_of_task(state, 1), "stored");
+    for (uint32_t n = 3; n < 20; n++)
+        assert_string_equal(worker_of_task(state, n), "recent");
+    assert_string_equal(worker_of_task(state, 20), "after");
+    assert_true(state_epoch(state) > epoch); /* nobody of before may write */
+    assert_int_equal(state_flush(state, &redis_world.err), OK);
+    state_close(state);
+    /* And once more by a broker that remembers nothing itself. */
+    redis_server_kill(&redis_world.server);
+    redis_server_restart(&redis_world.server, NULL);
+    state = redis_world_open(STATE_WRITE);
+    struct state_recovered recovered;
+    state_recovered(state, &recovered);
+    assert_int_equal(recovered.records, 20);
+    assert_int_equal(recovered.refused + recovered.damaged, 0);
+    assert_string_equal(worker_of_task(state, 1), "stored");
+    assert_string_equal(worker_of_task(state, 12), "recent");
+    assert_string_equal(worker_of_action(state, 20), "after");
+    state_close(state);
+}
+
+/* Removals and aliases come back in their order; what came twice counts once. */
+static void history_is_put_back_in_order(void **context)
+{
+    (void)context;
+    struct state *state = redis_world_open(STATE_WRITE);
+    struct commit commit;
+    redis_world_commit(state, 1, "first");
+    commit_begin(&commit);
+    commit.signer = redis_world.signer;
+    commit_removal(&commit, 1);
+    commit_record(&commit, 1, 1, "second", true);
+    commit_record(&commit, 2, 20, "bob", true);
+    commit_now(&commit, state);
+    commit_alias(&commit, 3, 20);
+    commit_alias(&commit, 1, 20);
+    commit_run(&commit, "2026-a", "A");
+    commit_run(&commit, "2026-b", "B");
+    commit_now(&commit, state);
+    commit_removal(&commit, 3);
+    commit_run(&commit, "2026-b", "");
+    commit_now(&commit, state);
+    commit_fini(&commit);
+    state_close(state);
+    for (int again = 0; again < 2; again++) {
+        ASK("FLUSHALL");
+        state = redis_world_open(STATE_WRITE);
+        assert_string_equal(worker_of_task(state, 1), "bob");
+        assert_string_equal(worker_of_task(state, 3), "");
+        assert_string_equal(worker_of_action(state, 1), "second");
+        assert_string_equal(worker_of_action(state, 20), "");
+        assert_string_equal(ASK("ZCARD", "penstock:runs"), "1");
+        state_close(state);
+    }
+}
+
+static enum status damage_first(void *context, const char *path, bool is_executable, uint64_t bytes,
+                                struct err *why)
+{
+    (void)is_executable, (void)why;
+    char name[512];
+    snprintf(name, sizeof name, "%s/journal/penstock/%s", redis_world.journal, path);
+    FILE *file = fopen(name, "r+");
+    assert_non_null(file);
+    fseek(file, (long)bytes / 2, SEEK_SET);
+    int byte = fgetc(file);
+    fseek(file, (long)bytes / 2, SEEK_SET);
+    fputc(byte ^ 1, file);
+    fclose(file);
+    ++*(int *)context;
+    return E_LIMIT; /* enough */
+}
+
+static void a_damaged_segment_is_left_out_and_told(void **context)
+{
+    (void)context;
+    struct state *state = redis_world_open(STATE_WRITE);
+    char folder[256];
+    int damaged = 0;
+    redis_world_commit(state, 1, "ann");
+    assert_int_equal(state_flush(state, &redis_world.err), OK);
+    redis_world_commit(state, 2, "bob");
+    state_close(state);
+    snprintf(folder, sizeof folder, "%s/journal/penstock", redis_world.journal);
+    assert_int_equal(fs_walk(folder, damage_first, &damaged, NULL), E_LIMIT);
+    assert_int_equal(damaged, 1);
+    ASK("FLUSHALL");
+    state = redis_world_open(STATE_WRITE);
+    struct state_recovered recovered;
+    state_recovered(state, &recovered);
+    assert_int_equal(recovered.damaged, 1);
+    assert_int_equal(recovered.records, 1);
+    assert_string_equal(worker_of_task(state, 2), "bob");
+    state_close(state);
+}
+
+/* Whoever can write in the store can't invent a result. */
+static void an_unsigned_record_is_not_put_back(void **context)
+{
+    (void)context;
+    struct state *state = redis_world_open(STATE_WRITE);
+    commit_one(state, 1, "nobody");
+    redis_world_commit(state, 2, "bob");
+    assert_string_equal(worker_of_task(state, 1), "nobody");
+    state_close(state);
+    ASK("FLUSHALL");
+    state = redis_world_open(STATE_WRITE);
+    struct state_recovered recovered;
+    state_recovered(state, &recovered);
+    assert_int_equal(recovered.refused, 1);
+    assert_string_equal(worker_of_task(state, 1), "");
+    assert_string_equal(worker_of_task(state, 2), "bob");
+    state_close(state);
+}
+
+/* ---- proof ---- */
+
+static void check_proof(struct state *state, uint32_t task, const char *worker)
+{
+    struct id id = test_id(task), digest;
+    struct state_proof proof = {.frame = buf_init(0)};
+    struct results_msg results;
+    struct record record;
+    if (state_find_proof(state, &id, &proof, &redis_world.err) != OK)
+        fail_msg("%s", redis_world.err.text);
+    assert_true(proof.is_signed);
+    assert_memory_equal(proof.public_key, signer_public(redis_world.signer), PUBLIC_KEY_BYTES);
+    assert_int_equal(
+        msg_decode_results(proof.frame.bytes, proof.frame.count, &results, &redis_world.err), OK);
+    hash_bytes(PERSON_FRAME, results.body, results.body_bytes, &digest);
+    assert_true(sign_verify(proof.public_key, &digest, results.signature));
+    assert_int_equal(
+        record_parse(proof.frame.bytes + proof.offset, proof.bytes, &record, &redis_world.err), OK);
+    assert_int_equal(record.worker_bytes, strlen(worker));
+    assert_memory_equal(record.worker, worker, strlen(worker));
+    buf_fini(&proof.frame);
+}
+
+static void a_records_signed_frame_is_found(void **context)
+{
+    (void)context;
+    struct state *state = redis_world_open(STATE_WRITE);
+    redis_world_commit(state, 1, "ann");
+    assert_int_equal(state_flush(state, &redis_world.err), OK); /* in the store */
+    redis_world_commit(state, 2, "bob");                        /* in the outbox */
+    check_proof(state, 1, "ann");
+    check_proof(state, 2, "bob");
+    struct state *reader = redis_world_open(STATE_READ);
+    check_proof(reader, 1, "ann");
+    struct id unknown = test_id(77);
+    struct state_proof proof = {.frame = buf_init(0)};
+    assert_int_equal(state_find_proof(reader, &unknown, &proof, &redis_world.err), E_NOTFOUND);
+    state_close(reader);
+    state_close(state);
+}
+
+#define WITH(test, begin) cmocka_unit_test_setup_teardown(test, begin, redis_world_stop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH(what_is_forgotten_is_put_back, redis_world_start_forgetful),
+        WITH(history_is_put_back_in_order, redis_world_start),
+        WITH(a_damaged_segment_is_left_out_and_told, redis_world_start),
+        WITH(an_unsigned_record_is_not_put_back, redis_world_start),
+        WITH(a_records_signed_frame_is_found, redis_world_start),
+    };
+    return redis_server_is_there() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
+}
