@@ -186,6 +186,13 @@ enum status app_export(struct app *app, const char *ref, const char *path, struc
                                 : unsupported(app, "export", err);
 }
 
+enum status app_urls(struct app *app, const char *ref, uint32_t seconds, struct arena *arena,
+                     struct value *out, struct err *err)
+{
+    return app->backend->urls ? app->backend->urls(app, ref, seconds, arena, out, err)
+                              : unsupported(app, "urls", err);
+}
+
 enum status app_verify(struct app *app, const char *ref, const struct app_verify *options,
                        struct arena *arena, struct value *out, struct err *err)
 {

@@ -224,6 +224,12 @@ MUST_USE enum status app_artifact(struct app *app, const char *ref, struct arena
 MUST_USE enum status app_export(struct app *app, const char *ref, const char *path, struct buf *out,
                                 struct err *err);
 
+/* URLs that anybody may get REF's bytes with for `seconds`, without a key: {"id", "tree",
+ * "expires_seconds", "urls": [{"path": of a tree's file or null, "bytes", "url"}]}. Errors:
+ * E_UNSUPPORTED a store without URLs (a folder). */
+MUST_USE enum status app_urls(struct app *app, const char *ref, uint32_t seconds,
+                              struct arena *arena, struct value *out, struct err *err);
+
 /* Are the bytes of REF those of its record, and is the record signed? {"artifact", "task", "ok",
  * "checks": [{"check": "signature" | "signer" | "record" | "bytes" | "reexecution", "subject",
  * "ok", "found"}]}. Errors: what kept it from being found out; that it is not so is an answer. */

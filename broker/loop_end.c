@@ -5,6 +5,7 @@
 
 #include "common/base/mem.h"
 #include "common/store/tree.h"
+#include "proto/limits.h"
 
 void loop_endings_init(struct loop_endings *endings)
 {
@@ -72,8 +73,8 @@ static enum status check_trees(const struct loop_ending *ending, struct store *s
     return OK;
 }
 
-enum status loop_ending_find_missing(const struct loop_ending *ending, struct store *store,
-                                     struct buf *missing, struct err *err)
+static enum status find_missing(const struct loop_ending *ending, struct store *store,
+                                struct buf *missing, struct err *err)
 {
     AUTO(mem_free) struct id *ids = mem_alloc(ending->artifact_count * sizeof *ids);
     AUTO(mem_free) bool *has = mem_alloc(ending->artifact_count * sizeof *has);
@@ -86,4 +87,13 @@ enum status loop_ending_find_missing(const struct loop_ending *ending, struct st
         if (!has[i])
             buf_put(missing, &ids[i], sizeof ids[i]);
     return check_trees(ending, store, missing, err);
+}
+
+enum status loop_ending_find_missing(const struct loop_ending *ending, struct store *store,
+                                     struct buf *missing, struct err *err)
+{
+    store_set_patience(store, LOOP_STORE_PATIENCE_MS);
+    enum status status = find_missing(ending, store, missing, err);
+    store_set_patience(store, STORE_PATIENCE_MS);
+    return status;
 }

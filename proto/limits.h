@@ -148,7 +148,9 @@ enum {
     STORE_PATIENCE_MS = 60000,
     /* The same before the server was heard of for the first time: a wrong address is more likely
        then, and a person waits. */
-    STORE_FIRST_PATIENCE_MS = 8000,
+    STORE_FIRST_PATIENCE_MS = 4000,
+    /* The same for the broker's loop, which tries again by itself and has others to answer. */
+    LOOP_STORE_PATIENCE_MS = 500,
     /* Above, a file goes into S3 in parts: below, one put is as fast, and one request. */
     STORE_PARTS_BYTES = 64 << 20,
     /* To get a connection: a SYN that is lost twice (1 s, 3 s) still makes it. */

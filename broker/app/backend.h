@@ -50,6 +50,8 @@ struct app_backend {
                             struct value *out, struct err *err);
     enum status (*export)(struct app *app, const char *ref, const char *path, struct buf *out,
                           struct err *err);
+    enum status (*urls)(struct app *app, const char *ref, uint32_t seconds, struct arena *arena,
+                        struct value *out, struct err *err);
     enum status (*verify)(struct app *app, const char *ref, const struct app_verify *options,
                           struct arena *arena, struct value *out, struct err *err);
     enum status (*attest)(struct app *app, const char *ref, bool all, struct buf *out,

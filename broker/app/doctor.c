@@ -71,6 +71,28 @@ static void put_finding(void *context, const char *check, bool ok, const char *f
     put_check(d, check, ok, doc_format(d->arena, "%s", found), mend);
 }
 
+/* A folder that is not there yet is nothing to look into; it will be made. */
+static void check_store(struct doctor *d)
+{
+    enum { PATIENCE_MS = 1000 };
+    struct err err = {0};
+    AUTO(store_close) struct store *store = NULL;
+    const char *url = d->app->store_url;
+    if (!strchr(url, ':') && !fs_exists(url)) {
+        put_check(d, "store", true, doc_format(d->arena, "%s will be made", url), "");
+        return;
+    }
+    bool ok = store_open(url, &store, &err) == OK;
+    if (ok) {
+        store_set_patience(store, PATIENCE_MS);
+        ok = store_probe(store, &err) == OK;
+    }
+    const char *advice = ok ? store_advice(store) : "";
+    put_check(d, "store", ok && !*advice,
+              doc_format(d->arena, "%s%s%s", ok ? url : err.text, *advice ? ": " : "", advice),
+              "set what is named here as it says, then look again with doctor");
+}
+
 static void check_state(struct doctor *d)
 {
     struct err err = {0};
@@ -110,6 +132,7 @@ enum status local_doctor(struct app *base, struct arena *arena, struct value *ou
     struct doctor doctor = {app, arena, out};
     check_worker(&doctor);
     check_home(&doctor);
+    check_store(&doctor);
     check_state(&doctor);
     check_limits(&doctor);
     return OK;

@@ -223,3 +223,53 @@ enum status local_export(struct app *base, const char *text, const char *path, s
     return path ? store_get_file(app->store, &ref.artifact.id, path, err)
                 : store_get(app->store, &ref.artifact.id, out, err);
 }
+
+/* ---- URLs ---- */
+
+static enum status add_url(struct local *app, const struct store_presign *presign,
+                           struct value path, uint64_t bytes, struct arena *arena,
+                           struct value *urls, struct err *err)
+{
+    AUTO(buf_fini) struct buf url = buf_init(0);
+    TRY(store_presign(app->store, presign, &url, err));
+    struct value *entry = doc_add(arena, urls, doc_map());
+    doc_put(arena, entry, "path", path);
+    doc_put(arena, entry, "bytes", value_int((int64_t)bytes));
+    doc_put(arena, entry, "url", doc_text(arena, buf_text(&url), url.count));
+    return OK;
+}
+
+static enum status add_tree_urls(struct local *app, const struct id *id, uint32_t seconds,
+                                 struct arena *arena, struct value *urls, struct err *err)
+{
+    AUTO(tree_free) struct tree *tree = NULL;
+    TRY(tree_open(app->store, id, &tree, err));
+    for (size_t i = 0; i < tree_count(tree); i++) {
+        const struct tree_entry entry = tree_entry(tree, i);
+        const struct store_presign presign = {.id = entry.blob, .seconds = seconds};
+        TRY(add_url(app, &presign, doc_text(arena, entry.path, entry.path_bytes), entry.bytes,
+                    arena, urls, err));
+    }
+    return OK;
+}
+
+enum status local_urls(struct app *base, const char *text, uint32_t seconds, struct arena *arena,
+                       struct value *out, struct err *err)
+{
+    struct local *app = local_of(base);
+    struct ref ref;
+    TRY(local_open_reader(app, err));
+    TRY(ref_resolve(app, text, arena, &ref, err));
+    struct value urls = doc_list();
+    const struct store_presign presign = {.id = ref.artifact.id, .seconds = seconds};
+    if (ref.artifact.is_tree)
+        TRY(add_tree_urls(app, &ref.artifact.id, seconds, arena, &urls, err));
+    else
+        TRY(add_url(app, &presign, value_nil(), ref.artifact.bytes, arena, &urls, err));
+    *out = doc_map();
+    doc_put(arena, out, "id", doc_id(arena, &ref.artifact.id));
+    doc_put(arena, out, "tree", value_bool(ref.artifact.is_tree));
+    doc_put(arena, out, "expires_seconds", value_int(seconds));
+    doc_put(arena, out, "urls", urls);
+    return OK;
+}

@@ -186,6 +186,7 @@ static const struct app_backend local_backend = {
     .lineage = local_lineage,
     .artifact = local_artifact,
     .export = local_export,
+    .urls = local_urls,
     .verify = local_verify,
     .attest = local_attest,
     .verify_attestation = local_verify_attestation,

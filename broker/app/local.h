@@ -140,6 +140,8 @@ MUST_USE enum status local_lineage(struct app *app, const char *ref, struct aren
                                    struct value *out, struct err *err);
 MUST_USE enum status local_artifact(struct app *app, const char *ref, struct arena *arena,
                                     struct value *out, struct err *err);
+MUST_USE enum status local_urls(struct app *app, const char *ref, uint32_t seconds,
+                                struct arena *arena, struct value *out, struct err *err);
 MUST_USE enum status local_export(struct app *app, const char *ref, const char *path,
                                   struct buf *out, struct err *err);
 MUST_USE enum status local_logs(struct app *app, const char *task, struct app_log *at,

@@ -1,4 +1,4 @@
-/* What is there: list, get, export, logs, load, doctor. */
+/* What is there: list, get, logs, load, doctor. */
 // SPDX-License-Identifier: Apache-2.0
 #include <poll.h>
 #include <stdio.h>
@@ -111,35 +111,6 @@ const struct command command_get = {
     .help = "Show a run, or a task's record.",
     .details = "RUN is a run id, a unique prefix of one, or `latest`.\n" TASK_HELP,
     .run = get};
-
-/* ---- export ---- */
-
-static int export(const struct command *command, int argc, char **argv)
-{
-    struct question q = {0};
-    const char *path = NULL;
-    int exit_code;
-    command_line_add(&q.line, (struct config_option){
-                                  "output", 'o', CONFIG_TEXT, NULL, "PATH", &path,
-                                  "file (a tree: folder) to write; - is stdout (the default)"});
-    if (!question_begin(&q, command, argc, argv, ABOUT_STORED, 1, &exit_code))
-        return exit_code;
-    bool to_stdout = !path || strcmp(path, "-") == 0;
-    AUTO(buf_fini) struct buf bytes = buf_init(0);
-    enum status status =
-        app_export(q.app, q.line.arguments.items[0], to_stdout ? NULL : path, &bytes, &q.err);
-    if (status == OK && to_stdout && fwrite(bytes.bytes, 1, bytes.count, stdout) != bytes.count)
-        status = err_set(&q.err, E_IO, "stdout: cannot write %zu bytes", bytes.count);
-    if (status == OK && !to_stdout && q.common.json)
-        command_print_text("ref", q.line.arguments.items[0], path);
-    return question_end_quietly(&q, status);
-}
-
-const struct command command_export = {.name = "export",
-                                       .arguments = "REF",
-                                       .help = "Write an artifact to a file, a folder or stdout.",
-                                       .details = REF_HELP,
-                                       .run = export};
 
 /* ---- logs ---- */
 

@@ -20,6 +20,7 @@ struct store_backend {
     bool is_remote;
     enum status (*open)(const char *url, struct store **out, struct err *err);
     void (*close)(struct store *store);
+    const char *(*advice)(const struct store *store);       /* NULL: there is none */
     void (*set_patience)(struct store *store, uint32_t ms); /* NULL: nothing to wait for */
     /* Hashes the file while it copies it. */
     enum status (*put_file)(struct store *store, const char *path, struct id *id, uint64_t *bytes,

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/assert.h"
@@ -15,8 +17,9 @@ enum {
     BACKOFF_MS = 50, /* before the second try, at most; doubles */
     BACKOFF_MAX_MS = 5000,
     SLOW_BYTES = 1000, /* a second: slower than any link that is of use */
-    SLOW_SECONDS = 30,
+    SLOW_SECONDS = 10,
     TURN_MS = 1000,
+    TOLD_MS = 2000, /* who waits for less hears of it by the failure */
 };
 
 /* ---- one try ---- */
@@ -188,7 +191,7 @@ static bool may_retry(struct s3 *s3, struct s3_op *op, const struct err *why)
     uint32_t most = op->tries < 8 ? BACKOFF_MS << op->tries : BACKOFF_MAX_MS;
     op->retry_at =
         now + (ms_t)rng_below(&s3->rng, (most < BACKOFF_MAX_MS ? most : BACKOFF_MAX_MS) + 1);
-    if (op->tries > 3 && !s3->is_waiting) {
+    if (op->tries > 3 && !s3->is_waiting && patience(s3) >= TOLD_MS) {
         log_event(LOG_WARN, "store.waiting", "store=%s reason=%s", s3->base.url,
                   log_quote(why->text, quoted, sizeof quoted));
         s3->is_waiting = true;
@@ -200,6 +203,7 @@ static bool may_retry(struct s3 *s3, struct s3_op *op, const struct err *why)
 static bool goes_on(struct s3 *s3, struct s3_op *op, enum s3_verdict verdict,
                     const struct s3_answer_error *answer, struct err *why)
 {
+    char quoted[2 * ERR_TEXT_BYTES];
     op->retry_at = 0;
     switch (verdict) {
     case S3_RETRY: return may_retry(s3, op, why);
@@ -207,8 +211,9 @@ static bool goes_on(struct s3 *s3, struct s3_op *op, enum s3_verdict verdict,
         if (op->has_moved)
             return false;
         op->has_moved = true;
-        log_event(LOG_WARN, "store.region", "store=%s region=%s was=%s", s3->base.url,
-                  answer->region, s3->config.region);
+        snprintf(s3->advice, sizeof s3->advice, "%s", why->text);
+        log_event(LOG_WARN, "store.region", "store=%s region=%s mend=%s", s3->base.url,
+                  answer->region, log_quote(s3->config.region_setting, quoted, sizeof quoted));
         return s3_config_move(&s3->config, answer->region, why) == OK;
     case S3_OTHER_KEYS:
         if (op->has_renewed)
@@ -243,6 +248,7 @@ static enum status settle(struct s3 *s3, struct s3_op *op, bool *is_over, struct
     struct err why = {.text = ""}, fault = {.text = ""};
     struct sigv4_keys keys = {.id = ""};
     read_answer(op, &answer, &fault);
+    s3->has_answered |= answer.code[0] != 0; /* busy, maybe, but it is S3 */
     (void)!aws_credentials_get(s3->credentials, &keys, NULL);
     const struct s3_signer signer = {keys.id ? keys.id : "",
                                      aws_credentials_source(s3->credentials)};

@@ -13,6 +13,7 @@
 #include "common/base/mem.h"
 #include "common/fs.h"
 #include "common/store/s3.h"
+#include "common/store/s3_put.h"
 #include "common/store/source_file.h"
 #include "proto/limits.h"
 
@@ -252,6 +253,13 @@ static enum status put_parts(struct s3 *s3, const char *key, struct source_file 
 
 /* ---- a file ---- */
 
+static enum status send_file(struct s3 *s3, const char *key, struct source_file *file,
+                             uint64_t bytes, struct err *err)
+{
+    return bytes > STORE_PARTS_BYTES ? put_parts(s3, key, file, bytes, err)
+                                     : put_whole(s3, key, file, bytes, err);
+}
+
 enum status s3_put_file(struct store *store, const char *path, struct id *id, uint64_t *bytes,
                         struct err *err)
 {
@@ -269,6 +277,43 @@ enum status s3_put_file(struct store *store, const char *path, struct id *id, ui
     TRY(s3_is_fresh(s3, key, *bytes, &is_fresh, err));
     if (is_fresh)
         return OK;
-    return *bytes > STORE_PARTS_BYTES ? put_parts(s3, key, &file, *bytes, err)
-                                      : put_whole(s3, key, &file, *bytes, err);
+    return send_file(s3, key, &file, *bytes, err);
+}
+
+/* ---- a file under any key ---- */
+
+/* "s3://bucket" of "s3://bucket/key"; a key that ends with '/' gets the file's own name. */
+static enum status split_url(const char *url, const char *path, struct buf *bucket,
+                             char key[S3_KEY_BYTES], struct err *err)
+{
+    size_t scheme = strlen("s3://"), bytes = scheme + strcspn(url + scheme, "/");
+    const char *name = strrchr(path, '/');
+    buf_put(bucket, url, bytes);
+    const char *wanted = url[bytes] ? url + bytes + 1 : "";
+    bool is_folder = !*wanted || wanted[strlen(wanted) - 1] == '/';
+    int count = snprintf(key, S3_KEY_BYTES, "%s%s", wanted,
+                         !is_folder ? ""
+                         : name     ? name + 1
+                                    : path);
+    if (count < 0 || count >= S3_KEY_BYTES)
+        return err_set(err, E_INVALID, "%.100s…: a key has %d bytes at most", url,
+                       S3_KEY_BYTES - 1);
+    return OK;
+}
+
+enum status s3_put_at(const char *path, const char *url, struct s3_placed *out, struct err *err)
+{
+    if (strncmp(url, "s3://", 5) != 0)
+        return err_set(err, E_INVALID, "%s: not a place in S3; write s3://bucket/key", url);
+    AUTO(buf_fini) struct buf bucket = buf_init(0);
+    AUTO(store_close) struct store *store = NULL;
+    AUTO(source_file_close) struct source_file file = {.fd = -1};
+    AUTO(mem_free) uint8_t *piece = mem_alloc(SOURCE_PIECE_BYTES);
+    char key[S3_KEY_BYTES];
+    TRY(source_file_open(path, &file, err));
+    TRY(split_url(url, path, &bucket, key, err));
+    TRY(store_open(buf_text(&bucket), &store, err));
+    TRY(source_file_hash(file.fd, -1, path, piece, &out->id, &out->bytes, err));
+    snprintf(out->url, sizeof out->url, "%s/%s", buf_text(&bucket), key);
+    return send_file(s3_of(store), key, &file, out->bytes, err);
 }

@@ -2,11 +2,13 @@
 #include "common/store/store.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/base/mem.h"
 #include "common/crypto/hash.h"
+#include "common/crypto/sign.h"
 #include "common/fs.h"
 #include "common/store/backend.h"
 #include "proto/limits.h"
@@ -62,6 +64,11 @@ void store_set_patience(struct store *store, uint32_t ms)
 {
     if (store->backend->set_patience)
         store->backend->set_patience(store, ms);
+}
+
+const char *store_advice(const struct store *store)
+{
+    return store->backend->advice ? store->backend->advice(store) : "";
 }
 
 const char *store_url(const struct store *store)
@@ -378,4 +385,36 @@ enum status store_presign(struct store *store, const struct store_presign *presi
         return err_set(err, E_UNSUPPORTED, "the store %s has no URLs; a store in S3 has",
                        store->url);
     return store->backend->presign(store, presign, url, err);
+}
+
+/* ---- looking beforehand ---- */
+
+static enum status find_probe(void *context, const struct store_object *object, struct err *err)
+{
+    (void)err, (void)object;
+    *(bool *)context = true;
+    return OK;
+}
+
+static enum status check_probe(struct store *store, const char *key, struct err *err)
+{
+    AUTO(buf_fini) struct buf seen = buf_init(0);
+    bool is_listed = false;
+    TRY(store_get_object(store, key, &seen, err));
+    if (seen.count != strlen(key) || memcmp(seen.bytes, key, seen.count) != 0)
+        return err_set(err, E_CORRUPT, "store %s: what was put is not what came back", store->url);
+    TRY(store_list_objects(store, key, find_probe, &is_listed, err));
+    return is_listed ? OK : err_set(err, E_IO, "store %s: what was put is not listed", store->url);
+}
+
+enum status store_probe(struct store *store, struct err *err)
+{
+    uint64_t draw;
+    char key[64];
+    random_bytes(&draw, sizeof draw);
+    snprintf(key, sizeof key, "doctor/%016llx", (unsigned long long)draw);
+    TRY(store_put_object(store, key, key, strlen(key), err));
+    enum status status = check_probe(store, key, err);
+    enum status removed = store_remove_object(store, key, status == OK ? err : NULL);
+    return status == OK ? removed : status;
 }

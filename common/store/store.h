@@ -37,6 +37,12 @@ bool store_is_remote(const struct store *store);
  * with E_UNREACHABLE; STORE_PATIENCE_MS unless set. */
 void store_set_patience(struct store *store, uint32_t ms);
 
+/* Puts, lists, reads and removes a small object: may we, and is it there? For who looks before work
+ * begins. */
+MUST_USE enum status store_probe(struct store *store, struct err *err);
+/* What works, but had better be set right (a region that the server corrected); "" if nothing. */
+const char *store_advice(const struct store *store);
+
 /* Every operation on a store in S3 may also fail with E_UNREACHABLE (after its patience),
  * E_DENIED (a wrong key, bucket, region, certificate or clock, or no permission; the text says
  * which, and the mend) or E_INVALID (a setting). */

@@ -60,6 +60,11 @@ static void s3_set_patience(struct store *store, uint32_t ms)
     s3_of(store)->patience_ms = ms;
 }
 
+static const char *s3_advice(const struct store *store)
+{
+    return ((const struct s3 *)store)->advice;
+}
+
 void s3_key(const struct s3 *s3, enum store_space space, const struct id *id,
             char key[S3_KEY_BYTES])
 {
@@ -259,6 +264,7 @@ const struct store_backend store_s3 = {
     .is_remote = true,
     .open = s3_open,
     .close = s3_close,
+    .advice = s3_advice,
     .set_patience = s3_set_patience,
     .put_file = s3_put_file,
     .put = s3_put,

@@ -50,9 +50,10 @@ def wrong_etag(answer, send):
 
 
 def other_time(minutes):
-    date = email.utils.formatdate(time.time() + 60 * minutes, usegmt=True)
-    return say(403, "RequestTimeTooSkewed", "The difference between the request time and the server's time is too large.",
-               Date=date)
+    def act(answer, send):
+        say(403, "RequestTimeTooSkewed", "The difference between the request time and the server's time is too large.",
+            Date=email.utils.formatdate(time.time() + 60 * minutes, usegmt=True))(answer, send)
+    return act
 
 
 class Hostile:

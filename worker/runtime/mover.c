@@ -20,16 +20,20 @@ struct list {
     struct move *first, *last;
 };
 
+/* Requests to a server that wait beside each other; a folder is no faster with more than one. */
+enum { THREADS_MAX = 4 };
+
 struct mover {
     struct store *store;
     struct list small; /* done already, by the loop's thread */
     int event_fd;
     char *url;
-    bool has_thread;
-    pthread_t thread;
+    uint32_t thread_count;
+    pthread_t threads[THREADS_MAX];
     pthread_mutex_t mutex; /* of what follows */
     pthread_cond_t has_work;
     struct list wanted, done;
+    uint32_t idle_count, wanted_count;
     bool must_stop;
 };
 
@@ -117,9 +121,12 @@ static void *thread_main(void *context)
     AUTO(store_close) struct store *store = NULL;
     for (;;) {
         pthread_mutex_lock(&mover->mutex);
+        mover->idle_count++;
         while (!mover->wanted.first && !mover->must_stop)
             pthread_cond_wait(&mover->has_work, &mover->mutex);
+        mover->idle_count--;
         struct move *move = mover->must_stop ? NULL : list_take(&mover->wanted);
+        mover->wanted_count -= move ? 1 : 0;
         pthread_mutex_unlock(&mover->mutex);
         if (!move)
             return NULL;
@@ -150,10 +157,10 @@ void mover_close(struct mover *mover)
 {
     pthread_mutex_lock(&mover->mutex);
     mover->must_stop = true;
-    pthread_cond_signal(&mover->has_work);
+    pthread_cond_broadcast(&mover->has_work);
     pthread_mutex_unlock(&mover->mutex);
-    if (mover->has_thread)
-        pthread_join(mover->thread, NULL);
+    for (uint32_t i = 0; i < mover->thread_count; i++)
+        pthread_join(mover->threads[i], NULL);
     pthread_cond_destroy(&mover->has_work);
     pthread_mutex_destroy(&mover->mutex);
     if (mover->event_fd >= 0)
@@ -164,18 +171,30 @@ void mover_close(struct mover *mover)
     mem_free(mover);
 }
 
+/* One thread more, if all have work and there may be more. */
+static bool has_threads(struct mover *mover)
+{
+    uint32_t most = store_is_remote(mover->store) ? THREADS_MAX : 1;
+    pthread_mutex_lock(&mover->mutex);
+    bool is_enough = mover->idle_count > mover->wanted_count;
+    pthread_mutex_unlock(&mover->mutex);
+    if (!is_enough && mover->thread_count < most &&
+        !pthread_create(&mover->threads[mover->thread_count], NULL, thread_main, mover))
+        mover->thread_count++;
+    return mover->thread_count > 0;
+}
+
 void mover_submit(struct mover *mover, struct move *move, uint64_t bytes)
 {
-    bool can_thread = bytes > MOVE_SMALL_BYTES;
-    if (can_thread && !mover->has_thread)
-        mover->has_thread = !pthread_create(&mover->thread, NULL, thread_main, mover);
-    if (!can_thread || !mover->has_thread) {
+    bool is_quick = bytes <= MOVE_SMALL_BYTES && !store_is_remote(mover->store);
+    if (is_quick || !has_threads(mover)) {
         run(mover->store, move);
         list_put(&mover->small, move);
         return;
     }
     pthread_mutex_lock(&mover->mutex);
     list_put(&mover->wanted, move);
+    mover->wanted_count++;
     pthread_cond_signal(&mover->has_work);
     pthread_mutex_unlock(&mover->mutex);
 }
@@ -183,7 +202,7 @@ void mover_submit(struct mover *mover, struct move *move, uint64_t bytes)
 struct move *mover_take(struct mover *mover)
 {
     struct move *move = list_take(&mover->small);
-    if (move || !mover->has_thread)
+    if (move || !mover->thread_count)
         return move;
     uint64_t count;
     pthread_mutex_lock(&mover->mutex);

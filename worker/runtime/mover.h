@@ -1,9 +1,11 @@
 /* Moves artifacts between the store and this machine: fetches into the cache, publishes out of work
  * folders. Small moves are done at once, by the caller's thread; large ones by a thread of their
- * own with a store handle of its own, so that heartbeats go on during an upload. The two threads
- * share nothing but the two lists of moves.
+ * own with a store handle of its own, so that heartbeats go on during an upload. A store on another
+ * machine may have to be waited for, whatever the size: all its moves are done by threads, a few of
+ * them, so that one round trip does not wait for the other. The threads share nothing but the two
+ * lists of moves.
  *
- * Thread: the loop's; the store work of large moves is the mover's own thread. */
+ * Thread: the loop's; the store work of large moves is the mover's own threads. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "proto/err.h"
@@ -34,16 +36,16 @@ struct move {
 
 struct mover;
 
-/* Opens the store (twice, the second time when the thread first needs it). */
+/* Opens the store (again for each thread, when it first needs it). */
 MUST_USE enum status mover_open(const char *store_url, struct mover **out, struct err *err);
-/* Waits for the move under way; the moves not yet taken are forgotten, their memory is the
+/* Waits for the moves under way; the moves not yet taken are forgotten, their memory is the
  * caller's. */
 void mover_close(struct mover *mover);
 /* `bytes`: what is to be moved, as far as known. */
 void mover_submit(struct mover *mover, struct move *move, uint64_t bytes);
 /* A move that has ended, or NULL. */
 struct move *mover_take(struct mover *mover);
-/* Readable while the thread has moves to give back. */
+/* Readable while the threads have moves to give back. */
 int mover_fd(const struct mover *mover);
 /* The loop's own handle. */
 struct store *mover_store(struct mover *mover);

@@ -1,0 +1,19 @@
+/* A file to any place in S3, for data that pipelines are to read as a source: no store, no id in
+ * the key. Server and keys come from the environment as for a store (s3_config.h). */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <stdint.h>
+
+#include "proto/err.h"
+#include "proto/id.h"
+
+struct s3_placed {
+    struct id id; /* of its bytes, as a blob's */
+    uint64_t bytes;
+    char url[2048]; /* where it is now */
+};
+/* `url`: s3://bucket/key; one that ends with '/' gets the file's name. What is there already is
+ * replaced. Streamed; in parts above STORE_PARTS_BYTES. Errors: E_INVALID the URL or a setting;
+ * E_CONFLICT the file changed meanwhile; those of a store's put. */
+MUST_USE enum status s3_put_at(const char *path, const char *url, struct s3_placed *out,
+                               struct err *err);
