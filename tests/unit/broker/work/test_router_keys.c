@@ -225,6 +225,26 @@ static void nobody_goes_on_under_the_routing_id_of_another(void **state)
     peer_expect_refused(&world->other, E_PROTOCOL, "HELLO");
 }
 
+static void the_results_of_another_are_refused(void **state)
+{
+    struct keyed *keyed = *state;
+    struct world *world = keyed->world;
+    struct signer *bert = signer_new();
+    uint8_t record[256], frame[1024];
+    struct result_msg result = peer_success(3, record);
+    allow(keyed, bert, "bert");
+    join(keyed);
+    connect_keyed(keyed, &world->other, bert);
+    peer_hello(&world->other, PROTOCOL_VERSION, 0, "bert", NULL, 0);
+    assert_string_equal(world_receive(world, 1), "hello1 ");
+    size_t bytes = peer_results(&world->peer, 0, &result, 1, frame, sizeof frame);
+    peer_send(&world->peer, frame, bytes);
+    peer_send(&world->peer, frame, bytes); /* its own it may send again */
+    assert_string_equal(world_receive(world, 2), "done0 done0 ");
+    peer_send(&world->other, frame, bytes); /* overheard, and sent as one's own */
+    assert_string_equal(world_receive(world, 1), "gone1:denied ");
+}
+
 /* ---- who has to leave ---- */
 
 static void who_is_revoked_is_cut_off(void **state)
@@ -308,6 +328,7 @@ int main(void)
         KEYED(who_says_to_be_another_is_refused),
         KEYED(nobody_takes_over_the_instance_of_another),
         KEYED(nobody_goes_on_under_the_routing_id_of_another),
+        KEYED(the_results_of_another_are_refused),
         KEYED(who_is_revoked_is_cut_off),
         KEYED(a_list_that_was_spoiled_cuts_nobody_off),
         KEYED(a_frame_that_is_too_large_never_comes_in),
