@@ -13,7 +13,8 @@ struct state_backend {
     enum status (*begin)(struct state *state, const struct state_batch *batch, struct err *err);
     enum status (*poll)(struct state *state, bool *is_done, struct err *err);
     int (*fd)(const struct state *state);
-    enum status (*flush)(struct state *state, struct err *err);
+    void (*flush_begin)(struct state *state);
+    enum status (*flush_poll)(struct state *state, bool *is_done, struct err *err);
     enum status (*find)(struct state *state, enum space space, const struct id *keys,
                         uint32_t count, state_found_fn *found, void *context, struct err *err);
     enum status (*each_record)(struct state *state, state_visit_fn *visit, void *context,

@@ -36,7 +36,10 @@ struct behind {
     int64_t apply_us; /* what the last transaction took */
     int room_fd;      /* an eventfd: readable when there is room for whom there was none */
     bool wants_room;
-    bool is_dirty; /* the journal has what fdatasync has not seen */
+    bool is_dirty;                    /* the journal has what fdatasync has not seen */
+    uint64_t flush_asked, flush_done; /* how often it was asked for; what was asked for is done */
+    enum status flush_status;
+    struct err flush_err;
     enum status index_status;
     struct err index_err;
     pthread_t index_thread, flush_thread;
@@ -79,11 +82,16 @@ struct behind *behind_new(struct journal *journal, struct lmdb_index *index)
 
 /* ---- the index's thread; all with the lock held ---- */
 
-static void tell_room(struct behind *behind)
+static void ring(const struct behind *behind)
 {
     uint64_t one = 1;
+    (void)!write(behind->room_fd, &one, sizeof one);
+}
+
+static void tell_room(struct behind *behind)
+{
     if (behind->wants_room)
-        (void)!write(behind->room_fd, &one, sizeof one);
+        ring(behind);
     behind->wants_room = false;
 }
 
@@ -168,27 +176,34 @@ static void *index_loop(void *argument)
 
 /* ---- the disk's thread ---- */
 
+/* Waits until it is due: at once if somebody asks, else what was written gathers for a while. */
+static void wait_for_flush(struct behind *behind)
+{
+    while (!behind->is_dirty && behind->flush_asked == behind->flush_done && !behind->is_stopping)
+        pthread_cond_wait(&behind->flush_due, &behind->lock);
+    struct timespec at = after_ms(FLUSH_MS);
+    while (behind->flush_asked == behind->flush_done && !behind->is_stopping)
+        if (pthread_cond_timedwait(&behind->flush_due, &behind->lock, &at) == ETIMEDOUT)
+            return;
+}
+
 static void *flush_loop(void *argument)
 {
     struct behind *behind = argument;
     pthread_mutex_lock(&behind->lock);
-    while (!behind->is_stopping) {
-        if (!behind->is_dirty) {
-            pthread_cond_wait(&behind->flush_due, &behind->lock);
-            continue;
-        }
-        struct timespec at = after_ms(FLUSH_MS);
-        while (!behind->is_stopping)
-            if (pthread_cond_timedwait(&behind->flush_due, &behind->lock, &at) == ETIMEDOUT)
-                break;
-        if (behind->is_stopping)
-            break;
+    for (wait_for_flush(behind); !behind->is_stopping; wait_for_flush(behind)) {
+        uint64_t asked = behind->flush_asked;
+        struct err err = {0};
         behind->is_dirty = false;
         pthread_mutex_unlock(&behind->lock);
-        /* A failure is remembered by the journal: state_flush will say it. */
-        if (!journal_is_flushed(behind->journal))
-            (void)!journal_flush(behind->journal, NULL);
+        enum status status =
+            journal_is_flushed(behind->journal) ? OK : journal_flush(behind->journal, &err);
         pthread_mutex_lock(&behind->lock);
+        behind->flush_status = status;
+        behind->flush_err = err;
+        if (asked != behind->flush_done)
+            ring(behind);
+        behind->flush_done = asked;
     }
     pthread_mutex_unlock(&behind->lock);
     return NULL;
@@ -246,6 +261,31 @@ bool behind_has_room(struct behind *behind)
 int behind_fd(const struct behind *behind)
 {
     return behind->room_fd;
+}
+
+void behind_flush_begin(struct behind *behind)
+{
+    pthread_mutex_lock(&behind->lock);
+    if (!behind->has_threads)
+        start_threads(behind);
+    behind->flush_asked++;
+    pthread_cond_signal(&behind->flush_due);
+    pthread_mutex_unlock(&behind->lock);
+}
+
+enum status behind_flush_poll(struct behind *behind, bool *is_done, struct err *err)
+{
+    uint64_t rung;
+    pthread_mutex_lock(&behind->lock);
+    bool wants_room = behind->wants_room; /* then the bell may be for that: behind_has_room looks */
+    if (!wants_room)
+        (void)!read(behind->room_fd, &rung, sizeof rung);
+    *is_done = behind->flush_asked == behind->flush_done;
+    enum status status = behind->flush_status;
+    if (status != OK)
+        err_set(err, status, "%s", behind->flush_err.text);
+    pthread_mutex_unlock(&behind->lock);
+    return status;
 }
 
 enum status behind_drain(struct behind *behind, struct err *err)

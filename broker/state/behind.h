@@ -22,6 +22,11 @@ struct behind *behind_new(struct journal *journal, struct lmdb_index *index);
 /* Finishes what is queued, as far as the index can be written. */
 void behind_free(struct behind *behind);
 
+/* What the journal has now is to be on the disk; behind_fd is readable when it is. */
+void behind_flush_begin(struct behind *behind);
+/* Errors: E_CORRUPT. */
+MUST_USE enum status behind_flush_poll(struct behind *behind, bool *is_done, struct err *err);
+
 /* Between these two the layers stand still: front, then back. */
 enum { BEHIND_LAYERS = 2 };
 void behind_lock(struct behind *behind, struct layer *layers[BEHIND_LAYERS]);

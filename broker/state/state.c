@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/state/state.h"
 
+#include <poll.h>
 #include <string.h>
 
 #include "broker/state/backend.h"
 #include "common/base/assert.h"
+#include "common/clock.h"
 #include "proto/limits.h"
 
 enum { CANDIDATES_SHOWN = 5 };
@@ -65,9 +67,31 @@ int state_fd(const struct state *state)
     return state->backend->fd(state);
 }
 
+void state_flush_begin(struct state *state)
+{
+    state->backend->flush_begin(state);
+}
+
+enum status state_flush_poll(struct state *state, bool *is_done, struct err *err)
+{
+    return state->backend->flush_poll(state, is_done, err);
+}
+
 enum status state_flush(struct state *state, struct err *err)
 {
-    return state->backend->flush(state, err);
+    enum { LOOK_MS = 20 };
+    bool is_done = false;
+    ms_t until = clock_ms() + STATE_FLUSH_MS;
+    for (state_flush_begin(state); !is_done;) {
+        struct pollfd fd = {.fd = state_fd(state), .events = POLLIN};
+        TRY(state_flush_poll(state, &is_done, err));
+        if (!is_done && clock_ms() > until)
+            return err_set(err, E_UNREACHABLE, "the state is not flushed after %d ms",
+                           STATE_FLUSH_MS);
+        if (!is_done)
+            poll(&fd, 1, LOOK_MS);
+    }
+    return OK;
 }
 
 enum status state_find_tasks(struct state *state, const struct id *tasks, uint32_t count,

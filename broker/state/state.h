@@ -108,13 +108,20 @@ MUST_USE enum status state_begin(struct state *state, const struct state_batch *
 /* Sets *is_done. Errors: E_FENCED, E_CORRUPT, E_DENIED end the broker; others (E_FULL, E_IO,
  * E_UNREACHABLE) are tried again by the caller, with the same batch or more, by state_begin. */
 MUST_USE enum status state_poll(struct state *state, bool *is_done, struct err *err);
-/* Readable when state_poll or state_renew has something to do; −1 when commits finish at once. */
+/* Readable when state_poll, state_flush_poll or state_renew has something to do; −1 when commits
+ * finish at once. */
 int state_fd(const struct state *state);
-/* Folder: all that was committed is on the disk. Redis: all of it is in the journal's store, as
- * durable as a blob there (what Redis itself keeps depends on its appendfsync: with `everysec` a
- * machine that loses its power loses a second or two, which recovery takes from the journal). It is
- * waited for STATE_FLUSH_MS at most, then E_UNREACHABLE: ask again. Redis without a journal: what
- * appendfsync gives, and nothing is waited for. */
+/* What was committed until now is to be flushed. Folder: on the disk. Redis: in the journal's
+ * store, as durable as a blob there (what Redis itself keeps depends on its appendfsync: with
+ * `everysec` a machine that loses its power loses a second or two, which recovery takes from the
+ * journal); without a journal: what appendfsync gives, and nothing is waited for. Nothing here
+ * waits: commits go on meanwhile, and state_flush_poll sets *is_done when all up to the last
+ * state_flush_begin is flushed. Errors: E_CORRUPT the disk lost what it was given. A store that
+ * does not answer is no error: it takes longer. */
+void state_flush_begin(struct state *state);
+MUST_USE enum status state_flush_poll(struct state *state, bool *is_done, struct err *err);
+/* Begins and waits, for whoever has nothing else to do; STATE_FLUSH_MS at most, then E_UNREACHABLE:
+ * ask again. */
 enum { STATE_FLUSH_MS = 1000 };
 MUST_USE enum status state_flush(struct state *state, struct err *err);
 

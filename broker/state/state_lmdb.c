@@ -64,16 +64,24 @@ static int lmdb_fd(const struct state *base)
     return state->behind ? behind_fd(state->behind) : -1;
 }
 
-static enum status lmdb_flush(struct state *base, struct err *err)
+static void lmdb_flush_begin(struct state *base)
 {
     struct state_lmdb *state = state_lmdb_of(base);
+    if (state->behind)
+        behind_flush_begin(state->behind);
+}
+
+static enum status lmdb_flush_poll(struct state *base, bool *is_done, struct err *err)
+{
+    struct state_lmdb *state = state_lmdb_of(base);
+    *is_done = true;
     if (!state->behind)
         return OK;
-    if (!journal_is_flushed(state->journal))
-        TRY(journal_flush(state->journal, err));
+    TRY(behind_flush_poll(state->behind, is_done, err));
     /* Without the mark a later open could only take damage for a torn end; a full disk is no reason
      * to fail here. */
-    (void)!journal_mark_flushed(state->journal, NULL);
+    if (*is_done)
+        (void)!journal_mark_flushed(state->journal, NULL);
     return OK;
 }
 
@@ -251,7 +259,8 @@ const struct state_backend state_lmdb = {.open = lmdb_open,
                                          .begin = lmdb_begin,
                                          .poll = lmdb_poll,
                                          .fd = lmdb_fd,
-                                         .flush = lmdb_flush,
+                                         .flush_begin = lmdb_flush_begin,
+                                         .flush_poll = lmdb_flush_poll,
                                          .find = lmdb_find,
                                          .each_record = lmdb_each_record,
                                          .each_run = lmdb_each_run,

@@ -96,10 +96,15 @@ static int mem_fd(const struct state *state)
     return -1;
 }
 
-static enum status mem_flush(struct state *state, struct err *err)
+static void mem_flush_begin(struct state *state)
 {
     (void)state;
-    (void)err;
+}
+
+static enum status mem_flush_poll(struct state *state, bool *is_done, struct err *err)
+{
+    (void)state, (void)err;
+    *is_done = true;
     return OK;
 }
 
@@ -193,7 +198,8 @@ const struct state_backend state_mem = {.open = mem_open,
                                         .begin = mem_begin,
                                         .poll = mem_poll,
                                         .fd = mem_fd,
-                                        .flush = mem_flush,
+                                        .flush_begin = mem_flush_begin,
+                                        .flush_poll = mem_flush_poll,
                                         .find = mem_find,
                                         .each_record = mem_each_record,
                                         .each_run = mem_each_run,

@@ -35,9 +35,20 @@ static int moody_fd(const struct state *state)
     return state_fd(((const struct moody *)state)->real);
 }
 
-static enum status moody_flush(struct state *state, struct err *err)
+static void moody_flush_begin(struct state *state)
 {
-    return state_flush(moody(state)->real, err);
+    state_flush_begin(moody(state)->real);
+}
+
+static enum status moody_flush_poll(struct state *state, bool *is_done, struct err *err)
+{
+    struct moody *self = moody(state);
+    if (self->flush_polls_left > 0) {
+        self->flush_polls_left--;
+        *is_done = false;
+        return OK;
+    }
+    return state_flush_poll(self->real, is_done, err);
 }
 
 static enum status real_find(struct state *real, enum space space, const struct id *keys,
@@ -79,7 +90,8 @@ static enum status moody_raise_epoch(struct state *state, uint64_t seen, struct 
 static const struct state_backend moody_backend = {.begin = moody_begin,
                                                    .poll = moody_poll,
                                                    .fd = moody_fd,
-                                                   .flush = moody_flush,
+                                                   .flush_begin = moody_flush_begin,
+                                                   .flush_poll = moody_flush_poll,
                                                    .find = moody_find,
                                                    .epoch = moody_epoch,
                                                    .renew = moody_renew,

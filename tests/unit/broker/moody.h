@@ -11,6 +11,7 @@ struct moody {
     int silent_finds;  /* the next look-ups are E_UNREACHABLE, */
     uint32_t answers;  /* the first so many of their keys answered before */
     bool is_deposed;   /* another writer has the lease */
+    int flush_polls_left;
     int begins;
 };
 
