@@ -1,43 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/loop.h"
+#include "broker/loop_inside.h"
 
 #include <poll.h>
 #include <string.h>
 #include <time.h>
 
-#include "broker/loop_batch.h"
-#include "broker/loop_end.h"
-#include "broker/loop_expect.h"
-#include "broker/loop_lead.h"
-#include "broker/loop_pause.h"
 #include "common/base/mem.h"
 #include "common/clock.h"
 #include "common/log.h"
 
-/* Rounds of commit and look-up within one beat: a chain of early cutoffs does not sleep between. */
-enum { ROUNDS_MAX = 8, UNSENT_MS = 10, RESOLVE_BATCH = 1000 };
-
-struct loop {
-    struct loop_options options;
-    struct sched *sched;
-    struct sched_actions actions;
-    struct loop_batch batch;
-    struct loop_batch late; /* run documents that came while `batch` is being committed */
-    ms_t wake_at;           /* the scheduler's wish */
-    struct loop_lead lead;
-    struct loop_pause pause;
-    ms_t now;            /* the scheduler's time of this beat */
-    uint32_t late_ticks; /* beats in a row in which a TICK was due and had to wait */
-    struct loop_endings endings;
-    /* Of the DONE being stepped. */
-    const struct router_record *record;
-    struct id record_action; /* its action's key, if it has task inputs */
-    bool has_action;
-    struct loop_expect expect;
-    struct id action; /* of the RESOLVED being stepped */
-    bool has_ended;   /* a run, in this turn */
-    struct loop_stats stats;
-};
+enum { UNSENT_MS = 10 };
 
 struct loop *loop_new(const struct loop_options *options)
 {
@@ -49,14 +21,14 @@ struct loop *loop_new(const struct loop_options *options)
     loop->wake_at = MS_NEVER;
     loop_batch_init(&loop->batch);
     loop_batch_init(&loop->late);
-    loop_endings_init(&loop->endings);
+    loop->ender = loop_ender_new(options->store);
     loop_expect_init(&loop->expect);
     return loop;
 }
 
 void loop_free(struct loop *loop)
 {
-    loop_endings_fini(&loop->endings);
+    loop_ender_free(loop->ender);
     loop_expect_fini(&loop->expect);
     sched_free(loop->sched);
     sched_actions_fini(&loop->actions);
@@ -81,14 +53,35 @@ void loop_stats(const struct loop *loop, struct loop_stats *out)
     *out = loop->stats;
 }
 
-void loop_put_run(struct loop *loop, const char *id, const uint8_t *document, size_t bytes)
+uint64_t loop_put_run(struct loop *loop, const char *id, const uint8_t *document, size_t bytes)
 {
-    loop_batch_run(loop->pause.is_committing ? &loop->late : &loop->batch, id, document, bytes);
+    bool is_late = loop->pause.is_committing;
+    loop_batch_run(is_late ? &loop->late : &loop->batch, id, document, bytes);
+    loop->flush_wanted = loop->commits + 1 + is_late;
+    return loop->flush_wanted;
+}
+
+bool loop_has_kept(const struct loop *loop, uint64_t put)
+{
+    return loop->flush_done >= put;
+}
+
+void loop_hurry(struct loop *loop)
+{
+    loop->is_hurried = true;
+}
+
+void loop_leave(struct loop *loop)
+{
+    bool is_more = loop->pause.is_committing || !loop_batch_is_empty(&loop->batch);
+    loop->is_left = true;
+    loop->flush_wanted = loop->commits + is_more;
 }
 
 void loop_give_up(struct loop *loop)
 {
     loop->pause.gives_up = true;
+    loop_ender_give_up(loop->ender);
 }
 
 bool loop_is_settled(const struct loop *loop)
@@ -98,9 +91,10 @@ bool loop_is_settled(const struct loop *loop)
 
 bool loop_is_idle(const struct loop *loop)
 {
-    return loop_is_settled(loop) && loop_endings_is_empty(&loop->endings) &&
-           !loop->batch.resolves.count &&
-           (!loop->options.router || router_is_idle(loop->options.router));
+    bool is_committed = loop_is_settled(loop) && loop->flush_done >= loop->flush_wanted &&
+                        (!loop->options.router || router_is_idle(loop->options.router));
+    return is_committed &&
+           (loop->is_left || (loop_ender_is_idle(loop->ender) && !loop->batch.resolves.count));
 }
 
 /* ---- actions ---- */
@@ -118,6 +112,8 @@ static struct id action_key(struct loop *loop, const struct sched_action *action
 static void send_task(struct loop *loop, const struct sched_action *action,
                       const struct sched_work *work)
 {
+    if (loop->is_left)
+        return;                                      /* the next broker does */
     if (action->input_count && !action->is_resolved) /* else it was worked out then */
         action_key(loop, action, work);
     struct task_msg message = loop_batch_task(&loop->batch, action, work);
@@ -171,6 +167,14 @@ static void perform_on_task(struct loop *loop, const struct sched_action *action
     }
 }
 
+static void end_run(struct loop *loop, uint32_t run)
+{
+    const struct loop_hooks *hooks = &loop->options.hooks;
+    if (hooks->run_ended)
+        hooks->run_ended(hooks->context, run);
+    loop_ender_flush(loop->ender, run);
+}
+
 /* Visible actions are carried out as they come: the scheduler gives them only when what they rest
  * on is committed. */
 static void perform(struct loop *loop, const struct sched_action *action)
@@ -184,14 +188,14 @@ static void perform(struct loop *loop, const struct sched_action *action)
     case SCHED_WAKE_AT: loop->wake_at = action->at; break;
     case SCHED_FREED: loop_expect_clear(&loop->expect, action->task, action->index); break;
     case SCHED_CHECK:
-        loop_endings_check(&loop->endings, action->run, action->inputs, action->input_count);
+        loop_ender_check(loop->ender, action->run, action->inputs, action->input_count);
         break;
-    case SCHED_RUN_OVER: loop_endings_over(&loop->endings, action->run); break;
+    case SCHED_RUN_OVER: end_run(loop, action->run); break;
     default: perform_on_task(loop, action); break;
     }
 }
 
-static void step(struct loop *loop, struct sched_event *event)
+void loop_do(struct loop *loop, struct sched_event *event)
 {
     loop->actions.count = 0;
     event->now = loop->now;
@@ -207,12 +211,18 @@ static void look_at_clock(struct loop *loop)
     loop->now = loop_pause_now(&loop->pause);
 }
 
+void loop_go_on(struct loop *loop)
+{
+    loop_pause_end(&loop->pause);
+    look_at_clock(loop);
+}
+
 void loop_step(struct loop *loop, struct sched_event *event)
 {
     look_at_clock(loop);
     if (event->type == SCHED_GONE && loop->options.router)
         router_forget(loop->options.router, event->gone.worker);
-    step(loop, event);
+    loop_do(loop, event);
 }
 
 void loop_submit(struct loop *loop, struct sched_event *submit)
@@ -242,7 +252,7 @@ static void refuse_record(struct loop *loop, const struct sched_event *done, con
                                             .text = text,
                                             .text_bytes = (uint32_t)strlen(text),
                                             .frame = done->done.frame}};
-    step(loop, &failed);
+    loop_do(loop, &failed);
 }
 
 /* What is wrong with it, or NULL. */
@@ -267,7 +277,7 @@ static void receive_event(void *context, struct sched_event *event,
     if (fault)
         refuse_record(loop, event, fault);
     else
-        step(loop, event);
+        loop_do(loop, event);
 }
 
 static void expect_results(void *context, const struct id *tasks, uint32_t count)
@@ -276,166 +286,11 @@ static void expect_results(void *context, const struct id *tasks, uint32_t count
     sched_prefetch(loop->sched, tasks, count);
 }
 
-static enum status begin_commit(struct loop *loop, struct err *err)
-{
-    struct state_batch batch;
-    loop_batch_view(&loop->batch, &batch);
-    TRY(state_begin(loop->options.state, &batch, err));
-    loop_pause_begin_commit(&loop->pause);
-    return OK;
-}
-
-static void go_on(struct loop *loop)
-{
-    loop_pause_end(&loop->pause);
-    look_at_clock(loop);
-}
-
-/* Commits what the beat gathered. Sets *is_durable when nothing is left to wait for. */
-static enum status commit(struct loop *loop, bool *is_durable, struct err *err)
-{
-    *is_durable = false;
-    int64_t begun_us = clock_us();
-    enum status status = loop->pause.is_committing ? OK : begin_commit(loop, err);
-    if (status == OK)
-        status = state_poll(loop->options.state, is_durable, err);
-    loop->stats.commit_us += clock_us() - begun_us;
-    if (status != OK)
-        return loop_pause_fail(&loop->pause, status, err);
-    if (!*is_durable)
-        return OK;
-    go_on(loop);
-    loop->stats.commits++;
-    loop_batch_clear(&loop->batch);
-    loop_batch_take_runs(&loop->batch, &loop->late);
-    step(loop, &(struct sched_event){.type = SCHED_COMMITTED});
-    return OK;
-}
-
-struct resolving {
-    struct loop *loop;
-    const struct resolve *items;
-    bool *is_found;
-};
-
-static void resolve_one(struct resolving *r, uint32_t index, const struct sched_known *known)
-{
-    struct sched_event event = {
-        .type = SCHED_RESOLVED,
-        .resolved = {.task = r->items[index].task, .is_found = known != NULL}};
-    if (known)
-        event.resolved.record = *known;
-    r->loop->action = r->items[index].action;
-    step(r->loop, &event);
-}
-
-static void found_action(void *context, uint32_t index, const uint8_t *bytes, size_t count)
-{
-    struct resolving *r = context;
-    struct artifact outputs[OUTPUTS_MAX];
-    struct sched_known known = {0, outputs};
-    r->is_found[index] = loop_batch_read_outputs(bytes, count, outputs, &known.output_count);
-    if (r->is_found[index]) /* what can't be read is made again */
-        resolve_one(r, index, &known);
-}
-
-/* Has somebody worked on these very bytes already? One batched look-up for all that became ready in
- * this beat. A state that can't answer is asked again. */
-static enum status resolve(struct loop *loop, struct err *err)
-{
-    AUTO(buf_fini) struct buf asked = loop->batch.resolves;
-    loop->batch.resolves = buf_init(0);
-    const struct resolve *items = (const struct resolve *)(const void *)asked.bytes;
-    uint32_t count = (uint32_t)(asked.count / sizeof *items);
-    for (uint32_t first = 0; first < count; first += RESOLVE_BATCH) {
-        struct id ids[RESOLVE_BATCH];
-        bool is_found[RESOLVE_BATCH] = {0};
-        uint32_t n = count - first < RESOLVE_BATCH ? count - first : RESOLVE_BATCH;
-        for (uint32_t i = 0; i < n; i++)
-            ids[i] = items[first + i].action;
-        struct resolving r = {loop, items + first, is_found};
-        enum status status = state_find_actions(loop->options.state, ids, n, found_action, &r, err);
-        if (status != OK) {
-            loop_batch_ask_again(&loop->batch, items + first, count - first, is_found, n);
-            return loop_pause_fail(&loop->pause, status, err);
-        }
-        go_on(loop);
-        for (uint32_t i = 0; i < n; i++)
-            if (!is_found[i])
-                resolve_one(&r, i, NULL);
-    }
-    return OK;
-}
-
-/* Flushed, then over: what is reported survives a power loss. */
-static enum status end_run(struct loop *loop, const struct loop_ending *ending, struct err *err)
-{
-    TRY(store_flush(loop->options.store, err));
-    TRY(state_flush(loop->options.state, err));
-    go_on(loop);
-    loop->has_ended = true;
-    loop_stats_log(&loop->stats);
-    if (loop->options.hooks.run_over)
-        loop->options.hooks.run_over(loop->options.hooks.context, ending->run);
-    return OK;
-}
-
-static enum status check_run(struct loop *loop, const struct loop_ending *ending, struct err *err)
-{
-    AUTO(buf_fini) struct buf missing = buf_init(0);
-    TRY(loop_ending_find_missing(ending, loop->options.store, &missing, err));
-    go_on(loop);
-    struct sched_event event = {
-        .type = SCHED_CHECKED,
-        .checked = {.run = ending->run,
-                    .missing = (const struct id *)(const void *)missing.bytes,
-                    .missing_count = (uint32_t)(missing.count / sizeof(struct id))}};
-    step(loop, &event);
-    return OK;
-}
-
-/* What fails stays there, to be tried again. */
-static enum status end_one(struct loop *loop, struct err *err)
-{
-    struct loop_ending ending = loop_endings_first(&loop->endings);
-    enum status status =
-        ending.is_over ? end_run(loop, &ending, err) : check_run(loop, &ending, err);
-    if (status != OK)
-        return loop_pause_fail(&loop->pause, status, err);
-    loop_endings_drop_first(&loop->endings);
-    return OK;
-}
-
-/* Commits, looks up, ends runs: until nothing is left, or the other beats want their turn. */
-static enum status settle(struct loop *loop, struct err *err)
-{
-    if (loop->pause.is_waiting && clock_ms() < loop->pause.retry_at)
-        return OK;
-    for (int round = 0; round < ROUNDS_MAX; round++) {
-        bool is_durable = true;
-        if (!loop_batch_is_empty(&loop->batch))
-            TRY(commit(loop, &is_durable, err));
-        if (!is_durable)
-            return OK;
-        if (!loop->batch.resolves.count && !loop_endings_is_empty(&loop->endings))
-            return end_one(loop, err); /* a look into the store takes as long as a beat */
-        if (!loop->batch.resolves.count) {
-            if (loop->pause.is_waiting) /* for a look-up that has answered for all that is left */
-                go_on(loop);
-            return OK;
-        }
-        TRY(resolve(loop, err));
-        if (loop->pause.is_waiting)
-            return OK;
-    }
-    return OK;
-}
-
 static ms_t sleep_ms(const struct loop *loop, ms_t max_ms)
 {
     ms_t now = clock_ms(), until = now + max_ms;
-    bool has_work = loop->batch.resolves.count || !loop_endings_is_empty(&loop->endings) ||
-                    !loop_batch_is_empty(&loop->batch);
+    bool has_work =
+        (loop->batch.resolves.count && !loop->is_left) || !loop_batch_is_empty(&loop->batch);
     if (loop->pause.is_waiting && !loop->pause.is_committing)
         return loop->pause.retry_at > now ? loop->pause.retry_at - now : 0;
     if (has_work && !loop->pause.is_committing)
@@ -449,17 +304,20 @@ static ms_t sleep_ms(const struct loop *loop, ms_t max_ms)
 
 static void sleep_until_ready(struct loop *loop, ms_t max_ms)
 {
-    struct pollfd fds[3] = {{.fd = -1}, {.fd = -1}, {.fd = -1}};
+    enum { WORKERS, WAKE, STATE, ENDER, FD_COUNT };
+    struct pollfd fds[FD_COUNT] = {{.fd = -1}, {.fd = -1}, {.fd = -1}, {.fd = -1}};
     ms_t ms = sleep_ms(loop, max_ms);
-    bool is_deaf = loop_pause_is_on(&loop->pause);
+    bool is_deaf = loop_pause_is_on(&loop->pause) || loop->is_left;
     if (ms == 0 || (!is_deaf && loop->options.router && router_is_ready(loop->options.router)))
         return;
     if (!is_deaf && loop->options.router)
-        fds[0] = (struct pollfd){.fd = router_fd(loop->options.router), .events = POLLIN};
-    fds[1] = (struct pollfd){.fd = loop->options.wake_fd, .events = POLLIN};
-    fds[2] = (struct pollfd){.fd = state_fd(loop->options.state), .events = POLLIN};
+        fds[WORKERS] = (struct pollfd){.fd = router_fd(loop->options.router), .events = POLLIN};
+    if (!is_deaf)
+        fds[ENDER] = (struct pollfd){.fd = loop_ender_fd(loop->ender), .events = POLLIN};
+    fds[WAKE] = (struct pollfd){.fd = loop->options.wake_fd, .events = POLLIN};
+    fds[STATE] = (struct pollfd){.fd = state_fd(loop->options.state), .events = POLLIN};
     struct timespec timeout = {ms / 1000, ms % 1000 * 1000000};
-    ppoll(fds, 3, &timeout, NULL); /* an interruption is a reason to look, like any other */
+    ppoll(fds, FD_COUNT, &timeout, NULL); /* an interruption is a reason to look, like any other */
 }
 
 /* Time passes after all that was received: a lease is not over whose heartbeat waits in the socket.
@@ -473,7 +331,7 @@ static void tick(struct loop *loop)
                    loop->late_ticks < LATE_TICKS_MAX;
     loop->late_ticks = is_late ? loop->late_ticks + 1 : 0;
     loop->wake_at = MS_NEVER; /* the step says anew when */
-    step(loop, &(struct sched_event){.type = is_late ? SCHED_GO_ON : SCHED_TICK});
+    loop_do(loop, &(struct sched_event){.type = is_late ? SCHED_GO_ON : SCHED_TICK});
 }
 
 enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err)
@@ -481,20 +339,22 @@ enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err)
     int64_t begun_us = clock_us();
     TRY(loop_lead(&loop->lead, loop->options.state, loop->options.router, err));
     /* Meanwhile sockets fill up and time stands still: a slow state expires no lease. */
-    if (!loop_pause_is_on(&loop->pause)) {
+    if (!loop_pause_is_on(&loop->pause) && !loop->is_left) {
         look_at_clock(loop);
         if (loop->options.router)
             TRY(router_receive(loop->options.router, loop->now,
                                &(struct router_sink){receive_event, expect_results, loop}, err));
+        TRY(loop_hear_ender(loop, err));
         tick(loop);
         loop->stats.step_us += clock_us() - begun_us;
     }
-    TRY(settle(loop, err));
+    TRY(loop_settle(loop, err));
+    TRY(loop_flush(loop, err));
     if (loop->options.router)
         TRY(router_flush(loop->options.router, err));
     loop_stats_beat(&loop->stats, begun_us);
-    if (!loop->has_ended) /* whoever drives us wants to know at once that a run is over */
+    if (!loop->is_hurried)
         sleep_until_ready(loop, max_ms);
-    loop->has_ended = false;
+    loop->is_hurried = false;
     return OK;
 }

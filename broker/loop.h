@@ -16,14 +16,15 @@ struct loop;
  * point at lives until the next one. Any may be NULL. */
 struct loop_hooks {
     void (*published)(void *context, uint32_t run,
-                      uint32_t task); /* a task's visible state changed */
-    void (*run_over)(void *context, uint32_t run);
+                      uint32_t task);               /* a task's visible state changed */
+    void (*run_ended)(void *context, uint32_t run); /* nothing of it is left to do */
+    void (*run_over)(void *context, uint32_t run);  /* and what it made survives a power loss */
     void *context;
 };
 
 struct loop_options {
     struct state *state;   /* borrowed */
-    struct store *store;   /* borrowed */
+    struct store *store;   /* for a thread of the loop's: nobody else uses it meanwhile */
     struct router *router; /* borrowed; NULL until there is work (all hits need no socket) */
     struct loop_hooks hooks;
     uint64_t seed;
@@ -40,8 +41,15 @@ void loop_step(struct loop *loop, struct sched_event *event);
 /* SUBMIT, and as many steps as it takes until all of its tasks are there. For whoever has no other
  * run that would have to wait meanwhile. */
 void loop_submit(struct loop *loop, struct sched_event *submit);
-/* Adds run documents to the next commit (copied). */
-void loop_put_run(struct loop *loop, const char *id, const uint8_t *document, size_t bytes);
+/* Adds a run's document (copied) to the next commit, and has it flushed. What it returns is for
+ * loop_has_kept. */
+uint64_t loop_put_run(struct loop *loop, const char *id, const uint8_t *document, size_t bytes);
+/* Is it there, and does it survive a power loss? */
+bool loop_has_kept(const struct loop *loop, uint64_t put);
+/* From a hook: the turn ends without sleeping, since somebody wants to hear of it. */
+void loop_hurry(struct loop *loop);
+/* Nothing is received or stepped any more; what is there is committed and sent. */
+void loop_leave(struct loop *loop);
 /* One round: sleeps at most `max_ms` when nothing is ready. Errors: E_FENCED, E_CORRUPT, E_BUG-like
  * ones that end the broker. */
 MUST_USE enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err);
@@ -49,7 +57,7 @@ MUST_USE enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err);
 void loop_give_up(struct loop *loop);
 /* Is nothing left to commit? Else a look-up could find what a removal is about to take away. */
 bool loop_is_settled(const struct loop *loop);
-/* Is nothing left to commit, look up, send or end? */
+/* Is nothing left to commit, look up, send or end? Of a loop that is left: to commit or send? */
 bool loop_is_idle(const struct loop *loop);
 /* Also logged when a run is over (loop.stats). */
 void loop_stats(const struct loop *loop, struct loop_stats *out);

@@ -1,37 +1,49 @@
-/* How a run ends: are its results in the store (CHECK), then store and state flushed, then over.
- * What the store or state cannot do just now is tried again, so a run waits here for a disk that is
- * full or a store that is away. Seen by broker/loop.c alone. */
+/* What the end of a run needs of the store: are its results there (check), then all of it flushed.
+ * Both may take long, so a thread with a store of its own does them, and other runs go on. What the
+ * store can't do just now is tried again, so a run waits here for a disk that is full or a store
+ * that is away. Checks are done one by one; one flush serves all runs that asked before it began.
+ *
+ *   loop: check, flush ──▶ asked ──thread──▶ done ──▶ loop: take
+ *
+ * Seen by broker/loop.c alone. Thread: all functions belong to the loop's. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include "broker/state/state.h"
 #include "common/store/store.h"
 #include "proto/task_spec.h"
 
-/* One thing to do for a run. */
-struct loop_ending {
+struct loop_ender;
+
+/* What has been done for a run. */
+struct loop_ended {
     uint32_t run;
-    bool is_over; /* flush; else check */
-    uint32_t artifact_count;
-    struct artifact *artifacts;
+    bool is_flush; /* else a check */
+    enum status status;
+    struct err err;
+    /* Check: what the store lacks. A tree that lacks anything counts as missing itself: that is
+     * what its producer makes again. */
+    struct id *missing;
+    uint32_t missing_count;
 };
 
-/* What is still to do, in order. */
-struct loop_endings {
-    struct buf items; /* struct loop_ending each */
-};
-
-void loop_endings_init(struct loop_endings *endings);
-void loop_endings_fini(struct loop_endings *endings);
-bool loop_endings_is_empty(const struct loop_endings *endings);
+/* The store is the thread's from now on; it starts with the first thing to do. */
+struct loop_ender *loop_ender_new(struct store *store);
+/* Waits for what it is doing. */
+void loop_ender_free(struct loop_ender *ender);
 /* `artifacts` is copied. */
-void loop_endings_check(struct loop_endings *endings, uint32_t run,
-                        const struct artifact *artifacts, uint32_t count);
-void loop_endings_over(struct loop_endings *endings, uint32_t run);
-/* There must be one. */
-struct loop_ending loop_endings_first(const struct loop_endings *endings);
-void loop_endings_drop_first(struct loop_endings *endings);
+void loop_ender_check(struct loop_ender *ender, uint32_t run, const struct artifact *artifacts,
+                      uint32_t count);
+void loop_ender_flush(struct loop_ender *ender, uint32_t run);
+/* False: nothing new is done. The caller frees out->missing. */
+bool loop_ender_take(struct loop_ender *ender, struct loop_ended *out);
+/* Readable when there is something to take. */
+int loop_ender_fd(const struct loop_ender *ender);
+/* Nothing to do, and nothing to take? */
+bool loop_ender_is_idle(struct loop_ender *ender);
+/* What fails is not tried again from now on. */
+void loop_ender_give_up(struct loop_ender *ender);
 
-/* Appends the ids that are missing (struct id each); a tree that lacks anything counts as missing
- * itself: that is what its producer makes again. */
-MUST_USE enum status loop_ending_find_missing(const struct loop_ending *ending, struct store *store,
-                                              struct buf *missing, struct err *err);
+static inline void loop_ender_free_auto(struct loop_ender **ender)
+{
+    if (*ender)
+        loop_ender_free(*ender);
+}

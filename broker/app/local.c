@@ -79,6 +79,8 @@ static void local_close(struct app *base)
         state_close(app->state);
     if (app->store)
         store_close(app->store);
+    if (app->ending_store)
+        store_close(app->ending_store);
     if (app->is_writer) { /* after state_close: what was written behind is in it */
         int64_t main_us = clock_thread_cpu_us();
         log_event(LOG_INFO, "process.stats", "main_cpu_us=%lld other_cpu_us=%lld",
@@ -121,12 +123,16 @@ enum status local_open_writer(struct local *app, struct err *err)
     return open_both(app, STATE_WRITE, err);
 }
 
+static void run_ended(void *context, uint32_t number)
+{
+    struct local *app = context;
+    progress_end(app, app->runs[number]);
+}
+
 static void run_over(void *context, uint32_t number)
 {
     struct local *app = context;
-    struct run *run = app->runs[number];
-    run->is_over = true;
-    run->ended_us = clock_epoch_us();
+    app->runs[number]->is_over = true;
 }
 
 enum status local_begin(struct local *app, struct err *err)
@@ -134,14 +140,15 @@ enum status local_begin(struct local *app, struct err *err)
     if (app->loop)
         return OK;
     TRY(local_open_writer(app, err));
+    TRY(store_open(app->store_url, &app->ending_store, err));
     if (app->listens_early)
         TRY(listen_open(app, err));
     struct loop_options options = {.state = app->state,
-                                   .store = app->store,
+                                   .store = app->ending_store,
                                    .router = app->router,
                                    .lease_ms = app->lease_ms,
                                    .workers_min = app->workers_min,
-                                   .hooks = {progress_published, run_over, app},
+                                   .hooks = {progress_published, run_ended, run_over, app},
                                    .seed = (uint64_t)clock_epoch_us(),
                                    .wake_fd = app->wake_fd};
     app->events = events_new();

@@ -45,7 +45,7 @@ struct local {
     int wake_fd;
     struct diagnostics diagnostics;
 
-    struct store *store;
+    struct store *store, *ending_store; /* the second is the loop's */
     struct state *state;
     bool is_writer;
 

@@ -5,6 +5,7 @@
 #include "broker/app/run.h"
 #include "common/base/doc.h"
 #include "common/base/mem.h"
+#include "common/clock.h"
 #include "proto/limits.h"
 
 enum { SEEN_HIT = 0x80, PROGRESS_EVERY_MS = 500 };
@@ -137,18 +138,15 @@ void progress_tell(struct local *app, struct run *run, ms_t now)
     run->progress_at = now + PROGRESS_EVERY_MS;
 }
 
-void progress_tell_run(struct local *app, struct run *run, const char *state,
-                       const struct value *result)
+void progress_tell_run(struct local *app, struct run *run)
 {
     AUTO(arena_fini) struct arena arena = {0};
-    struct value fields = doc_map();
-    doc_put(&arena, &fields, "pipeline", value_string(pipeline_name(run->submission->pipeline)));
+    static const char *const told[] = {"pipeline", "state", "tasks", "seconds"};
+    struct value head, fields = doc_map();
+    report_head(app, run, &arena, &head);
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+        doc_put(&arena, &fields, told[i], *value_get(&head, told[i]));
     doc_put(&arena, &fields, "name", run->name ? value_string(run->name) : value_nil());
-    doc_put(&arena, &fields, "state", value_string(state));
-    const struct value *tasks = result ? value_get(result, "tasks") : NULL,
-                       *seconds = result ? value_get(result, "seconds") : NULL;
-    doc_put(&arena, &fields, "tasks", tasks ? *tasks : value_nil());
-    doc_put(&arena, &fields, "seconds", seconds ? *seconds : value_real(0));
     events_put(app->events, "run", run->id, &fields);
 }
 
@@ -175,11 +173,11 @@ static void count_node(struct local *app, struct run *run, uint32_t node,
         tell_task(app, run, node, info);
 }
 
-/* What a run that is over saw of its tasks stays as it was. */
+/* What a run that has ended saw of its tasks stays as it was. */
 static void count_task(struct local *app, struct run *run, uint32_t task,
                        const struct sched_task_info *info)
 {
-    if (!run->is_begun || run->is_over)
+    if (!run->is_begun || run->is_ended)
         return;
     struct sched_task_info own;
     for (uint32_t node = first_node(&run->nodes, task); node != NO_NODE;
@@ -221,7 +219,7 @@ void progress_begin(struct local *app, struct run *run)
     const struct sched *sched = loop_sched(app->loop);
     run->nodes.first_task = sched_first_task(sched, run->number);
     run->is_begun = run->has_changed = true;
-    progress_tell_run(app, run, "running", NULL);
+    progress_tell_run(app, run);
     for (uint32_t node = 0; node < run->nodes.count; node++) {
         struct sched_task_info info;
         sched_node_info(sched, run->number, node, &info);
@@ -229,6 +227,27 @@ void progress_begin(struct local *app, struct run *run)
             add_node(&run->nodes, sched_task_index(sched, run->number, node), node);
         count_node(app, run, node, &info);
     }
+}
+
+/* What a cancelled run left to others was not told. */
+void progress_end(struct local *app, struct run *run)
+{
+    const struct sched *sched = loop_sched(app->loop);
+    struct sched_run_info info;
+    sched_run_info(sched, run->number, &info);
+    for (uint32_t node = 0; info.is_cancelled && node < run->nodes.count; node++) {
+        struct sched_task_info own;
+        sched_node_info(sched, run->number, node, &own);
+        count_node(app, run, node, &own);
+    }
+    run->is_ended = true;
+    run->ended_us = clock_epoch_us();
+}
+
+enum task_state progress_state(const struct run *run, uint32_t node, bool *is_hit)
+{
+    *is_hit = (run->seen[node] & SEEN_HIT) != 0;
+    return (enum task_state)(run->seen[node] & ~SEEN_HIT);
 }
 
 void progress_close(struct run *run)

@@ -8,6 +8,7 @@
 #include "broker/app/comparison.h"
 #include "common/base/doc.h"
 #include "common/base/mem.h"
+#include "common/clock.h"
 
 enum { LISTED_TASKS_MAX = 10000, FAILURES_MAX = 100 };
 
@@ -65,6 +66,15 @@ void report_record(const struct record *record, struct arena *arena, struct valu
 
 /* ---- tasks ---- */
 
+/* Tasks that others have too may go on when the run has ended: then what was seen last counts. */
+static void node_info(const struct local *app, const struct run *run, uint32_t node,
+                      struct sched_task_info *out)
+{
+    sched_node_info(loop_sched(app->loop), run->number, node, out);
+    if (run->is_ended)
+        out->state = progress_state(run, node, &out->is_hit);
+}
+
 struct listing {
     struct local *app;
     struct run *run;
@@ -76,9 +86,8 @@ static struct value task_entry(struct local *app, struct run *run, uint32_t task
                                struct arena *arena)
 {
     const struct graph *graph = run->submission->graph;
-    const struct sched *sched = loop_sched(app->loop);
     struct sched_task_info info;
-    sched_node_info(sched, run->number, task, &info);
+    node_info(app, run, task, &info);
     struct value entry = doc_map();
     doc_put(arena, &entry, "step", value_string(graph->steps[graph_task_step(graph, task)].name));
     doc_put(arena, &entry, "axes", submission_axes(run->submission, task, arena));
@@ -160,11 +169,10 @@ static void list_steps(const struct run *run, struct arena *arena, struct value 
 static void list_failures(struct local *app, struct run *run, struct arena *arena,
                           struct value *failures)
 {
-    const struct sched *sched = loop_sched(app->loop);
     for (uint32_t task = 0;
          task < run->submission->graph->task_count && failures->count < FAILURES_MAX; task++) {
         struct sched_task_info info;
-        sched_node_info(sched, run->number, task, &info);
+        node_info(app, run, task, &info);
         if (info.state == TASK_FAILED)
             complete_entry(doc_add(arena, failures, task_entry(app, run, task, arena)), arena);
     }
@@ -172,7 +180,7 @@ static void list_failures(struct local *app, struct run *run, struct arena *aren
 
 static const char *run_state(const struct run *run, const struct sched_run_info *info)
 {
-    if (!run->is_over)
+    if (!run->is_ended)
         return "running";
     if (info->is_cancelled)
         return "cancelled";
@@ -194,18 +202,24 @@ static struct value task_counts(const struct run *run, const struct sched_run_in
     return tasks;
 }
 
-enum status report_result(struct local *app, struct run *run, bool full, struct arena *arena,
-                          struct value *out, struct err *err)
+void report_head(const struct local *app, const struct run *run, struct arena *arena,
+                 struct value *out)
 {
     struct sched_run_info info;
     sched_run_info(loop_sched(app->loop), run->number, &info);
-    int64_t ended_us = run->ended_us ? run->ended_us : run->begun_us;
+    int64_t ended_us = run->ended_us ? run->ended_us : clock_epoch_us();
     *out = doc_map();
     doc_put(arena, out, "run", value_string(run->id));
     doc_put(arena, out, "pipeline", value_string(pipeline_name(run->submission->pipeline)));
     doc_put(arena, out, "state", value_string(run_state(run, &info)));
     doc_put(arena, out, "seconds", value_real((double)(ended_us - run->begun_us) / 1e6));
     doc_put(arena, out, "tasks", task_counts(run, &info, arena));
+}
+
+enum status report_result(struct local *app, struct run *run, bool full, struct arena *arena,
+                          struct value *out, struct err *err)
+{
+    report_head(app, run, arena, out);
     struct value steps = doc_list();
     if (full || run->submission->graph->task_count <= LISTED_TASKS_MAX) {
         TRY(list_tasks(app, run, arena, &steps, err));

@@ -1,8 +1,9 @@
 /* One run that goes on here: what was submitted, where its tasks are in the scheduler, what of them
  * has been counted and told, and how far its end is. Seen by broker/app/ alone.
  *
- *   submitted ── its tasks are there (is_begun) ── all final (is_over) ── its result is on its way
- *   into the state (is_told) ── and there for good (is_kept)
+ *   submitted ── its tasks are there (is_begun) ── nothing is left to do (is_ended) ── the store is
+ *   flushed (is_over) ── its result is on its way into the state (is_told) ── and there for good
+ *   (is_kept)
  */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -39,11 +40,12 @@ struct run {
     const char *who;
     int64_t begun_us, ended_us;
     const uint8_t *is_forced, *is_target;
-    bool is_begun;    /* its tasks are there */
-    bool is_over;     /* nothing is left to do */
-    bool is_told;     /* its result is on its way into the state … */
-    uint64_t told_at; /* … with this commit */
-    bool is_kept;     /* and there */
+    bool is_begun; /* its tasks are there */
+    bool is_ended; /* nothing is left to do; what its tasks became stands in `seen` */
+    bool is_over;  /* what they made survives a power loss */
+    bool is_told;  /* its result is on its way into the state … */
+    uint64_t put;  /* … as this (loop_put_run) */
+    bool is_kept;  /* and there */
 
     struct run_nodes nodes;
     struct step_counts *steps;
@@ -62,24 +64,29 @@ void runs_remove(struct local *app, struct run *run);
 void runs_fini(struct local *app);
 /* By id or unique prefix, or "latest"; NULL: none goes on here. */
 struct run *runs_find(const struct local *app, const char *ref);
-bool runs_are_over(const struct local *app);
+bool runs_have_ended(const struct local *app);
 
 /* progress.c: counting and telling. */
 void progress_open(struct run *run);                     /* before it is submitted */
 void progress_begin(struct local *app, struct run *run); /* its tasks are there */
 void progress_published(void *app, uint32_t run, uint32_t task);
+void progress_end(struct local *app, struct run *run); /* nothing of it changes any more */
+/* What a node became, or is. */
+enum task_state progress_state(const struct run *run, uint32_t node, bool *is_hit);
 /* The first node of a scheduler's task, or UINT32_MAX. */
 uint32_t run_node(const struct run *run, uint32_t task);
 /* A progress event, if it is time for one. */
 void progress_tell(struct local *app, struct run *run, ms_t now);
-void progress_tell_run(struct local *app, struct run *run, const char *state,
-                       const struct value *result);
+void progress_tell_run(struct local *app, struct run *run);
 void progress_close(struct run *run);
 uint32_t local_step_count(const struct app *app, const char *run);
 void local_step_progress(const struct app *app, const char *run, uint32_t step,
                          struct app_step_progress *out);
 
-/* report.c: the run's result, also kept in its document. */
+/* report.c: the run's result, also kept in its document; and what of it needs no look-up: all but
+ * its steps. */
+void report_head(const struct local *app, const struct run *run, struct arena *arena,
+                 struct value *out);
 MUST_USE enum status report_result(struct local *app, struct run *run, bool full,
                                    struct arena *arena, struct value *out, struct err *err);
 MUST_USE enum status local_result(struct app *app, const char *run, bool full, struct arena *arena,
@@ -88,5 +95,5 @@ MUST_USE enum status local_result(struct app *app, const char *run, bool full, s
 void report_record(const struct record *record, struct arena *arena, struct value *entry);
 
 /* run_document.c: into the next commit. */
-MUST_USE enum status run_document_put(struct local *app, const struct run *run, const char *state,
+MUST_USE enum status run_document_put(struct local *app, struct run *run, const char *state,
                                       const struct value *result, struct err *err);

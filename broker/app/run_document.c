@@ -8,7 +8,7 @@
 #include "common/base/doc.h"
 #include "common/base/mem.h"
 
-enum status run_document_put(struct local *app, const struct run *run, const char *state,
+enum status run_document_put(struct local *app, struct run *run, const char *state,
                              const struct value *result, struct err *err)
 {
     AUTO(arena_fini) struct arena arena = {0};
@@ -29,7 +29,7 @@ enum status run_document_put(struct local *app, const struct run *run, const cha
         return err_set(err, E_INVALID, "run %s: its document has no canonical form", run->id);
     AUTO(mem_free) uint8_t *encoded = mem_alloc(bytes);
     value_encode(&document, encoded, bytes);
-    loop_put_run(app->loop, run->id, encoded, bytes);
+    run->put = loop_put_run(app->loop, run->id, encoded, bytes);
     return OK;
 }
 

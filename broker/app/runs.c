@@ -67,10 +67,10 @@ struct run *runs_find(const struct local *app, const char *ref)
     return is_latest || matches == 1 ? found : NULL;
 }
 
-bool runs_are_over(const struct local *app)
+bool runs_have_ended(const struct local *app)
 {
     for (uint32_t i = 0; i < app->run_count; i++)
-        if (app->runs[i] && !app->runs[i]->is_over)
+        if (app->runs[i] && !app->runs[i]->is_ended)
             return false;
     return true;
 }

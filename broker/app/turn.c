@@ -47,7 +47,7 @@ static bool is_work_ready(const struct local *app)
     return load.ready > 0;
 }
 
-/* Its result goes into the state, then to the disk. */
+/* Its result goes into the state, and to the disk. */
 static enum status finish(struct local *app, struct run *run, struct err *err)
 {
     AUTO(arena_fini) struct arena arena = {0};
@@ -55,35 +55,33 @@ static enum status finish(struct local *app, struct run *run, struct err *err)
     if (!run->is_told) {
         TRY(report_result(app, run, false, &arena, &result, err));
         TRY(run_document_put(app, run, value_get_text(&result, "state"), &result, err));
-        progress_tell_run(app, run, value_get_text(&result, "state"), &result);
         run->is_told = true;
     }
-    if (!loop_is_idle(app->loop))
-        return OK;
-    run->is_kept = true;
-    return state_flush(app->state, err);
+    run->is_kept = loop_has_kept(app->loop, run->put) && loop_is_idle(app->loop);
+    if (run->is_kept)
+        progress_tell_run(app, run);
+    return OK;
 }
 
 enum status local_turn(struct app *base, ms_t max_ms, struct err *err)
 {
     struct local *app = local_of(base);
-    bool is_over = runs_are_over(app);
-    if (!app->worker && app->slots && !is_over && is_work_ready(app))
+    if (!app->worker && app->slots && !runs_have_ended(app) && is_work_ready(app))
         TRY(start_worker(app, err));
     if (app->worker)
         TRY(check_worker(app, err));
-    TRY(loop_turn(app->loop, is_over ? 0 : max_ms, err));
+    TRY(loop_turn(app->loop, max_ms, err));
     load_publish(app);
     stuck_look(app);
     ms_t now = clock_ms();
     for (uint32_t i = 0; i < app->run_count; i++) {
         struct run *run = app->runs[i];
+        if (run)
+            progress_tell(app, run, now);
         if (run && run->is_over && !run->is_kept)
             TRY(finish(app, run, err));
-        else if (run)
-            progress_tell(app, run, now);
     }
-    if (runs_are_over(app))
+    if (runs_have_ended(app))
         load_retract(app);
     return OK;
 }
@@ -94,34 +92,33 @@ bool local_run_is_over(struct app *base, const char *id)
     return !run || run->is_kept;
 }
 
-/* One that goes on, else why not. */
-static enum status find_run(struct local *app, const char *ref, struct run **out, struct err *err)
+/* Why a run that does not go on here can't be asked to do anything. */
+static enum status tell_over(struct local *app, const char *ref, struct err *err)
 {
     AUTO(arena_fini) struct arena arena = {0};
     struct value document;
-    *out = runs_find(app, ref);
-    if (*out && !(*out)->is_over)
-        return OK;
     TRY(local_open_reader(app, err));
     TRY(run_document_get(app, ref, &arena, &document, err));
-    const char *state = value_get_text(&document, "state");
-    return *out || !state || strcmp(state, "running") != 0
-               ? err_set(err, E_CONFLICT, "run %s is over: it %s", value_get_text(&document, "id"),
-                         state ? state : "ended")
-               : err_set(err, E_CONFLICT,
-                         "run %s goes on in another process, or was interrupted; that one has to "
-                         "be asked",
-                         value_get_text(&document, "id"));
+    const char *state = value_get_text(&document, "state"), *id = value_get_text(&document, "id");
+    return state && strcmp(state, "running") == 0
+               ? err_set(err, E_CONFLICT,
+                         "run %s goes on in another process, which has to be asked, or was "
+                         "interrupted",
+                         id)
+               : err_set(err, E_CONFLICT, "run %s is over: %s", id, state ? state : "damaged");
 }
 
 enum status local_stop(struct app *base, const char *ref, bool kill, struct err *err)
 {
     struct local *app = local_of(base);
-    struct run *run;
-    TRY(find_run(app, ref, &run, err));
+    struct run *run = runs_find(app, ref);
+    if (!run)
+        return tell_over(app, ref, err);
     app->is_killed = app->is_killed || kill;
-    if (kill)
+    if (kill) /* its end waits for nothing any more */
         loop_give_up(app->loop);
+    if (run->is_ended)
+        return kill ? OK : err_set(err, E_CONFLICT, "run %s is over", run->id);
     struct sched_event event = {.type = SCHED_CANCEL, .cancel = {.run = run->number, .kill = kill}};
     loop_step(app->loop, &event);
     return OK;
@@ -132,7 +129,6 @@ enum status local_watch(struct app *base, const char *ref, struct err *err)
     struct local *app = local_of(base);
     if (runs_find(app, ref))
         return OK;
-    struct run *run;
-    enum status status = find_run(app, ref, &run, err);
+    enum status status = tell_over(app, ref, err);
     return status == E_CONFLICT ? E_UNSUPPORTED : status;
 }

@@ -21,7 +21,7 @@ struct redis_journal {
     struct keeper keeper; /* the thread's */
     /* Below: with the lock. */
     pthread_mutex_t lock;
-    pthread_cond_t wake, told;
+    pthread_cond_t wake;
     bool is_stopping, is_urgent, wants_put_back, is_back;
     bool is_opening; /* what can't be put back the first time is told at once */
     uint64_t epoch;
@@ -109,7 +109,6 @@ static void put_back(struct redis_journal *journal)
     journal->back_err = why;
     journal->back_at = at;
     journal->may_have_more = true;
-    pthread_cond_broadcast(&journal->told);
 }
 
 static enum status drain(struct redis_journal *journal)
@@ -135,7 +134,6 @@ static enum status drain(struct redis_journal *journal)
     if (last.number > journal->stored.number)
         journal->stored = last;
     forget_stored(journal);
-    pthread_cond_broadcast(&journal->told);
     return OK;
 }
 
@@ -199,7 +197,6 @@ enum status redis_journal_open(const struct redis_journal_options *options,
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&journal->lock, NULL);
     pthread_cond_init(&journal->wake, &monotonic);
-    pthread_cond_init(&journal->told, &monotonic);
     pthread_condattr_destroy(&monotonic);
     ASSERT(pthread_create(&journal->thread, NULL, work, journal) == 0);
     *out = journal;
@@ -217,7 +214,6 @@ void redis_journal_close(struct redis_journal *journal)
         drop_first_recent(journal);
     keeper_fini(&journal->keeper);
     pthread_cond_destroy(&journal->wake);
-    pthread_cond_destroy(&journal->told);
     pthread_mutex_destroy(&journal->lock);
     mem_free(journal->store_url);
     mem_free(journal);
@@ -273,27 +269,16 @@ void redis_journal_recovered(struct redis_journal *journal, struct state_recover
     pthread_mutex_unlock(&journal->lock);
 }
 
-enum status redis_journal_flush(struct redis_journal *journal, struct mark mark, uint32_t max_ms,
-                                struct err *err)
+bool redis_journal_has_stored(struct redis_journal *journal, struct mark mark)
 {
-    struct timespec until = after_ms(max_ms);
-    enum status status = OK;
     pthread_mutex_lock(&journal->lock);
-    if (mark.writer == journal->keeper.writer)
-        while (journal->stored.number < mark.number) {
-            journal->is_urgent = true;
-            pthread_cond_signal(&journal->wake);
-            if (pthread_cond_timedwait(&journal->told, &journal->lock, &until) != ETIMEDOUT)
-                continue;
-            status =
-                journal->is_in_trouble
-                    ? err_set(err, E_UNREACHABLE, "the journal waits: %s", journal->trouble.text)
-                    : err_set(err, E_UNREACHABLE, "%s: the journal is not there yet",
-                              journal->store_url);
-            break;
-        }
+    bool is_stored = mark.writer != journal->keeper.writer || journal->stored.number >= mark.number;
+    if (!is_stored && !journal->is_urgent) {
+        journal->is_urgent = true;
+        pthread_cond_signal(&journal->wake);
+    }
     pthread_mutex_unlock(&journal->lock);
-    return status;
+    return is_stored;
 }
 
 const char *redis_journal_store(const struct redis_journal *journal)

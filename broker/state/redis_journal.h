@@ -37,8 +37,6 @@ void redis_journal_put_back(struct redis_journal *journal, uint64_t epoch);
 bool redis_journal_is_back(struct redis_journal *journal, struct mark *at, enum status *status,
                            struct err *err);
 void redis_journal_recovered(struct redis_journal *journal, struct state_recovered *out);
-/* Waits until the store has everything up to `mark`. Errors: E_UNREACHABLE not within `max_ms`; it
- * says what keeps it. */
-MUST_USE enum status redis_journal_flush(struct redis_journal *journal, struct mark mark,
-                                         uint32_t max_ms, struct err *err);
+/* Does the store have everything up to `mark`? If not, it is hurried. */
+bool redis_journal_has_stored(struct redis_journal *journal, struct mark mark);
 const char *redis_journal_store(const struct redis_journal *journal);

@@ -23,12 +23,18 @@ static int redis_fd(const struct state *base)
     return ((const struct state_redis *)base)->epoll_fd;
 }
 
-static enum status redis_flush(struct state *base, struct err *err)
+static void redis_flush_begin(struct state *base)
 {
     struct state_redis *state = state_redis_of(base);
-    if (!state->journal)
-        return OK;
-    return redis_journal_flush(state->journal, state->at, STATE_FLUSH_MS, err);
+    state->flush_at = state->at;
+}
+
+static enum status redis_flush_poll(struct state *base, bool *is_done, struct err *err)
+{
+    (void)err;
+    struct state_redis *state = state_redis_of(base);
+    *is_done = !state->journal || redis_journal_has_stored(state->journal, state->flush_at);
+    return OK;
 }
 
 static void redis_recovered(struct state *base, struct state_recovered *out)
@@ -177,7 +183,8 @@ const struct state_backend state_redis = {.open = redis_open,
                                           .begin = redis_begin,
                                           .poll = redis_poll,
                                           .fd = redis_fd,
-                                          .flush = redis_flush,
+                                          .flush_begin = redis_flush_begin,
+                                          .flush_poll = redis_flush_poll,
                                           .find = redis_find,
                                           .each_record = redis_each_record,
                                           .each_run = redis_each_run,

@@ -52,9 +52,10 @@ struct state_redis {
     bool is_renewing;
     ms_t renewed_at, renewal_sent_at;
     /* the commit under way */
-    struct mark at;   /* of the last commit known to be there */
-    struct mark sent; /* of the last part sent */
-    struct buf owed;  /* enum redis_owed each (a byte), as the answers will come */
+    struct mark at;       /* of the last commit known to be there */
+    struct mark flush_at; /* what is to be in the journal's store */
+    struct mark sent;     /* of the last part sent */
+    struct buf owed;      /* enum redis_owed each (a byte), as the answers will come */
     size_t owed_first;
     uint32_t parts_owed; /* of the commit under way; 0: none */
     struct buf entries;  /* of the commit: entries, one after the other */

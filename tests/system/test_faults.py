@@ -228,7 +228,7 @@ def test_ctrl_c_twice_ends_at_once(place):
 def test_ctrl_c_twice_ends_a_run_that_waits_for_its_disk(place):
     place.write("p.yaml", CHAIN)
     broker = place.start("run", "p.yaml", "--store", "fault+.penstock/store?on=flush&fail=1&times=1000000&status=disk_full")
-    assert any("state.waiting" in line for line in iter(broker.stderr.readline, ""))
+    assert any("store.waiting" in line for line in iter(broker.stderr.readline, ""))
     for _ in range(2):
         broker.send_signal(signal.SIGINT)
         time.sleep(0.2)
