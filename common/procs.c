@@ -130,3 +130,30 @@ bool procs_end_own(void)
     }
     return true;
 }
+
+static bool is_kept(pid_t pid, const pid_t *keep, size_t keep_count)
+{
+    for (size_t i = 0; i < keep_count; i++)
+        if (keep[i] == pid)
+            return true;
+    return false;
+}
+
+void procs_end_orphans(const pid_t *keep, size_t keep_count)
+{
+    for (int round = 0; round < REAP_ROUNDS_MAX; round++) {
+        AUTO(buf_fini) struct buf found = buf_init(0);
+        size_t count = find(getpid(), &found), left = 0;
+        const struct process *all = (const struct process *)(const void *)found.bytes;
+        for (size_t i = 0; i < count; i++) {
+            if (all[i].parent != getpid() || is_kept(all[i].pid, keep, keep_count))
+                continue;
+            procs_kill_below(all[i].pid);
+            kill(all[i].pid, SIGKILL);
+            left += waitpid(all[i].pid, NULL, WNOHANG) == 0;
+        }
+        if (!left)
+            return;
+        (void)!poll(NULL, 0, 1);
+    }
+}

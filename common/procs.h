@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -18,3 +19,6 @@ void procs_kill_below(pid_t root);
 /* Kills and reaps everything below this process; costs one system call where there is nothing.
  * False: something would not go. */
 MUST_USE bool procs_end_own(void);
+/* The same for children of this process, and what is below them, that are not in `keep`: as a
+ * subreaper it gets what a killed slot leaves. */
+void procs_end_orphans(const pid_t *keep, size_t keep_count);

@@ -55,7 +55,7 @@ int command_doctor(int argc, char **argv)
         if (is_json)
             buf_put_text(&out, i ? ",\n " : "[");
         (is_json ? put_json : put_line)(&layers[i], &out);
-        is_complete &= layers[i].is_there;
+        is_complete &= layers[i].is_there || layers[i].is_optional;
     }
     printf("%s%s", buf_text(&out), is_json ? "]\n" : "");
     return is_complete ? EXIT_DONE : EXIT_UNREACHABLE;

@@ -146,7 +146,8 @@ static enum status run_in_slot(struct solo *solo, struct err *err)
 {
     struct slot_job job;
     AUTO(slot_stop) struct slot *slot = NULL;
-    TRY(slot_start(&solo->sandbox, &slot, err));
+    const struct slot_options options = {.sandbox = &solo->sandbox};
+    TRY(slot_start(&options, &slot, err));
     works_slot_job(solo->works, solo->job, &job);
     slot_put(slot, &job);
     slot_flush(slot);

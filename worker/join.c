@@ -15,10 +15,12 @@
 #include "common/clock.h"
 #include "common/cores.h"
 #include "common/log.h"
+#include "common/procs.h"
 #include "proto/limits.h"
 #include "worker/join_state.h"
 #include "worker/machine.h"
 #include "worker/offer.h"
+#include "worker/runtime/cgroup.h"
 #include "worker/runtime/sandbox_layers.h"
 #include "worker/runtime/secrets.h"
 
@@ -47,10 +49,23 @@ static void spawn(struct join *join, uint32_t number)
     struct err err = {0};
     struct seat *seat = &join->seats[number];
     seat->job = AGENT_NONE;
-    if (slot_start(&join->options->sandbox, &seat->slot, &err) == OK)
+    const struct slot_options options = {&join->options->sandbox, join->cgroups};
+    if (slot_start(&options, &seat->slot, &err) == OK)
         return;
     log_event(LOG_ERROR, "slot.failed", "error=\"%s\"", err.text);
     died(join, number, 0, 127);
+}
+
+/* What a slot that was killed left without an ancestor comes to us. */
+static void end_orphans(const struct join *join)
+{
+    AUTO(buf_fini) struct buf keep = buf_init(0);
+    for (uint32_t i = 0; i < join->slots; i++)
+        if (join->seats[i].slot) {
+            pid_t pid = slot_pid(join->seats[i].slot);
+            buf_put(&keep, &pid, sizeof pid);
+        }
+    procs_end_orphans((const pid_t *)(const void *)keep.bytes, keep.count / sizeof(pid_t));
 }
 
 static void stop_seat(struct join *join, uint32_t number)
@@ -58,7 +73,8 @@ static void stop_seat(struct join *join, uint32_t number)
     int signal = 0, exit_status = 0;
     struct seat *seat = &join->seats[number];
     slot_stop(TAKE(seat->slot), &signal, &exit_status);
-    seat->is_touched = false;
+    end_orphans(join);
+    seat->is_touched = seat->is_limited = false;
     died(join, number, signal, exit_status);
 }
 
@@ -67,6 +83,7 @@ static void start(struct join *join, uint32_t number, uint32_t job)
     struct slot_job described;
     struct seat *seat = &join->seats[number];
     works_slot_job(join->works, job, &described);
+    seat->is_limited = slot_limit_memory(seat->slot, described.memory_bytes);
     slot_put(seat->slot, &described);
     seat->job = job;
     seat->is_touched = true;
@@ -100,6 +117,8 @@ static void publish(struct join *join, const struct agent_action *action)
 static void sample(struct join *join, uint32_t number)
 {
     struct agent_event event = {.type = AGENT_RESIDENT};
+    if (join->seats[number].is_limited)
+        return;
     event.resident.slot = number;
     event.resident.bytes = slot_resident(join->seats[number].slot);
     step(join, &event);
@@ -159,6 +178,19 @@ void join_tell(struct join *join, struct agent_event *event)
 
 /* ---- what comes in ---- */
 
+/* Did the job of this slot meet the bound of its memory? Then `text` says so. */
+static bool ran_out(const struct join *join, uint32_t number, char text[ERR_TEXT_BYTES])
+{
+    char limit[32];
+    const struct seat *seat = &join->seats[number];
+    if (!seat->is_limited || !agent_is_awaiting(join->agent, number) || !slot_ran_out(seat->slot))
+        return false;
+    snprintf(text, ERR_TEXT_BYTES, "grew past its memory limit of %s",
+             agent_describe_bytes(works_get(join->works, seat->job)->task.memory_bytes, limit,
+                                  sizeof limit));
+    return true;
+}
+
 static void on_slot_message(struct join *join, uint32_t number, const struct slot_message *message)
 {
     char text[ERR_TEXT_BYTES];
@@ -176,6 +208,8 @@ static void on_slot_message(struct join *join, uint32_t number, const struct slo
         event.type = AGENT_SLOT_RESULT;
         event.result.slot = number;
         event.result.code = message->code;
+        if (message->code != OK && ran_out(join, number, text))
+            event.result.code = E_MEMORY;
         event.result.text = text;
         event.result.took_us = message->took_us;
         join->answer = message;
@@ -199,8 +233,16 @@ static void receive_slot(struct join *join, uint32_t number)
     }
     if (!seat->slot || (status == OK && !is_bad))
         return;
+    char text[ERR_TEXT_BYTES];
     if (is_bad)
         log_event(LOG_ERROR, "slot.nonsense", "slot=%u", number);
+    else if (ran_out(join, number, text)) { /* the slot itself was what was killed */
+        struct agent_event event = {.type = AGENT_SLOT_RESULT};
+        event.result.slot = number;
+        event.result.code = E_MEMORY;
+        event.result.text = text;
+        join_tell(join, &event);
+    }
     stop_seat(join, number);
     carry_out(join);
 }
@@ -316,6 +358,10 @@ static void join_fini(struct join *join)
     for (uint32_t i = 0; i < join->slots; i++)
         if (join->seats[i].slot)
             slot_stop(join->seats[i].slot, NULL, NULL);
+    if (join->seats)
+        procs_end_orphans(NULL, 0);
+    if (join->cgroups)
+        cgroups_close(join->cgroups);
     if (join->mover)
         mover_close(join->mover);
     if (join->works)
@@ -410,6 +456,9 @@ static enum status open_parts(struct join *join, struct err *err)
                                         .resources = options->resources,
                                         .resource_count = options->resource_count};
     join->agent = agent_new(&agent);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (options->sandbox.mode != SANDBOX_OFF)
+        join->cgroups = cgroups_open(options->sandbox.processes);
     return OK;
 }
 
@@ -422,8 +471,9 @@ static void tell_missing(const struct sandbox_options *sandbox)
     sandbox_look(layers);
     for (int i = 0; i < SANDBOX_LAYERS; i++)
         if (!layers[i].is_there)
-            log_event(LOG_WARN, "sandbox.incomplete", "missing=%s found=\"%s\" mend=\"%s\"",
-                      layers[i].name, layers[i].found, layers[i].mend);
+            log_event(layers[i].is_optional ? LOG_INFO : LOG_WARN, "sandbox.incomplete",
+                      "missing=%s found=\"%s\" mend=\"%s\"", layers[i].name, layers[i].found,
+                      layers[i].mend);
 }
 
 enum status join_run(const struct join_options *options, struct err *err)

@@ -22,6 +22,7 @@ struct seat {
     struct slot *slot; /* NULL: absent */
     uint32_t job;      /* the last one given to it */
     ms_t progress_at;
+    bool is_limited; /* the kernel bounds its memory: it needs no watching */
     bool is_touched; /* something was put that is not written yet */
 };
 
@@ -40,6 +41,7 @@ struct join {
     struct agent_actions actions;
     struct link *link;
     struct results *results;
+    struct cgroups *cgroups; /* NULL: none may be made */
     struct seat *seats;
     uint32_t slots, cpu_hundredths;
     uint64_t memory_bytes;

@@ -123,7 +123,7 @@ def living_in(folder):
     return found
 
 
-@pytest.mark.parametrize("victim, daemon", [("broker", "setsid"), ("worker", "setsid"), ("slot", "")])
+@pytest.mark.parametrize("victim, daemon", [("broker", "setsid"), ("worker", "setsid"), ("slot", "setsid")])
 def test_after_kill_9_nothing_that_a_program_started_stays(place, victim, daemon):
     place.write("p.yaml", f"""
 version: 1

@@ -121,10 +121,9 @@ def nobody(tmp_path):
     programs.mkdir()
     for name in ("broker", "worker"):
         shutil.copy(BIN / name, programs)
-    folder = tmp_path
-    while folder != folder.parent and folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o1:
-        folder.chmod(folder.stat().st_mode | 0o11)
-        folder = folder.parent
+    for folder in tmp_path.parents:
+        if not folder.stat().st_mode & 0o1:
+            folder.chmod(folder.stat().st_mode | 0o11)
     for path in [tmp_path, *tmp_path.rglob("*")]:
         os.chown(path, 65534, 65534)
     become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]
@@ -147,3 +146,38 @@ def test_it_holds_for_a_user_without_capabilities(nobody):
     assert "not declared" in text_of(nobody)
     nobody.write("p.yaml", one("bash -c 'exec 3<>/dev/tcp/127.0.0.1/1'"))
     assert "params: {network: true}" in text_of(nobody)
+
+
+def has_group(place, what):
+    """Can this machine's workers make control groups that do this?"""
+    found = json.loads(subprocess.run([WORKER, "doctor", "--json"], capture_output=True, text=True).stdout)
+    layer = next(layer for layer in found if layer["check"] == "cgroup")
+    return what in layer["found"]
+
+
+
+@pytest.mark.parametrize("bound", ["kernel", "watched"])
+def test_a_program_that_takes_too_much_memory_is_ended(place, request, bound):
+    if bound == "kernel" and not has_group(place, "memory"):
+        pytest.skip("no memory control group can be made here: see worker doctor")
+    if bound == "watched":
+        place = request.getfixturevalue("nobody")
+    place.write("p.yaml", one("tail /dev/zero").replace("retry: 0", "retry: 0\n    resources: {memory: 100Mi}"))
+    words = text_of(place)
+    assert "grew past its memory limit of 100 MiB" in words
+    assert ("resident" in words) == (bound == "watched")
+    place.write("p.yaml", one("head -c 300000000 /dev/zero > big; wc -c < big > o")
+                .replace("retry: 0", "retry: 0\n    resources: {memory: 100Mi}"))
+    assert place.broker("run", "p.yaml").code == 0  # what is written to files is not held against it
+
+
+def test_a_fork_bomb_is_bounded(place, request):
+    if not has_group(place, "processes"):
+        place = request.getfixturevalue("nobody")  # else nothing bounds root
+    place.write("p.yaml", one("for i in $(seq 300); do sleep 60 & done; wait"))
+    assert "fork" in text_of(place, PENSTOCK_PROCESSES="100")
+
+
+def test_a_file_that_grows_without_end_is_ended(place):
+    place.write("p.yaml", one("exec head -c 1G /dev/zero > o"))
+    assert "SIGXFSZ" in text_of(place, PENSTOCK_FILE_SIZE="10MiB")

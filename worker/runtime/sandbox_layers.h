@@ -8,11 +8,12 @@
 #include "proto/err.h"
 #include "worker/runtime/sandbox_options.h"
 
-enum { SANDBOX_LAYERS = 2, SANDBOX_FOUND_BYTES = 160 };
+enum { SANDBOX_LAYERS = 3, SANDBOX_FOUND_BYTES = 160 };
 
 struct sandbox_layer {
-    const char *name; /* landlock, seccomp */
+    const char *name; /* landlock, seccomp, cgroup */
     bool is_there;
+    bool is_optional; /* something else does it, less well */
     char found[SANDBOX_FOUND_BYTES];
     const char *mend; /* how it comes to be there */
 };

@@ -94,19 +94,27 @@ static bool go_up(char *path)
 
 static bool has(const char *folder, const char *name)
 {
-    char path[PATH_MAX + 16];
+    char path[PATH_MAX + 32];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return access(path, F_OK) == 0;
 }
 
-/* A folder of PATH; if it is that of a virtual environment (Python's, conda's), all of the
- * environment, and of the installation that its interpreter belongs to. */
+/* Is this folder's content of no use without what lies beside it? So with virtual environments
+ * (Python's, conda's), Node's installations, and the shims of version managers (pyenv, rbenv). */
+static bool is_part(const char *folder, const char *above)
+{
+    const char *name = strrchr(folder, '/');
+    return has(above, "pyvenv.cfg") || has(above, "conda-meta") || has(above, "lib/node_modules") ||
+           (name && !strcmp(name, "/shims"));
+}
+
+/* A folder of PATH, with what its programs need: the environment that it is part of, and the
+ * installation that this environment's interpreter belongs to. */
 static void show_programs(struct sandbox *sandbox, const char *folder)
 {
     char above[PATH_MAX], interpreter[PATH_MAX + 16], real[PATH_MAX];
     show(sandbox, folder, SIGHT_READ);
-    if (!realpath(folder, above) || !go_up(above) ||
-        (!has(above, "pyvenv.cfg") && !has(above, "conda-meta")))
+    if (!realpath(folder, above) || !go_up(above) || !is_part(folder, above))
         return;
     show(sandbox, above, SIGHT_READ);
     snprintf(interpreter, sizeof interpreter, "%s/bin/python", above);

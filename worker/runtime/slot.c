@@ -14,13 +14,15 @@
 #include "common/child.h"
 #include "common/crypto/sign.h"
 #include "common/procs.h"
+#include "worker/runtime/cgroup.h"
 
 struct slot {
     int fd;
     struct child child;
-    bool has_secrets; /* in `out` */
-    struct buf out;   /* the frame being filled begins at `frame_at` */
-    size_t frame_at;  /* SIZE_MAX: none is open */
+    struct cgroup *cgroup; /* NULL: none */
+    bool has_secrets;      /* in `out` */
+    struct buf out;        /* the frame being filled begins at `frame_at` */
+    size_t frame_at;       /* SIZE_MAX: none is open */
     size_t written;
     struct buf in;
     size_t read_at, frame_end; /* the frame being read */
@@ -47,14 +49,14 @@ static enum status spawn(const struct sandbox_options *sandbox, int child_fd, st
     return child_start(&options, out, err);
 }
 
-enum status slot_start(const struct sandbox_options *sandbox, struct slot **out, struct err *err)
+enum status slot_start(const struct slot_options *options, struct slot **out, struct err *err)
 {
     *out = NULL;
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
         return err_set(err, E_IO, "slot: socketpair: %s", strerror(errno));
     struct child child;
-    enum status status = spawn(sandbox, pair[1], &child, err);
+    enum status status = spawn(options->sandbox, pair[1], &child, err);
     close(pair[1]);
     if (status != OK) {
         close(pair[0]);
@@ -63,6 +65,7 @@ enum status slot_start(const struct sandbox_options *sandbox, struct slot **out,
     struct slot *slot = mem_alloc(sizeof *slot);
     *slot = (struct slot){.fd = pair[0],
                           .child = child,
+                          .cgroup = cgroup_new(options->cgroups, child.pid),
                           .out = buf_init(0),
                           .frame_at = SIZE_MAX,
                           .in = buf_init(SLOT_REPLY_BYTES_MAX + SLOT_HEAD_BYTES)};
@@ -86,7 +89,10 @@ void slot_stop(struct slot *slot, int *signal, int *exit_status)
     child_signal(&slot->child, SIGSTOP, false);
     procs_kill_below(slot->child.pid);
     child_signal(&slot->child, SIGKILL, false); /* had it died already, this changes nothing */
+    cgroup_kill(slot->cgroup);                  /* whoever has no ancestor left to be found by */
     (void)!child_wait(&slot->child, -1, &end);
+    if (slot->cgroup)
+        cgroup_free(slot->cgroup);
     if (signal)
         *signal = end.was_signalled ? end.code : 0;
     if (exit_status)
@@ -103,9 +109,24 @@ int slot_fd(const struct slot *slot)
     return slot->fd;
 }
 
+pid_t slot_pid(const struct slot *slot)
+{
+    return slot->child.pid;
+}
+
 uint64_t slot_resident(const struct slot *slot)
 {
     return procs_resident(slot->child.pid);
+}
+
+bool slot_limit_memory(struct slot *slot, uint64_t bytes)
+{
+    return cgroup_limit_memory(slot->cgroup, bytes);
+}
+
+bool slot_ran_out(struct slot *slot)
+{
+    return cgroup_ran_out(slot->cgroup);
 }
 
 void slot_put(struct slot *slot, const struct slot_job *job)

@@ -12,17 +12,29 @@
 #include "worker/runtime/sandbox_options.h"
 #include "worker/runtime/slot_wire.h"
 
+struct cgroups;
 struct slot;
 
+struct slot_options {
+    const struct sandbox_options *sandbox;
+    struct cgroups *cgroups; /* NULL: none; borrowed as long as the slot lives */
+};
+
 /* Starts the process and returns at once; it says SLOT_READY when it can work. */
-MUST_USE enum status slot_start(const struct sandbox_options *sandbox, struct slot **out,
+MUST_USE enum status slot_start(const struct slot_options *options, struct slot **out,
                                 struct err *err);
 /* Kills it and everything it started, and reaps it. `signal` and `exit_status` (may be NULL) say
  * how it ended: 0 and a status, or the signal that killed it before we did. */
 void slot_stop(struct slot *slot, int *signal, int *exit_status);
 int slot_fd(const struct slot *slot);
+pid_t slot_pid(const struct slot *slot);
 /* Bytes resident of it and of everything below it. */
 uint64_t slot_resident(const struct slot *slot);
+/* Bounds its memory with all below it, for the next job; 0: no longer. False: nobody does that here
+ * but whoever watches slot_resident. */
+bool slot_limit_memory(struct slot *slot, uint64_t bytes);
+/* Was anything of it killed because of that bound since this was asked last? */
+bool slot_ran_out(struct slot *slot);
 
 void slot_put(struct slot *slot, const struct slot_job *job);
 /* Writes what fits; the rest waits for slot_is_writing() to be polled for writing. A slot that died

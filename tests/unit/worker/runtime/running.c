@@ -36,7 +36,8 @@ struct slot *slot_started(const struct sandbox_options *sandbox)
 {
     struct slot *slot;
     struct slot_message message;
-    assert_int_equal(slot_start(sandbox, &slot, NULL), OK);
+    const struct slot_options options = {.sandbox = sandbox};
+    assert_int_equal(slot_start(&options, &slot, NULL), OK);
     assert_true(slot_says(slot, &message));
     assert_int_equal(message.type, SLOT_READY);
     return slot;
