@@ -57,7 +57,8 @@ def other_time(minutes):
 
 
 class Hostile:
-    def __init__(self, url, certificate=None):
+    def __init__(self, url, certificate=None, address="127.0.0.1"):
+        self.address = address
         self.target = urllib.parse.urlsplit(url).netloc
         self.faults, self.seen = [], []
         self.lock = threading.Lock()
@@ -68,10 +69,10 @@ class Hostile:
         self.listener = self.thread = None
         self.port = 0
         self.begin()
-        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if certificate else ''}://{address}:{self.port}"
 
     def begin(self):
-        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.listener = socket.create_server((self.address, self.port))
         self.port = self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self.accept, args=(self.listener,), daemon=True)
         self.thread.start()
