@@ -163,8 +163,10 @@ static enum status visit_one(struct state_lmdb *state, const struct layer_entry 
                              struct visit *visit, struct err *err)
 {
     visit->entries = entry;
-    TRY(journal_read(state->journal, &entry->place, 1, visit_record, visit, err));
-    return visit->status;
+    enum status status = journal_read(state->journal, &entry->place, 1, visit_record, visit, err);
+    if (status == E_CORRUPT)
+        return visit->visit(visit->context, &entry->key, NULL, 0, err);
+    return status == OK ? visit->status : status;
 }
 
 static enum status each_indexed(struct state_lmdb *state, struct visit *visit, struct err *err)
@@ -178,11 +180,30 @@ static enum status each_indexed(struct state_lmdb *state, struct visit *visit, s
         for (size_t i = 0; i < count; i++) {
             const struct layer_entry *above =
                 state->tail ? layer_get(state->tail, SPACE_TASK, &entries[i].key) : NULL;
-            if (!above || !above->is_removed)
+            if (!above || !(above->is_removed || above->has_place))
                 TRY(visit_one(state, &entries[i], visit, err));
         }
         if (count)
             after = entries[count - 1].key;
+    }
+    return OK;
+}
+
+/* All that has a place in the tail is told here and not above: the writer may take it into the
+ * index at any time meanwhile. Where the index has an older place, that one counts. */
+static enum status each_in_tail(struct state_lmdb *state, struct visit *visit, struct err *err)
+{
+    const struct layer_keys *tail = &state->tail->keys[SPACE_TASK];
+    for (uint32_t i = 0; i < tail->count; i++) {
+        struct layer_entry entry = tail->entries[i];
+        struct index_query query = {.key = &entry.key};
+        if (!entry.has_place)
+            continue;
+        if (state->index && !entry.is_removed)
+            TRY(lmdb_index_find(state->index, SPACE_TASK, &query, 1, err));
+        if (query.is_found)
+            entry.place = query.place;
+        TRY(visit_one(state, &entry, visit, err));
     }
     return OK;
 }
@@ -196,16 +217,7 @@ enum status lmdb_each_record(struct state *base, state_visit_fn *visit_fn, void 
         TRY(behind_drain(state->behind, err));
     if (state->index)
         TRY(each_indexed(state, &visit, err));
-    const struct layer_keys *tail = state->tail ? &state->tail->keys[SPACE_TASK] : NULL;
-    for (uint32_t i = 0; tail && i < tail->count; i++) {
-        const struct layer_entry *entry = &tail->entries[i];
-        struct index_query query = {.key = &entry->key};
-        if (state->index)
-            TRY(lmdb_index_find(state->index, SPACE_TASK, &query, 1, err));
-        if (entry->has_place && (entry->is_removed || !query.is_found))
-            TRY(visit_one(state, entry, &visit, err));
-    }
-    return OK;
+    return state->tail ? each_in_tail(state, &visit, err) : OK;
 }
 
 struct run_visit {

@@ -106,8 +106,27 @@ enum status state_find_actions(struct state *state, const struct id *actions, ui
     return state->backend->find(state, SPACE_ACTION, actions, count, found, context, err);
 }
 
+struct strict_visit {
+    state_visit_fn *visit;
+    void *context;
+};
+
+static enum status visit_sound(void *context, const struct id *task, const uint8_t *record,
+                               size_t bytes, struct err *err)
+{
+    const struct strict_visit *strict = context;
+    return record ? strict->visit(strict->context, task, record, bytes, err) : E_CORRUPT;
+}
+
 enum status state_each_record(struct state *state, state_visit_fn *visit, void *context,
                               struct err *err)
+{
+    struct strict_visit strict = {visit, context};
+    return state->backend->each_record(state, visit_sound, &strict, err);
+}
+
+enum status state_audit_records(struct state *state, state_visit_fn *visit, void *context,
+                                struct err *err)
 {
     return state->backend->each_record(state, visit, context, err);
 }

@@ -164,6 +164,10 @@ typedef enum status state_visit_fn(void *context, const struct id *task, const u
                                    size_t bytes, struct err *err);
 MUST_USE enum status state_each_record(struct state *state, state_visit_fn *visit, void *context,
                                        struct err *err);
+/* The same, but a folder's record that is damaged does not end it: it is visited with `record`
+ * NULL, and `err` says how it is. */
+MUST_USE enum status state_audit_records(struct state *state, state_visit_fn *visit, void *context,
+                                         struct err *err);
 
 /* Runs, newest first; `limit` 0: all. */
 typedef enum status state_run_fn(void *context, const char *id, const uint8_t *document,
