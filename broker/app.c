@@ -215,6 +215,34 @@ enum status app_verify_attestation(struct app *app, const char *file, const char
                : unsupported(app, "verify --attestation", err);
 }
 
+enum status app_gc(struct app *app, const struct app_gc *options, struct err *err)
+{
+    return app->backend->gc ? app->backend->gc(app, options, err) : unsupported(app, "gc", err);
+}
+
+enum status app_fsck(struct app *app, const struct app_fsck *options, struct err *err)
+{
+    return app->backend->fsck ? app->backend->fsck(app, options, err)
+                              : unsupported(app, "fsck", err);
+}
+
+enum status app_care_result(struct app *app, struct arena *arena, struct value *out, bool *is_done,
+                            struct err *err)
+{
+    *is_done = false;
+    return app->backend->care_result ? app->backend->care_result(app, arena, out, is_done, err)
+                                     : unsupported(app, "gc", err);
+}
+
+enum status app_care_part(struct app *app, enum app_care_part part, const struct app_gc *gc,
+                          const struct app_fsck *fsck, int plan_fd, struct arena *arena,
+                          struct value *out, struct err *err)
+{
+    return app->backend->care_part
+               ? app->backend->care_part(app, part, gc, fsck, plan_fd, arena, out, err)
+               : unsupported(app, "gc", err);
+}
+
 enum status app_logs(struct app *app, const char *task, struct app_log *at, struct buf *out,
                      struct err *err)
 {

@@ -252,6 +252,50 @@ MUST_USE enum status app_verify_attestation(struct app *app, const char *file, c
                                             const char *key, struct arena *arena, struct value *out,
                                             struct err *err);
 
+/* ---- looking after what is kept ---- */
+
+/* Begins to collect garbage: drops runs, and what none of the others needs, from the state and the
+ * store. A run is dropped if it is over and everything given here holds for it; with nothing given
+ * none is, and only what lies about goes. Open runs, and all that a kept run reaches, stay; so does
+ * what was put in the last day. Errors: E_CONFLICT the last one goes on still, or another broker
+ * works in this folder; E_INVALID. */
+struct app_gc {
+    bool removes;  /* else it is only told what would go */
+    bool has_keep; /* not among the `keep` newest runs of its pipeline's name */
+    uint32_t keep;
+    bool has_age; /* ended longer ago */
+    int64_t age_us;
+    const char *const *labels; /* "key=value": has all of them */
+    size_t label_count;
+};
+MUST_USE enum status app_gc(struct app *app, const struct app_gc *options, struct err *err);
+/* Begins to look whether the store has what records and runs name. */
+struct app_fsck {
+    bool reads_bytes; /* all is read and hashed, too */
+    bool signatures;  /* every record's signature is checked */
+    bool repairs;     /* what is corrupt is put aside, records that name it are removed; where this
+                         broker serves, runs that need them are submitted again */
+};
+MUST_USE enum status app_fsck(struct app *app, const struct app_fsck *options, struct err *err);
+/* What became of the one begun last, which works while app_turn is called; *is_done false: not
+ * there yet.
+ *   gc    {"removes", "runs": [id], "runs_kept", "records", "records_kept", "removed": SUM, "kept":
+ *         SUM, "young": SUM, "quarantine": SUM, "objects": SUM}  SUM = {"count", "bytes"}
+ *   fsck  {"clean", "bytes_read", "runs", "records", "sound": SUM, "unnamed": SUM, "damaged",
+ *         "tasks_damaged", "tasks": [{"task", "name", "run", "output", "id", "fault"}], "sources":
+ *         [{"id", "name", "location", "run", "fault"}], "records_damaged": [{"task", "found"}],
+ *         "repair": nil | {"put_aside", "removed", "runs": [id], "again": [command]}}
+ * Errors: what it failed with. */
+MUST_USE enum status app_care_result(struct app *app, struct arena *arena, struct value *out,
+                                     bool *is_done, struct err *err);
+/* One part of it, for the process that the broker starts for it: only reads the state. `plan_fd`:
+ * where it writes which runs and records are to be removed. */
+enum app_care_part { APP_GC_PLAN, APP_GC_SWEEP, APP_FSCK };
+MUST_USE enum status app_care_part(struct app *app, enum app_care_part part,
+                                   const struct app_gc *gc, const struct app_fsck *fsck,
+                                   int plan_fd, struct arena *arena, struct value *out,
+                                   struct err *err);
+
 /* Where a reader of a task's log stands. Begins with zeros; app_logs moves it on, so that the same
  * call again brings what came since. */
 struct app_log {

@@ -78,6 +78,21 @@ void loop_leave(struct loop *loop)
     loop->flush_wanted = loop->commits + is_more;
 }
 
+void loop_remove_records(struct loop *loop, const struct id *tasks, uint32_t count, bool even_known)
+{
+    loop_batch_want_removals(&loop->batch, tasks, count, even_known);
+}
+
+bool loop_is_removing(const struct loop *loop)
+{
+    return loop_batch_is_removing(&loop->batch);
+}
+
+bool loop_has_removed(const struct loop *loop)
+{
+    return !loop_is_removing(loop) && loop->flush_done >= loop->removed_with;
+}
+
 void loop_give_up(struct loop *loop)
 {
     loop->pause.gives_up = true;

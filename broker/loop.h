@@ -50,6 +50,14 @@ bool loop_has_kept(const struct loop *loop, uint64_t put);
 void loop_hurry(struct loop *loop);
 /* Nothing is received or stepped any more; what is there is committed and sent. */
 void loop_leave(struct loop *loop);
+/* Removes records on behalf of whoever looks after the state, with one of the next commits: not
+ * one with early cutoffs, which may point at them. Those of tasks that the scheduler knows by then
+ * stay, unless `even_known`. Not while loop_is_removing: until it is committed, as is then all that
+ * was put before. It is flushed, too, when loop_has_removed. */
+void loop_remove_records(struct loop *loop, const struct id *tasks, uint32_t count,
+                         bool even_known);
+bool loop_is_removing(const struct loop *loop);
+bool loop_has_removed(const struct loop *loop);
 /* One round: sleeps at most `max_ms` when nothing is ready. Errors: E_FENCED, E_CORRUPT, E_BUG-like
  * ones that end the broker. */
 MUST_USE enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err);

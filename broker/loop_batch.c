@@ -11,8 +11,9 @@ enum { ARTIFACT_BYTES_MAX = 48 };
 void loop_batch_init(struct loop_batch *batch)
 {
     *batch = (struct loop_batch){.last_handle = UINT64_MAX};
-    struct buf *bufs[] = {&batch->frames,   &batch->keys, &batch->records,  &batch->aliases,
-                          &batch->removals, &batch->runs, &batch->resolves, &batch->scratch};
+    struct buf *bufs[] = {&batch->frames,   &batch->keys,     &batch->records,
+                          &batch->aliases,  &batch->removals, &batch->runs,
+                          &batch->resolves, &batch->scratch,  &batch->wanted};
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
         *bufs[i] = buf_init(0);
 }
@@ -28,12 +29,13 @@ void loop_batch_fini(struct loop_batch *batch)
     buf_fini(&batch->runs);
     buf_fini(&batch->resolves);
     buf_fini(&batch->scratch);
+    buf_fini(&batch->wanted);
 }
 
 bool loop_batch_is_empty(const struct loop_batch *batch)
 {
     return !batch->records.count && !batch->aliases.count && !batch->removals.count &&
-           !batch->runs.count;
+           !batch->runs.count && !batch->is_wanting;
 }
 
 void loop_batch_clear(struct loop_batch *batch)
@@ -46,6 +48,7 @@ void loop_batch_clear(struct loop_batch *batch)
     buf_clear(&batch->removals);
     buf_clear(&batch->runs);
     batch->last_handle = UINT64_MAX;
+    batch->is_removing = false;
 }
 
 void loop_batch_take_runs(struct loop_batch *batch, struct loop_batch *from)
@@ -126,6 +129,35 @@ void loop_batch_run(struct loop_batch *batch, const char *id, const uint8_t *doc
         .document = (const uint8_t *)arena_text(&batch->arena, (const char *)document, bytes),
         .document_bytes = bytes};
     buf_put(&batch->runs, &run, sizeof run);
+}
+
+void loop_batch_want_removals(struct loop_batch *batch, const struct id *tasks, uint32_t count,
+                              bool even_known)
+{
+    ASSERT(!loop_batch_is_removing(batch));
+    batch->is_wanting = true;
+    batch->even_known = even_known;
+    buf_put(&batch->wanted, tasks, count * sizeof *tasks);
+}
+
+/* An alias is made of the record that its action has: no removal may come before it. */
+bool loop_batch_join_removals(struct loop_batch *batch, const struct sched *sched)
+{
+    const struct id *tasks = ITEMS_OF(&batch->wanted, struct id);
+    if (!batch->is_wanting || batch->aliases.count)
+        return false;
+    for (uint32_t i = 0; i < COUNT_OF(&batch->wanted, struct id); i++)
+        if (batch->even_known || sched_task_find(sched, &tasks[i]) == UINT32_MAX)
+            loop_batch_removal(batch, &tasks[i]);
+    buf_clear(&batch->wanted);
+    batch->is_wanting = false;
+    batch->is_removing = true;
+    return true;
+}
+
+bool loop_batch_is_removing(const struct loop_batch *batch)
+{
+    return batch->is_wanting || batch->is_removing;
 }
 
 struct id loop_batch_action(struct loop_batch *batch, const uint8_t *spec, size_t spec_bytes,

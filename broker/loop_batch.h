@@ -23,6 +23,10 @@ struct loop_batch {
     struct buf aliases;   /* struct state_alias each */
     struct buf removals;  /* struct id each */
     struct buf runs;      /* struct state_run each */
+    struct buf wanted;    /* struct id each: removals that wait for a batch they may be in */
+    bool is_wanting;      /* they do, or whoever put them there wants to know when that is */
+    bool even_known;      /* these, also of tasks that the scheduler knows */
+    bool is_removing;     /* what was wanted is in this batch */
     struct buf resolves;  /* struct resolve each */
     struct buf scratch;   /* an action, or a task's inputs and resources, being encoded */
     uint64_t last_handle; /* of the frame last added */
@@ -42,6 +46,12 @@ void loop_batch_record(struct loop_batch *batch, const struct router_frame *fram
                        const struct id *action, bool replaces);
 void loop_batch_alias(struct loop_batch *batch, const struct id *task, const struct id *action);
 void loop_batch_removal(struct loop_batch *batch, const struct id *task);
+void loop_batch_want_removals(struct loop_batch *batch, const struct id *tasks, uint32_t count,
+                              bool even_known);
+/* When a batch is about to be committed; true: they are in it. */
+bool loop_batch_join_removals(struct loop_batch *batch, const struct sched *sched);
+/* Wanted, or being committed? */
+bool loop_batch_is_removing(const struct loop_batch *batch);
 void loop_batch_run(struct loop_batch *batch, const char *id, const uint8_t *document,
                     size_t bytes); /* copied */
 /* Moves the run documents of `from` to `batch`, which has none. */

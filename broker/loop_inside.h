@@ -23,6 +23,7 @@ struct loop {
     struct loop_ender *ender;
     uint64_t commits;                               /* done so far */
     uint64_t flush_wanted, flush_begun, flush_done; /* commits that are to be flushed, and are */
+    uint64_t removed_with; /* the commit that had the last of loop_remove_records */
     bool is_left;
     /* Of the DONE being stepped. */
     const struct router_record *record;

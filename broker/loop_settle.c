@@ -9,6 +9,8 @@ enum { ROUNDS_MAX = 8, RESOLVE_BATCH = 1000 };
 static enum status begin_commit(struct loop *loop, struct err *err)
 {
     struct state_batch batch;
+    if (loop_batch_join_removals(&loop->batch, loop->sched))
+        loop->removed_with = loop->flush_wanted = loop->commits + 1;
     loop_batch_view(&loop->batch, &batch);
     TRY(state_begin(loop->options.state, &batch, err));
     loop_pause_begin_commit(&loop->pause);

@@ -59,6 +59,13 @@ struct app_backend {
     enum status (*verify_attestation)(struct app *app, const char *file, const char *artifact,
                                       const char *key, struct arena *arena, struct value *out,
                                       struct err *err);
+    enum status (*gc)(struct app *app, const struct app_gc *options, struct err *err);
+    enum status (*fsck)(struct app *app, const struct app_fsck *options, struct err *err);
+    enum status (*care_result)(struct app *app, struct arena *arena, struct value *out,
+                               bool *is_done, struct err *err);
+    enum status (*care_part)(struct app *app, enum app_care_part part, const struct app_gc *gc,
+                             const struct app_fsck *fsck, int plan_fd, struct arena *arena,
+                             struct value *out, struct err *err);
     enum status (*logs)(struct app *app, const char *task, struct app_log *at, struct buf *out,
                         struct err *err);
     enum status (*workers)(struct app *app, struct arena *arena, struct value *out,

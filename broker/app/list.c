@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "broker/app/local.h"
+#include "broker/care/document.h"
 #include "common/base/doc.h"
 
 struct list {
@@ -17,24 +18,12 @@ static bool is_field(const struct value *document, const char *key, const char *
     return !wanted || (field && value_is_text(field, wanted));
 }
 
-static bool has_label(const struct value *document, const char *label)
-{
-    const struct value *labels = value_get(document, "labels");
-    size_t key_bytes = strcspn(label, "=");
-    for (uint32_t i = 0; labels && labels->type == VALUE_MAP && i < labels->count; i++) {
-        const struct value *key = &labels->items[2 * i], *value = &labels->items[2 * i + 1];
-        if (key->count == key_bytes && memcmp(key->text, label, key_bytes) == 0)
-            return value_is_text(value, label + key_bytes + (label[key_bytes] == '='));
-    }
-    return false;
-}
-
 static bool passes(const struct app_filter *filter, const char *id, const struct value *document)
 {
     if (filter->before && strcmp(id, filter->before) >= 0) /* ids sort by time */
         return false;
     for (size_t i = 0; i < filter->label_count; i++)
-        if (!has_label(document, filter->labels[i]))
+        if (!document_has_label(document, filter->labels[i]))
             return false;
     return is_field(document, "state", filter->state) && is_field(document, "name", filter->name) &&
            is_field(document, "pipeline", filter->pipeline);

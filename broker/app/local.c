@@ -64,6 +64,7 @@ static void local_close(struct app *base)
     if (app->identity)
         signer_free(app->identity);
     load_retract(app);
+    care_fini(app);
     if (app->router)
         router_dismiss(app->router);
     if (app->worker)
@@ -197,6 +198,10 @@ static const struct app_backend local_backend = {
     .verify = local_verify,
     .attest = local_attest,
     .verify_attestation = local_verify_attestation,
+    .gc = local_gc,
+    .fsck = local_fsck,
+    .care_result = local_care_result,
+    .care_part = local_care_part,
     .logs = local_logs,
     .load = local_load,
     .doctor = local_doctor,

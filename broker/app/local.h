@@ -58,6 +58,7 @@ struct local {
     bool is_killed;
     struct shortage shortage;
     struct publication publication;
+    struct care *care; /* NULL: neither gc nor fsck was asked for */
 };
 
 static inline struct local *local_of(struct app *app)
@@ -159,6 +160,23 @@ MUST_USE enum status local_verify_attestation(struct app *app, const char *file,
                                               const char *artifact, const char *key,
                                               struct arena *arena, struct value *out,
                                               struct err *err);
+
+/* care.c: gc and fsck. */
+void care_turn(struct local *app); /* called often */
+void care_fini(struct local *app);
+/* A run is about to rest on the records of these tasks: from now on none of them is removed. */
+void care_spare(struct local *app, const char *run, const struct graph *graph);
+/* Is the record just being removed? Then it is no hit. */
+bool care_is_removing(const struct local *app, const struct id *task);
+MUST_USE enum status local_gc(struct app *app, const struct app_gc *options, struct err *err);
+MUST_USE enum status local_fsck(struct app *app, const struct app_fsck *options, struct err *err);
+MUST_USE enum status local_care_result(struct app *app, struct arena *arena, struct value *out,
+                                       bool *is_done, struct err *err);
+/* care_part.c */
+MUST_USE enum status local_care_part(struct app *app, enum app_care_part part,
+                                     const struct app_gc *gc, const struct app_fsck *fsck,
+                                     int plan_fd, struct arena *arena, struct value *out,
+                                     struct err *err);
 
 /* ref.c: REF (design: §11) → the artifact, and the task that made it where REF names one. */
 struct ref {

@@ -24,7 +24,7 @@ enum {
 
 /* Records come one by one and go to the scheduler in batches. */
 struct restore {
-    struct loop *loop;
+    const struct local *app;
     const struct graph *graph;
     struct arena arena;
     struct id tasks[RESTORE_BATCH];
@@ -39,7 +39,7 @@ static void restore_flush(struct restore *restore)
     struct sched_event event = {
         .type = SCHED_RESTORE,
         .restore = {.tasks = restore->tasks, .records = restore->known, .count = restore->count}};
-    loop_step(restore->loop, &event);
+    loop_step(restore->app->loop, &event);
     arena_fini(&restore->arena);
     restore->count = 0;
 }
@@ -53,6 +53,8 @@ static void restore_found(void *context, uint32_t task, const struct record *rec
     uint32_t count = 0;
     for (size_t cursor = 0; record_next_output(record, &cursor, &output);)
         outputs[count++] = output.artifact;
+    if (care_is_removing(restore->app, &restore->graph->tasks[task].id))
+        return;
     restore->tasks[restore->count] = restore->graph->tasks[task].id;
     restore->known[restore->count++] = (struct sched_known){count, outputs};
     if (restore->count == RESTORE_BATCH)
@@ -103,8 +105,9 @@ static enum status look_up(struct local *app, struct run *run, struct restore *r
 static enum status restore_records(struct local *app, struct run *run, struct err *err)
 {
     AUTO(mem_free) struct restore *restore = mem_alloc(sizeof *restore);
-    restore->loop = app->loop;
+    restore->app = app;
     restore->graph = run->submission->graph;
+    care_spare(app, run->id, run->submission->graph);
     enum status status = look_up(app, run, restore, err);
     restore_flush(restore);
     arena_fini(&restore->arena);

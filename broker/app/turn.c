@@ -73,6 +73,7 @@ enum status local_turn(struct app *base, ms_t max_ms, struct err *err)
     TRY(loop_turn(app->loop, max_ms, err));
     load_publish(app);
     stuck_look(app);
+    care_turn(app);
     ms_t now = clock_ms();
     for (uint32_t i = 0; i < app->run_count; i++) {
         struct run *run = app->runs[i];

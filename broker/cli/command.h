@@ -34,7 +34,8 @@ struct command {
 extern const struct command command_run, command_plan, command_explain, command_graph, command_lint,
     command_list, command_get, command_lineage, command_verify, command_export, command_put,
     command_logs, command_load, command_doctor, command_keys, command_submit, command_watch,
-    command_stop, command_retry, command_resubmit, command_workers;
+    command_stop, command_retry, command_resubmit, command_workers, command_fsck, command_gc,
+    command_care;
 
 /* NULL-terminated, in the order of `broker help`. */
 extern const struct command *const commands[];

@@ -13,17 +13,13 @@
 #include "common/text/json.h"
 #include "proto/schema.h"
 
-const struct command *const commands[] = {&command_run,     &command_plan,
-                                          &command_explain, &command_lint,
-                                          &command_graph,   &command_list,
-                                          &command_get,     &command_lineage,
-                                          &command_export,  &command_put,
-                                          &command_verify,  &command_logs,
-                                          &command_load,    &command_submit,
-                                          &command_watch,   &command_stop,
-                                          &command_retry,   &command_resubmit,
-                                          &command_workers, &command_keys,
-                                          &command_doctor,  NULL};
+const struct command *const commands[] = {
+    &command_run,    &command_plan,     &command_explain, &command_lint,
+    &command_graph,  &command_list,     &command_get,     &command_lineage,
+    &command_export, &command_put,      &command_verify,  &command_logs,
+    &command_load,   &command_submit,   &command_watch,   &command_stop,
+    &command_retry,  &command_resubmit, &command_workers, &command_keys,
+    &command_doctor, &command_fsck,     &command_gc,      NULL};
 
 /* ---- options ---- */
 
@@ -266,6 +262,8 @@ int cli_main(int argc, char **argv)
     }
     if (strcmp(word, "--completion") == 0)
         return completion_print(argc > 2 ? argv[2] : "", stdout);
+    if (strcmp(word, command_care.name) == 0)
+        return command_care.run(&command_care, argc - 1, argv + 1);
     if (word[0] == '-')
         return command_run.run(&command_run, argc, argv);
     for (const struct command *const *c = commands; *c; c++)

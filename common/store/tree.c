@@ -161,11 +161,15 @@ static enum status read_entries(struct tree *tree, struct err *err)
     return OK;
 }
 
-enum status tree_open(struct store *store, const struct id *id, struct tree **out, struct err *err)
+typedef enum status get_manifest(struct store *store, const struct id *id, struct buf *out,
+                                 struct err *err);
+
+static enum status open_with(get_manifest *get, struct store *store, const struct id *id,
+                             struct tree **out, struct err *err)
 {
     *out = NULL;
     AUTO(tree_free) struct tree *tree = tree_new();
-    TRY(store_get_manifest(store, id, &tree->manifest, err));
+    TRY(get(store, id, &tree->manifest, err));
     enum status status = read_entries(tree, err);
     if (status != OK) {
         char hex[ID_HEX_BYTES];
@@ -174,6 +178,16 @@ enum status tree_open(struct store *store, const struct id *id, struct tree **ou
     }
     *out = TAKE(tree);
     return OK;
+}
+
+enum status tree_open(struct store *store, const struct id *id, struct tree **out, struct err *err)
+{
+    return open_with(store_get_manifest, store, id, out, err);
+}
+
+enum status tree_peek(struct store *store, const struct id *id, struct tree **out, struct err *err)
+{
+    return open_with(store_peek_manifest, store, id, out, err);
 }
 
 /* ---- putting ---- */

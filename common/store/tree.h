@@ -37,6 +37,9 @@ MUST_USE enum status tree_get(struct store *store, const struct id *tree, const 
 /* The manifest alone. */
 MUST_USE enum status tree_open(struct store *store, const struct id *tree, struct tree **out,
                                struct err *err);
+/* The same, but a manifest that does not match its id stays where it is. */
+MUST_USE enum status tree_peek(struct store *store, const struct id *tree, struct tree **out,
+                               struct err *err);
 void tree_free(struct tree *tree);
 size_t tree_count(const struct tree *tree);
 struct tree_entry tree_entry(const struct tree *tree, size_t index);

@@ -34,6 +34,15 @@ def test_where_a_result_comes_from(iris):
     assert iris.broker("verify", model, "--attestation", "model.intoto.jsonl", "--broker-key", key).code == 0
 
 
+def test_keeping_it_in_order(iris):
+    iris.run("configs/iris.yaml")
+    commands = lines("Keeping it in order")
+    assert [words[1] for words in commands] == 3 * ["fsck"] + 2 * ["gc"]
+    for words in commands:
+        done = subprocess.run(words, cwd=iris.path, env=iris.environment(), capture_output=True, text=True)
+        assert done.returncode == 0, (words, done)
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -52,8 +52,7 @@ static struct state *reader_with_tail(uint32_t task)
     return folder_open(STATE_READ);
 }
 
-/* The key of the tail's record comes before that of the index's, so the walk is past it when the
- * index gets it. */
+/* The index gets it when the walk has listed what is there. */
 static void what_moves_into_the_index_meanwhile_is_told_once(void **context)
 {
     (void)context;
@@ -66,8 +65,8 @@ static void what_moves_into_the_index_meanwhile_is_told_once(void **context)
     assert_int_equal(walk.seen[2], 1);
 }
 
-/* The other way round: the walk comes to it in the index. */
-static void what_the_walk_comes_to_again_is_told_once(void **context)
+/* The same, with the keys in the other order. */
+static void so_is_what_comes_behind_it_by_its_key(void **context)
 {
     (void)context;
     commit_and_close(1);
@@ -103,7 +102,7 @@ int main(void)
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, folder_make, folder_remove)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(what_moves_into_the_index_meanwhile_is_told_once),
-        IN_FOLDER(what_the_walk_comes_to_again_is_told_once),
+        IN_FOLDER(so_is_what_comes_behind_it_by_its_key),
         IN_FOLDER(a_damaged_record_ends_no_audit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/care/reach.h"
+
+#include "broker/app/submission.h"
+#include "common/base/mem.h"
+#include "common/crypto/hash.h"
+#include "common/store/tree.h"
+#include "proto/record.h"
+
+void reach_init(struct reach *reach)
+{
+    id_set_init(&reach->tasks);
+    id_set_init(&reach->bytes);
+    id_set_init(&reach->expanded);
+}
+
+void reach_fini(struct reach *reach)
+{
+    id_set_fini(&reach->tasks);
+    id_set_fini(&reach->bytes);
+    id_set_fini(&reach->expanded);
+}
+
+enum status reach_decode(const char *run, const uint8_t *bytes, size_t count, struct arena *arena,
+                         struct value *out, struct err *err)
+{
+    enum status status = value_decode(bytes, count, arena_memory(arena), out, err);
+    if (status == OK && out->type == VALUE_MAP)
+        return OK;
+    return err_set(err, E_CORRUPT, "run %s: its document is damaged", run);
+}
+
+/* ---- runs ---- */
+
+/* Of all that the task ids follow from. */
+static enum status digest(const struct value *document, struct id *out, struct err *err)
+{
+    static const char *const keys[] = {"text", "overrides", "sources"};
+    struct hasher hasher;
+    hash_init(&hasher, NULL);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const struct value *part = value_get(document, keys[i]);
+        size_t bytes = part ? value_encode(part, NULL, 0) : 0;
+        if (!bytes)
+            return err_set(err, E_CORRUPT, "the run's document is damaged: it has no %s", keys[i]);
+        AUTO(mem_free) uint8_t *encoded = mem_alloc(bytes);
+        value_encode(part, encoded, bytes);
+        hash_update(&hasher, encoded, bytes);
+    }
+    hash_final(&hasher, out);
+    return OK;
+}
+
+static enum status expand(const struct value *document, struct submission **out, struct err *err)
+{
+    struct diagnostics diagnostics = {.file = "", .text = buf_init(0)};
+    enum status status = submission_restore(document, &diagnostics, out, err);
+    diagnostics_fini(&diagnostics);
+    return status;
+}
+
+static enum status add_graph(struct reach *reach, const struct value *document, struct err *err)
+{
+    struct id seen;
+    TRY(digest(document, &seen, err));
+    if (id_set_has(&reach->expanded, &seen))
+        return OK;
+    AUTO(submission_free) struct submission *submission = NULL;
+    TRY(expand(document, &submission, err));
+    for (uint32_t i = 0; i < submission->graph->task_count; i++)
+        TRY(id_set_add(&reach->tasks, &submission->graph->tasks[i].id, err));
+    return id_set_add(&reach->expanded, &seen, err);
+}
+
+/* Every text in it that is an id. */
+static enum status add_named(struct id_set *set, const struct value *value, struct err *err)
+{
+    struct id id;
+    if (value->type == VALUE_STRING)
+        return id_parse(value->text, value->count, &id, NULL) == OK ? id_set_add(set, &id, err)
+                                                                    : OK;
+    uint32_t items = value->type == VALUE_ARRAY ? value->count
+                     : value->type == VALUE_MAP ? 2 * value->count
+                                                : 0;
+    for (uint32_t i = 0; i < items; i++)
+        TRY(add_named(set, &value->items[i], err));
+    return OK;
+}
+
+static enum status add_named_below(struct id_set *set, const struct value *document,
+                                   const char *key, struct err *err)
+{
+    const struct value *value = value_get(document, key);
+    return value ? add_named(set, value, err) : OK;
+}
+
+enum status reach_run_tasks(struct reach *reach, const struct value *document, struct err *err)
+{
+    TRY(add_graph(reach, document, err));
+    return add_named_below(&reach->tasks, document, "result", err);
+}
+
+enum status reach_run_bytes(struct reach *reach, const struct value *document, struct err *err)
+{
+    TRY(add_named_below(&reach->bytes, document, "sources", err));
+    return add_named_below(&reach->bytes, document, "result", err);
+}
+
+/* ---- records, trees ---- */
+
+static enum status add_inputs(struct reach *reach, const struct record *record, struct err *err)
+{
+    struct task_spec action;
+    struct task_input input;
+    struct task_ref ref;
+    TRY(task_spec_parse(record->action, record->action_bytes, &action, err));
+    for (size_t cursor = 0; task_spec_next_input(&action, &cursor, &input);)
+        for (size_t at = 0; task_input_next_ref(&input, &at, &ref);)
+            if (!ref.is_task)
+                TRY(id_set_add(&reach->bytes, &ref.artifact.id, err));
+    return OK;
+}
+
+enum status reach_record(struct reach *reach, const uint8_t *bytes, size_t count, struct err *err)
+{
+    struct record record;
+    struct record_output output;
+    TRY(record_parse(bytes, count, &record, err));
+    for (size_t cursor = 0; record_next_output(&record, &cursor, &output);)
+        TRY(id_set_add(&reach->bytes, &output.artifact.id, err));
+    if (record.has_log)
+        TRY(id_set_add(&reach->bytes, &record.log.id, err));
+    return add_inputs(reach, &record, err);
+}
+
+enum status reach_files(struct reach *reach, struct store *store, const struct id *id,
+                        struct err *err)
+{
+    AUTO(tree_free) struct tree *tree = NULL;
+    enum status status = tree_peek(store, id, &tree, err);
+    if (status == E_NOTFOUND || status == E_CORRUPT)
+        return OK;
+    if (status != OK)
+        return status;
+    for (size_t i = 0; i < tree_count(tree); i++) {
+        struct tree_entry entry = tree_entry(tree, i);
+        TRY(id_set_add(&reach->bytes, &entry.blob, err));
+    }
+    return OK;
+}
