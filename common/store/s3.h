@@ -23,7 +23,7 @@
 
 enum {
     S3_PARALLEL = 16,      /* small requests at a time: hides a round trip of a few ms */
-    S3_PARALLEL_LARGE = 4, /* parts and ranges: enough to fill a link, few to be fair */
+    S3_PARALLEL_LARGE = 4, /* parts and ranges at a time, at most: enough to fill a link */
     S3_SIGNED_BYTES =
         64 << 10,        /* bodies up to this are signed, too; more costs more than it is worth */
     S3_KEY_BYTES = 1024, /* S3's own limit of a key, with the prefix */
@@ -89,6 +89,9 @@ struct s3_batch {
     void *context;
 };
 
+/* Parts and ranges at a time here: one a core, since each costs processor time on the way, but two
+ * at least. */
+size_t s3_parallel_large(void);
 static inline struct s3 *s3_of(struct store *store)
 {
     return (struct s3 *)store;

@@ -1,7 +1,7 @@
 /* A blob out of S3 into a file. The first request asks for the first range; its answer says how
  * much there is. The rest comes in ranges, several at a time, each written at its place. What lies
- * in the file without a gap from its beginning is hashed while more is on its way, so that hashing
- * costs no time of its own. A range that broke off goes on where it was. */
+ * in the file without a gap from its beginning is hashed by a thread while more is on its way
+ * (hash_behind.h). A range that broke off goes on where it was. */
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <fcntl.h>
@@ -14,13 +14,11 @@
 #include "common/base/mem.h"
 #include "common/crypto/hash.h"
 #include "common/fs.h"
+#include "common/store/hash_behind.h"
 #include "common/store/s3.h"
 #include "common/store/source_file.h"
 
-enum {
-    RANGE_BYTES = 8 << 20,
-    HASH_BYTES = 4 << 20, /* hashed between two looks at the connections: a few ms */
-};
+enum { RANGE_BYTES = 8 << 20 };
 
 struct range {
     struct s3_op op;
@@ -36,8 +34,7 @@ struct download {
     int fd;
     bool is_second, is_whole; /* is_whole: the server sent all at once */
     uint64_t total, begun;    /* bytes; what is asked for already */
-    uint64_t hashed;
-    struct hasher hasher;
+    struct hash_behind *behind;
     struct range ranges[S3_PARALLEL_LARGE];
 };
 
@@ -116,10 +113,9 @@ static void prepare_range(struct s3_op *op)
 {
     struct range *range = op->context;
     if (range->download->is_whole) {
-        range->at = range->download->hashed = 0;
+        range->at = 0;
         range->download->is_whole = false;
         range->end = RANGE_BYTES;
-        hash_init(&range->download->hasher, NULL);
     }
     range->is_checked = false;
     snprintf(range->text, sizeof range->text, "bytes=%" PRIu64 "-%" PRIu64, range->at,
@@ -151,8 +147,6 @@ static struct s3_op *begin_range(struct download *download, const char *key)
     return &range->op;
 }
 
-/* ---- hashing ---- */
-
 /* Up to where there is no gap. */
 static uint64_t contiguous(const struct download *download)
 {
@@ -161,26 +155,6 @@ static uint64_t contiguous(const struct download *download)
         if (download->ranges[i].is_busy && download->ranges[i].at < up_to)
             up_to = download->ranges[i].at;
     return up_to;
-}
-
-/* `at_most` bytes of what is there. Read back from the file, that is, from memory. */
-static enum status hash_some(struct download *download, uint64_t at_most, struct err *err)
-{
-    uint64_t up_to = contiguous(download);
-    if (up_to - download->hashed > at_most)
-        up_to = download->hashed + at_most;
-    while (download->hashed < up_to) {
-        uint64_t rest = up_to - download->hashed;
-        size_t bytes = rest < SOURCE_PIECE_BYTES ? (size_t)rest : SOURCE_PIECE_BYTES;
-        ssize_t got = pread(download->fd, download->s3->piece, bytes, (off_t)download->hashed);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return fs_error(err, got ? errno : EIO, download->path, "cannot read back");
-        hash_update(&download->hasher, download->s3->piece, (size_t)got);
-        download->hashed += (uint64_t)got;
-    }
-    return OK;
 }
 
 /* ---- all of it ---- */
@@ -211,7 +185,10 @@ static enum status range_done(void *context, struct s3_op *op, struct err *err)
 
 static enum status hash_meanwhile(void *context, struct err *err)
 {
-    return hash_some(((struct rest *)context)->download, HASH_BYTES, err);
+    (void)err;
+    struct download *download = ((struct rest *)context)->download;
+    hash_behind_reach(download->behind, contiguous(download));
+    return OK;
 }
 
 static enum status get_rest(struct download *download, const char *key, struct err *err)
@@ -245,13 +222,25 @@ static enum status get_first(struct download *download, const char *key, bool *i
 }
 
 static enum status download_blob(struct download *download, const char *key, bool *is_absent,
-                                 struct err *err)
+                                 struct id *seen, struct err *err)
 {
     TRY(get_first(download, key, is_absent, err));
     if (*is_absent)
         return OK;
+    if (download->total <= RANGE_BYTES) {
+        uint64_t bytes;
+        if (lseek(download->fd, 0, SEEK_SET) != 0)
+            return fs_error(err, errno, download->path, "cannot read back");
+        return source_file_hash(download->fd, -1, download->path, download->s3->piece, seen, &bytes,
+                                err);
+    }
+    AUTO(hash_behind_drop)
+    struct hash_behind *behind = hash_behind_begin(download->fd, download->path);
+    download->behind = behind;
+    hash_behind_reach(behind, download->begun);
     TRY(get_rest(download, key, err));
-    return hash_some(download, UINT64_MAX, err);
+    hash_behind_reach(behind, download->total);
+    return hash_behind_end(TAKE(behind), seen, err);
 }
 
 /* ---- looking only ---- */
@@ -307,11 +296,7 @@ enum status s3_get_file(struct store *store, const struct id *id, bool is_second
     download->path = path;
     download->fd = fd;
     download->is_second = is_second;
-    hash_init(&download->hasher, NULL);
     s3_key(s3, STORE_BLOBS, id, key);
-    TRY(download_blob(download, key, &is_absent, err));
-    if (is_absent)
-        return store_absent(store, STORE_BLOBS, id, err);
-    hash_final(&download->hasher, seen);
-    return OK;
+    TRY(download_blob(download, key, &is_absent, seen, err));
+    return is_absent ? store_absent(store, STORE_BLOBS, id, err) : OK;
 }

@@ -5,6 +5,7 @@
 
 #include "common/base/assert.h"
 #include "common/clock.h"
+#include "common/cores.h"
 #include "common/crypto/sha256.h"
 #include "common/log.h"
 #include "common/net/times.h"
@@ -377,6 +378,12 @@ enum status s3_run(struct s3 *s3, const struct s3_batch *batch, struct err *err)
     }
     give_up(&running);
     return status;
+}
+
+size_t s3_parallel_large(void)
+{
+    size_t cores = cores_count();
+    return cores < 2 ? 2 : cores < S3_PARALLEL_LARGE ? cores : S3_PARALLEL_LARGE;
 }
 
 static struct s3_op *next_of_one(void *context)

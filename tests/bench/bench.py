@@ -22,6 +22,7 @@ from queues import QUEUES
 from rows import ROWS, table
 from running import Bench, Failure
 from scale import SCALE
+from storing import STORING
 
 ROUNDS, ROUNDS_SLOW, SLOW_S = 5, 3, 10
 ALL_S = 15 * 60  # after which a third round is enough for all
@@ -54,7 +55,7 @@ def measure_all(bench, chosen, rounds):
 
 
 def main():
-    known = measurements(Path(os.environ["BENCH"]), {**SCALE, **QUEUES})
+    known = measurements(Path(os.environ["BENCH"]), {**SCALE, **QUEUES, **STORING})
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measurements", nargs="*", metavar="MEASUREMENT", help=", ".join(known))
     parser.add_argument("--quick", action="store_true", help="one round of each instead of five")

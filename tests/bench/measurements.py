@@ -20,7 +20,7 @@ PEER_TARGETS = 100_000  # of make and ninja; ours are a million
 MILLION = 1_000_000
 POOL_CHUNK = 500        # as many as travel in one of our frames
 CSV_HEAD_BYTES = 32_000_000
-OURS = {"bench_expand", "bench_csv", "bench_hash", "bench_spawn", "bench_workers"}  # the others run as they are
+OURS = {"bench_expand", "bench_csv", "bench_hash", "bench_spawn", "bench_workers", "bench_s3"}  # the others run as they are
 
 
 def keep_peers(bench, count, **commands):

@@ -37,6 +37,10 @@ def worker_rows(count):
             *cost_rows(f"with {count:,} workers", name)]
 
 
+def s3_rows(what, name, unit, *limits):
+    return Row(what, f"s3: {name}", unit, ("boto3", f"s3 boto3: {name}"), ("curl", f"s3 curl: {name}"), *limits, ratio=0.9)
+
+
 ROWS = [
     Row("iris, the whole run, in a fresh folder", "iris cold", TIME,
         ("scikit-learn and XGBoost in one Python process", "iris_python"),
@@ -89,6 +93,12 @@ ROWS = [
         ("b2sum -l 256", "b2sum"), ratio=0.9),
     Row("hashing it while it is stored", "bench_hash: file into a folder store", THROUGHPUT,
         ("limit: libsodium over memory", "bench_hash: memory")),
+    s3_rows("S3 (Garage): put of 1 KiB × 2,000", "small put", RATE),
+    s3_rows("S3 (Garage): get of 1 KiB × 2,000", "small get", RATE),
+    Row("S3 (Garage): are 2,000 there", "s3: small has", RATE),
+    s3_rows("S3 (Garage): put of 1 GiB, hashed before", "large put", THROUGHPUT),
+    Row("the same less its hash", "s3: large put less its hash", THROUGHPUT),
+    s3_rows("S3 (Garage): get of 1 GiB, hashed as it comes", "large get", THROUGHPUT),
     Row("broker's peak memory a task, 1,000,000", "memory", MEMORY,
         ("limit: the expanded graph alone", "bench_expand: independent, graph"), budget=250),
     Row("of it not the index's file", "memory, own", MEMORY),
