@@ -30,7 +30,7 @@ struct redis_journal {
     struct mark back_at;
     struct state_recovered recovered;
     struct mark added, stored; /* ours: the last committed, the last that the store has */
-    size_t added_bytes;        /* since the outbox was last found empty */
+    size_t added_bytes;        /* that are in the outbox, as far as we know */
     bool may_have_more;        /* the outbox may hold what nobody told us of */
     struct recent *recent_first, **recent_end;
     size_t recent_bytes;
@@ -125,6 +125,8 @@ static enum status drain(struct redis_journal *journal)
     note_trouble(journal, status, &why);
     if (status != OK)
         return status;
+    size_t drained = journal->keeper.segment.count;
+    journal->added_bytes -= drained < journal->added_bytes ? drained : journal->added_bytes;
     if (!count) { /* what was added before is not there any more: it is in the store */
         last = added;
         journal->may_have_more = false;
