@@ -5,7 +5,9 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "broker/state/redis_keeper.h"
 #include "common/base/assert.h"
@@ -22,6 +24,7 @@ struct redis_journal {
     /* Below: with the lock. */
     pthread_mutex_t lock;
     pthread_cond_t wake;
+    int told_fd; /* an eventfd: something has come of it */
     bool is_stopping, is_urgent, wants_put_back, is_back;
     bool is_opening; /* what can't be put back the first time is told at once */
     uint64_t epoch;
@@ -80,6 +83,12 @@ static void note_trouble(struct redis_journal *journal, enum status status, cons
     journal->trouble = *why;
 }
 
+static void tell(struct redis_journal *journal)
+{
+    uint64_t one = 1;
+    (void)!write(journal->told_fd, &one, sizeof one);
+}
+
 static bool is_lasting(enum status status)
 {
     return status == E_FENCED || status == E_DENIED || status == E_VERSION ||
@@ -109,6 +118,7 @@ static void put_back(struct redis_journal *journal)
     journal->back_err = why;
     journal->back_at = at;
     journal->may_have_more = true;
+    tell(journal);
 }
 
 static enum status drain(struct redis_journal *journal)
@@ -136,6 +146,7 @@ static enum status drain(struct redis_journal *journal)
     if (last.number > journal->stored.number)
         journal->stored = last;
     forget_stored(journal);
+    tell(journal);
     return OK;
 }
 
@@ -199,6 +210,8 @@ enum status redis_journal_open(const struct redis_journal_options *options,
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&journal->lock, NULL);
     pthread_cond_init(&journal->wake, &monotonic);
+    journal->told_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    ASSERT(journal->told_fd >= 0);
     pthread_condattr_destroy(&monotonic);
     ASSERT(pthread_create(&journal->thread, NULL, work, journal) == 0);
     *out = journal;
@@ -216,6 +229,7 @@ void redis_journal_close(struct redis_journal *journal)
         drop_first_recent(journal);
     keeper_fini(&journal->keeper);
     pthread_cond_destroy(&journal->wake);
+    close(journal->told_fd);
     pthread_mutex_destroy(&journal->lock);
     mem_free(journal->store_url);
     mem_free(journal);
@@ -254,7 +268,9 @@ void redis_journal_put_back(struct redis_journal *journal, uint64_t epoch)
 bool redis_journal_is_back(struct redis_journal *journal, struct mark *at, enum status *status,
                            struct err *err)
 {
+    uint64_t rung;
     pthread_mutex_lock(&journal->lock);
+    (void)!read(journal->told_fd, &rung, sizeof rung);
     bool is_back = journal->is_back;
     *at = journal->back_at;
     *status = journal->back_status;
@@ -271,16 +287,27 @@ void redis_journal_recovered(struct redis_journal *journal, struct state_recover
     pthread_mutex_unlock(&journal->lock);
 }
 
-bool redis_journal_has_stored(struct redis_journal *journal, struct mark mark)
+void redis_journal_hurry(struct redis_journal *journal)
 {
     pthread_mutex_lock(&journal->lock);
-    bool is_stored = mark.writer != journal->keeper.writer || journal->stored.number >= mark.number;
-    if (!is_stored && !journal->is_urgent) {
-        journal->is_urgent = true;
-        pthread_cond_signal(&journal->wake);
-    }
+    journal->is_urgent = has_work(journal);
+    pthread_cond_signal(&journal->wake);
     pthread_mutex_unlock(&journal->lock);
-    return is_stored;
+}
+
+uint64_t redis_journal_stored(struct redis_journal *journal)
+{
+    uint64_t rung;
+    pthread_mutex_lock(&journal->lock);
+    (void)!read(journal->told_fd, &rung, sizeof rung);
+    uint64_t number = journal->stored.number;
+    pthread_mutex_unlock(&journal->lock);
+    return number;
+}
+
+int redis_journal_fd(const struct redis_journal *journal)
+{
+    return journal->told_fd;
 }
 
 const char *redis_journal_store(const struct redis_journal *journal)

@@ -37,6 +37,11 @@ void redis_journal_put_back(struct redis_journal *journal, uint64_t epoch);
 bool redis_journal_is_back(struct redis_journal *journal, struct mark *at, enum status *status,
                            struct err *err);
 void redis_journal_recovered(struct redis_journal *journal, struct state_recovered *out);
-/* Does the store have everything up to `mark`? If not, it is hurried. */
-bool redis_journal_has_stored(struct redis_journal *journal, struct mark mark);
+/* What was committed is brought over at once, not when there is more of it. */
+void redis_journal_hurry(struct redis_journal *journal);
+/* The number of our last entry that is in the store, all before it too. */
+uint64_t redis_journal_stored(struct redis_journal *journal);
+/* Readable when more is in the store than redis_journal_stored said, or all that was lost is back.
+ */
+int redis_journal_fd(const struct redis_journal *journal);
 const char *redis_journal_store(const struct redis_journal *journal);

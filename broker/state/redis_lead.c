@@ -187,6 +187,8 @@ enum status redis_renew(struct state *base, struct err *err)
     if (state->mode == STATE_READ)
         return OK;
     (void)!read(state->timer_fd, &rings, sizeof rings);
+    if (state->journal)
+        redis_journal_stored(state->journal); /* or it would go on ringing */
     enum status status = renew(state, &why);
     if (status == E_FENCED || status == E_DENIED)
         return err_set(err, status, "%s", why.text);

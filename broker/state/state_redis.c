@@ -26,14 +26,17 @@ static int redis_fd(const struct state *base)
 static void redis_flush_begin(struct state *base)
 {
     struct state_redis *state = state_redis_of(base);
-    state->flush_at = state->at;
+    if (!state->journal || state->at.writer != state->writer)
+        return;
+    state->flush_wanted = state->at.number;
+    redis_journal_hurry(state->journal);
 }
 
 static enum status redis_flush_poll(struct state *base, bool *is_done, struct err *err)
 {
     (void)err;
     struct state_redis *state = state_redis_of(base);
-    *is_done = !state->journal || redis_journal_has_stored(state->journal, state->flush_at);
+    *is_done = !state->journal || redis_journal_stored(state->journal) >= state->flush_wanted;
     return OK;
 }
 
@@ -78,6 +81,12 @@ static char *name_holder(const struct state_options *options)
     return mem_copy_text(text, strlen(text));
 }
 
+static void watch_fd(struct state_redis *state, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    ASSERT(epoll_ctl(state->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0);
+}
+
 /* The lease is due while everybody sleeps, too. */
 static void watch_clock(struct state_redis *state)
 {
@@ -85,9 +94,8 @@ static void watch_clock(struct state_redis *state)
     state->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     state->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     ASSERT(state->epoll_fd >= 0 && state->timer_fd >= 0);
-    struct epoll_event event = {.events = EPOLLIN};
     ASSERT(timerfd_settime(state->timer_fd, 0, &(struct itimerspec){beat, beat}, NULL) == 0);
-    ASSERT(epoll_ctl(state->epoll_fd, EPOLL_CTL_ADD, state->timer_fd, &event) == 0);
+    watch_fd(state, state->timer_fd);
 }
 
 static void log_finding(void *context, const char *check, bool ok, const char *found,
@@ -108,6 +116,7 @@ static enum status put_back(struct state_redis *state, bool ignores_marks, struc
     if (!state->journal_store)
         return OK;
     TRY(redis_journal_open(&options, &state->journal, err));
+    watch_fd(state, redis_journal_fd(state->journal));
     redis_journal_put_back(state->journal, state->epoch);
     state->is_putting = true;
     while (state->is_putting) {

@@ -52,16 +52,16 @@ struct state_redis {
     bool is_renewing;
     ms_t renewed_at, renewal_sent_at;
     /* the commit under way */
-    struct mark at;       /* of the last commit known to be there */
-    struct mark flush_at; /* what is to be in the journal's store */
-    struct mark sent;     /* of the last part sent */
-    struct buf owed;      /* enum redis_owed each (a byte), as the answers will come */
+    struct mark at;   /* of the last commit known to be there */
+    struct mark sent; /* of the last part sent */
+    struct buf owed;  /* enum redis_owed each (a byte), as the answers will come */
     size_t owed_first;
     uint32_t parts_owed; /* of the commit under way; 0: none */
     struct buf entries;  /* of the commit: entries, one after the other */
     enum status failed;  /* the first failure of its parts */
     struct err failure;
     struct redis_journal *journal;
+    uint64_t flush_wanted; /* the number of our entry that is to be in its store */
 };
 
 static inline struct state_redis *state_redis_of(struct state *state)
