@@ -11,7 +11,7 @@
 static void put_json(const struct sandbox_layer *layer, struct buf *out)
 {
     buf_format(out, "{\"check\": \"%s\", \"ok\": %s, \"found\": ", layer->name,
-               layer->is_there ? "true" : "false");
+               layer->is_there || layer->is_optional ? "true" : "false");
     json_write_string(layer->found, strlen(layer->found), out);
     buf_put_text(out, ", \"mend\": ");
     if (layer->is_there)

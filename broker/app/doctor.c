@@ -1,6 +1,7 @@
 /* What a run here would need, checked one by one, each with how to mend it. */
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,9 +11,11 @@
 
 #include "broker/app/local.h"
 #include "common/base/doc.h"
+#include "common/child.h"
 #include "common/cores.h"
 #include "common/fs.h"
 #include "common/program.h"
+#include "common/text/json.h"
 
 enum { FILES_WANTED = 1024 };
 static const uint64_t disk_wanted_bytes = 1u << 30;
@@ -33,6 +36,40 @@ static void put_check(struct doctor *d, const char *check, bool ok, struct value
     doc_put(d->arena, entry, "mend", ok ? value_nil() : value_string(mend));
 }
 
+/* What `worker doctor --json` prints; "" where it can't be run. */
+static void ask_worker(const char *path, struct buf *out)
+{
+    int pair[2];
+    struct child child;
+    const char *const arguments[] = {"worker", "doctor", "--json", NULL};
+    if (pipe2(pair, O_CLOEXEC))
+        return;
+    const struct child_fd fds[] = {{pair[1], STDOUT_FILENO}};
+    const struct child_options options = {
+        .path = path, .argv = arguments, .fds = fds, .fd_count = 1, .dies_with_parent = true};
+    enum status status = child_start(&options, &child, NULL);
+    close(pair[1]);
+    if (status == OK) {
+        (void)!fs_read_fd(pair[0], "worker doctor", out, NULL);
+        (void)!child_wait(&child, -1, NULL);
+    }
+    close(pair[0]);
+}
+
+/* What confines programs is the local worker's to know. */
+static void check_sandbox(struct doctor *d, const char *path)
+{
+    enum { ANSWER_BYTES_MAX = 1 << 16 };
+    struct value rows;
+    AUTO(buf_fini) struct buf text = buf_init(ANSWER_BYTES_MAX);
+    ask_worker(path, &text);
+    if (json_parse("worker doctor", buf_text(&text), text.count, d->arena, &rows, NULL) != OK ||
+        rows.type != VALUE_ARRAY)
+        return; /* the worker's own row says that it can't be run */
+    for (uint32_t i = 0; i < rows.count; i++)
+        *doc_add(d->arena, d->out, doc_map()) = rows.items[i];
+}
+
 static void check_worker(struct doctor *d)
 {
     char path[PATH_MAX] = "";
@@ -44,6 +81,8 @@ static void check_worker(struct doctor *d)
                          : err.text[0] ? err.text
                                        : path),
               "build it (make), or name it with PENSTOCK_WORKER");
+    if (ok)
+        check_sandbox(d, path);
 }
 
 static void check_home(struct doctor *d)

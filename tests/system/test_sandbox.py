@@ -152,7 +152,7 @@ def has_group(place, what):
     """Can this machine's workers make control groups that do this?"""
     found = json.loads(subprocess.run([WORKER, "doctor", "--json"], capture_output=True, text=True).stdout)
     layer = next(layer for layer in found if layer["check"] == "cgroup")
-    return what in layer["found"]
+    return f", {what}" in layer["found"]
 
 
 
@@ -181,3 +181,12 @@ def test_a_fork_bomb_is_bounded(place, request):
 def test_a_file_that_grows_without_end_is_ended(place):
     place.write("p.yaml", one("exec head -c 1G /dev/zero > o"))
     assert "SIGXFSZ" in text_of(place, PENSTOCK_FILE_SIZE="10MiB")
+
+
+def test_doctors_say_what_there_is(place):
+    rows = json.loads(subprocess.run([WORKER, "doctor", "--json"], capture_output=True, text=True).stdout)
+    assert [row["check"] for row in rows] == ["landlock", "seccomp", "cgroup"]
+    assert all(row["found"] and (row["mend"] or row["ok"]) for row in rows)
+    text = subprocess.run([WORKER, "doctor"], capture_output=True, text=True).stdout
+    assert all(row["found"] in text for row in rows)
+    assert [row for row in place.broker("doctor", "--json").json if row["check"] in ("landlock", "seccomp", "cgroup")] == rows

@@ -36,8 +36,8 @@ struct exec {
 MUST_USE enum status exec_place_inputs(struct exec *exec, struct err *err);
 /* Decides where outputs are expected and makes the folders above them. Errors: E_INVALID. */
 MUST_USE enum status exec_plan_outputs(struct exec *exec, struct err *err);
-/* Moves what was left to the output folder. Errors: E_INVALID an output that is not there, or
- * reached through a symlink. */
+/* Moves what was left to the output folder. Errors: E_INVALID an output that is not there, neither
+ * file nor folder, reached through a symlink, or a hard link to elsewhere (exec_links.h). */
 MUST_USE enum status exec_collect_outputs(const struct exec *exec, struct err *err);
 
 /* `text` with ${inputs.NAME} and ${outputs.NAME} filled in, quoted for a shell if asked; other ${…}

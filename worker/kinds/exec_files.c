@@ -11,6 +11,7 @@
 #include "common/fs.h"
 #include "proto/limits.h"
 #include "worker/kinds/exec.h"
+#include "worker/kinds/exec_links.h"
 
 enum status exec_check_path(const char *what, const char *path, struct err *err)
 {
@@ -153,24 +154,47 @@ static bool is_inside(const struct exec *exec, const char *path)
     return !strncmp(found, here, bytes) && found[bytes] == '/' && !strcmp(found + bytes + 1, path);
 }
 
+static const char *type_of(mode_t mode)
+{
+    return S_ISFIFO(mode) ? "a pipe" : S_ISSOCK(mode) ? "a socket" : "a device";
+}
+
+static enum status check_output(const struct exec *exec, const char *name, const char *path,
+                                struct err *err)
+{
+    struct stat found;
+    if (lstat(path, &found))
+        return err_set(err, E_INVALID,
+                       "output %s: the command left nothing at \"%s\" in its work folder", name,
+                       path);
+    if (!is_inside(exec, path))
+        return err_set(err, E_INVALID, "output %s: \"%s\" is, or lies behind, a symbolic link",
+                       name, path);
+    if (!S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode))
+        return err_set(err, E_INVALID, "output %s: \"%s\" is %s, expected a file or a folder", name,
+                       path, type_of(found.st_mode));
+    /* A folder that its owner may not write to could not be moved. */
+    if (S_ISDIR(found.st_mode) && (found.st_mode & 0700) != 0700 && chmod(path, 0700))
+        return fs_error(err, errno, path, "chmod");
+    return OK;
+}
+
 enum status exec_collect_outputs(const struct exec *exec, struct err *err)
 {
+    for (uint32_t i = 0; i < exec->call->output_count; i++)
+        if (exec->output_paths[i])
+            TRY(check_output(exec, exec->call->outputs[i], exec->output_paths[i], err));
+    TRY(exec_check_links(exec, err));
     for (uint32_t i = 0; i < exec->call->output_count; i++) {
         const char *name = exec->call->outputs[i], *path = exec->output_paths[i];
         char to[PATH_MAX];
-        struct stat found;
         if (!path)
             continue;
-        if (lstat(path, &found))
-            return err_set(err, E_INVALID,
-                           "output %s: the command left nothing at \"%s\" in its work folder", name,
-                           path);
-        if (!is_inside(exec, path))
-            return err_set(err, E_INVALID, "output %s: \"%s\" is, or lies behind, a symbolic link",
-                           name, path);
         TRY(kind_output_path(exec->call, name, to, sizeof to, err));
-        if (rename(path, to))
-            return fs_error(err, errno, path, "rename");
+        if (rename(path, to)) {
+            fs_error(err, errno, path, "rename");
+            return err_prefix(err, "output %s", name);
+        }
     }
     return OK;
 }

@@ -53,14 +53,16 @@ static void look_at_groups(struct sandbox_layer *out)
     *out = (struct sandbox_layer){.name = "cgroup",
                                   .is_there = powers.has_memory && powers.has_processes,
                                   .is_optional = true};
-    snprintf(out->found, sizeof out->found, "%s%s%s", powers.has_kill ? "ends all at once" : "none",
+    snprintf(out->found, sizeof out->found, "%s%s%s",
+             powers.has_kill ? "ends all at once"
+                             : "none: memory is watched, and nothing bounds the processes of root",
              powers.version == 1   ? ", memory (version 1)"
              : powers.version == 2 ? ", memory (version 2)"
                                    : "",
              powers.has_processes ? ", processes" : "");
-    out->mend = "without it memory is watched, and nothing bounds the processes of root; run the "
-                "worker as a systemd service with Delegate=yes, or in a container of its own whose "
-                "cgroup is writable";
+    out->mend =
+        "run the worker as a systemd service with Delegate=yes, or in a container of its own whose "
+        "cgroup is writable";
 }
 
 void sandbox_look(struct sandbox_layer out[SANDBOX_LAYERS])

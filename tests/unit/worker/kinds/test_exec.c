@@ -224,6 +224,38 @@ static void an_output_behind_a_linked_folder_is_refused(void **state)
     assert_non_null(strstr(world->err.text, "symbolic link"));
 }
 
+static void what_is_no_file_is_refused(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(run(world, "[\"o\"]", "{\"command\":\"mkfifo o\"}"), E_INVALID);
+    assert_string_equal(world->err.text, "output o: \"o\" is a pipe, expected a file or a folder");
+    assert_int_equal(run(world, "[\"o\"]", "{\"command\":\"rm o; ln -s /dev/null o\"}"), E_INVALID);
+    assert_non_null(strstr(world->err.text, "output o: "));
+}
+
+static void a_hard_link_to_elsewhere_is_refused_and_one_inside_is_not(void **state)
+{
+    struct world *world = *state;
+    world->sandbox.mode = SANDBOX_OFF; /* confined, the link itself is refused */
+    const char *path = arena_format(&world->arena, "%s/elsewhere", world->folder);
+    assert_int_equal(fs_write(path, "x", 1, NULL), OK);
+    const char *command = arena_format(
+        &world->arena, "{\"command\":\"mkdir o; echo x > a; ln a o/b; ln %s o/c\"}", path);
+    assert_int_equal(run(world, "[\"o\"]", command), E_INVALID);
+    assert_string_equal(world->err.text,
+                        "output o: \"o/c\" is a hard link to a file outside of the work folder");
+    assert_int_equal(run(world, "[\"o\"]", "{\"command\":\"rm o/c\"}"), OK);
+    assert_string_equal(output(world, "o/b"), "x\n");
+}
+
+static void a_locked_folder_is_an_output_like_any(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(run(world, "[\"o\"]", "{\"command\":\"mkdir o; echo x > o/f; chmod 0500 o\"}"),
+                     OK);
+    assert_string_equal(output(world, "o/f"), "x\n");
+}
+
 static void an_output_that_was_not_left_is_named(void **state)
 {
     struct world *world = *state;
@@ -272,6 +304,9 @@ int main(void)
         EXEC_TEST(what_writes_on_afterwards_is_not_waited_for),
         EXEC_TEST(paths_that_leave_the_work_folder_are_refused),
         EXEC_TEST(an_output_behind_a_linked_folder_is_refused),
+        EXEC_TEST(what_is_no_file_is_refused),
+        EXEC_TEST(a_hard_link_to_elsewhere_is_refused_and_one_inside_is_not),
+        EXEC_TEST(a_locked_folder_is_an_output_like_any),
         EXEC_TEST(an_output_that_was_not_left_is_named),
         EXEC_TEST(wrong_names_are_told),
         EXEC_TEST(a_flood_of_output_is_bounded),
