@@ -23,7 +23,6 @@
 enum {
     /* Time of the processor beyond what a program's timeout leaves it, before it is ended. */
     CPU_GRACE_S = 10,
-    OPEN_FILES_MAX = 65536,
     /* Of one path in what a program said. */
     WORD_BYTES_MAX = 512
 };
@@ -65,12 +64,15 @@ enum status sandbox_open(const struct sandbox_options *options, struct sandbox *
         sandbox->landlock_version = 0;
     sandbox->has_seccomp = seccomp_is_there();
     sandbox_find_visible(sandbox);
-    for (int i = 0; i < SANDBOX_RULES_MAX && sandbox->landlock_version; i++) {
+    for (int i = 0; i < SANDBOX_RULES_MAX; i++) {
         /* So that the numbers are taken before jobs open anything. */
         sandbox->rules[i].fd = open("/dev/null", O_PATH | O_CLOEXEC);
         sandbox->rules[i].folder_fd = open("/dev/null", O_PATH | O_CLOEXEC);
     }
     sandbox->fd_end = next_fd();
+    if (getrlimit(RLIMIT_FSIZE, &sandbox->file_limit) ||
+        getrlimit(RLIMIT_NPROC, &sandbox->process_limit))
+        return err_set(err, E_UNSUPPORTED, "getrlimit: %s", strerror(errno));
     *out = TAKE(sandbox);
     return OK;
 }
@@ -155,21 +157,34 @@ static struct folder_rules *find_rules(struct sandbox *sandbox, const struct sta
     return NULL;
 }
 
-static enum status make_rules(struct sandbox *sandbox, int folder_fd, const struct stat *found,
-                              const char *path, bool has_network, struct err *err)
+/* `out` in the place of the oldest ones. */
+static enum status make_rules(struct sandbox *sandbox, const char *folder, bool has_network,
+                              struct folder_rules **out, struct err *err)
 {
-    struct folder_rules *rules = &sandbox->rules[sandbox->next_rules];
+    struct folder_rules *rules = *out = &sandbox->rules[sandbox->next_rules];
+    struct stat found;
+    char link[64];
     sandbox->next_rules = (sandbox->next_rules + 1) % SANDBOX_RULES_MAX;
     rules->inode = 0;
-    int fd = landlock_make(sandbox, folder_fd, path, has_network);
-    if (fd < 0)
+    int folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (folder_fd < 0)
+        return fs_error(err, errno, folder, "open");
+    keep(&rules->folder_fd, folder_fd);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", rules->folder_fd);
+    ssize_t bytes = readlink(link, rules->path, sizeof rules->path - 1);
+    rules->path[bytes > 0 ? bytes : 0] = 0;
+    int fd = -1;
+    if (sandbox->landlock_version)
+        fd = landlock_make(sandbox, rules->folder_fd, rules->path, has_network);
+    if (sandbox->landlock_version && fd < 0)
         return err_set(err, E_UNSUPPORTED, "sandbox: Landlock refuses a rule: %s", strerror(errno));
-    keep(&rules->fd, fd);
-    keep(&rules->folder_fd, fcntl(folder_fd, F_DUPFD_CLOEXEC, 0));
-    rules->device = found->st_dev;
-    rules->inode = found->st_ino;
+    if (fd >= 0)
+        keep(&rules->fd, fd);
+    if (fstat(rules->folder_fd, &found))
+        return fs_error(err, errno, folder, "stat");
+    rules->device = found.st_dev;
+    rules->inode = found.st_ino;
     rules->has_network = has_network;
-    sandbox->rules_fd = rules->fd;
     return OK;
 }
 
@@ -177,24 +192,18 @@ static enum status prepare_files(struct sandbox *sandbox, const struct kind_call
                                  bool has_network, struct err *err)
 {
     struct stat found;
-    char link[64], path[PATH_MAX];
-    AUTO(fs_close_fd) int folder = open(call->work_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0 || fstat(folder, &found))
-        return fs_error(err, errno, call->work_dir, "open");
-    snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
-    ssize_t bytes = readlink(link, path, sizeof path - 1);
-    path[bytes > 0 ? bytes : 0] = 0;
+    if (stat(call->work_dir, &found))
+        return fs_error(err, errno, call->work_dir, "stat");
+    struct folder_rules *rules = find_rules(sandbox, &found, has_network);
+    if (!rules)
+        TRY(make_rules(sandbox, call->work_dir, has_network, &rules, err));
+    sandbox->rules_fd = rules->fd;
     pthread_mutex_lock(&sandbox->asked.lock);
-    memcpy(sandbox->asked.folder, path, sizeof path);
+    sandbox->asked.folder = rules->path;
     sandbox->asked.has_network = has_network;
     sandbox->asked.was_refused = false;
     pthread_mutex_unlock(&sandbox->asked.lock);
-    if (!sandbox->landlock_version)
-        return OK;
-    const struct folder_rules *rules = find_rules(sandbox, &found, has_network);
-    if (rules)
-        sandbox->rules_fd = rules->fd;
-    return rules ? OK : make_rules(sandbox, folder, &found, path, has_network, err);
+    return OK;
 }
 
 static enum status prepare(void *context, const struct kind_call *call, bool has_network,
@@ -213,13 +222,11 @@ static enum status prepare(void *context, const struct kind_call *call, bool has
     return prepare_files(sandbox, call, has_network, err);
 }
 
-static int limit(__rlimit_resource_t what, rlim_t most)
+/* Nobody gets more than there was. */
+static int limit(__rlimit_resource_t what, const struct rlimit *now, rlim_t most)
 {
-    struct rlimit now;
-    if (getrlimit(what, &now))
-        return -1;
-    struct rlimit wanted = {.rlim_max = most < now.rlim_max ? most : now.rlim_max};
-    wanted.rlim_cur = now.rlim_cur < wanted.rlim_max ? now.rlim_cur : wanted.rlim_max;
+    struct rlimit wanted = {.rlim_max = most < now->rlim_max ? most : now->rlim_max};
+    wanted.rlim_cur = now->rlim_cur < wanted.rlim_max ? now->rlim_cur : wanted.rlim_max;
     return setrlimit(what, &wanted);
 }
 
@@ -227,13 +234,18 @@ static int enter_limits(const struct sandbox *sandbox)
 {
     const struct sandbox_options *options = &sandbox->options;
     struct sysinfo machine = {0};
+    struct rlimit cpu;
     uint64_t bytes = options->file_bytes ? options->file_bytes : SANDBOX_FILE_BYTES_DEFAULT;
     uint32_t processes = options->processes ? options->processes : SANDBOX_PROCESSES_DEFAULT;
-    if (limit(RLIMIT_CORE, 0) || limit(RLIMIT_NOFILE, OPEN_FILES_MAX) ||
-        limit(RLIMIT_FSIZE, bytes) || (sandbox->cpu_s && limit(RLIMIT_CPU, sandbox->cpu_s)))
+    if (limit(RLIMIT_FSIZE, &sandbox->file_limit, bytes) ||
+        (sandbox->cpu_s &&
+         (getrlimit(RLIMIT_CPU, &cpu) || limit(RLIMIT_CPU, &cpu, sandbox->cpu_s))))
         return -1;
     /* The kernel counts all of a user's processes, so those there are come on top. */
-    return sysinfo(&machine) || limit(RLIMIT_NPROC, processes + machine.procs) ? -1 : 0;
+    return sysinfo(&machine) ||
+                   limit(RLIMIT_NPROC, &sandbox->process_limit, processes + machine.procs)
+               ? -1
+               : 0;
 }
 
 static int enter(void *context, const char **at)
@@ -282,11 +294,12 @@ static void explain(void *context, const char *words, char *out, size_t out_byte
     char path[WORD_BYTES_MAX];
     pthread_mutex_lock(&sandbox->asked.lock);
     bool was_refused = sandbox->asked.was_refused;
+    const char *folder = sandbox->asked.folder ? sandbox->asked.folder : "/";
     pthread_mutex_unlock(&sandbox->asked.lock);
     *out = 0;
     bool was_denied = sandbox->landlock_version && strstr(words, "ermission denied");
     while (was_denied && next_path(&words, path))
-        if (access(path, F_OK) == 0 && !sandbox_is_below(path, sandbox->asked.folder) &&
+        if (access(path, F_OK) == 0 && !sandbox_is_below(path, folder) &&
             !sandbox_is_visible(sandbox, path)) {
             snprintf(out, out_bytes,
                      "%s exists but is not declared: add it to inputs or code (or show it to all "

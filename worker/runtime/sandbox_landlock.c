@@ -63,7 +63,8 @@ static uint64_t handled(int version)
 static uint64_t access_of(enum sight sight)
 {
     switch (sight) {
-    case SIGHT_READ: return reading;
+    case SIGHT_READ:
+    case SIGHT_NETWORK: return reading;
     case SIGHT_DEVICE:
         return LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
                LANDLOCK_ACCESS_FS_IOCTL_DEV;
@@ -83,7 +84,7 @@ static int add(int rules_fd, int fd, uint64_t access)
 }
 
 static int add_all(const struct sandbox *sandbox, int rules_fd, int folder_fd, const char *folder,
-                   uint64_t known)
+                   bool has_network, uint64_t known)
 {
     if (add(rules_fd, folder_fd, (reading | writing) & known))
         return -1;
@@ -92,6 +93,8 @@ static int add_all(const struct sandbox *sandbox, int rules_fd, int folder_fd, c
         uint64_t access = access_of(visible->sight) & known;
         /* A worker may keep its folders in memory: then the jobs of others would be seen, too. */
         if (visible->sight == SIGHT_SHARED && sandbox_is_below(folder, visible->path))
+            continue;
+        if (visible->sight == SIGHT_NETWORK && !has_network)
             continue;
         AUTO(fs_close_fd) int fd = open(visible->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
         if (fd >= 0 && add(rules_fd, fd, visible->is_folder ? access : access & of_files))
@@ -112,7 +115,8 @@ int landlock_make(const struct sandbox *sandbox, int folder_fd, const char *fold
                    : version < LANDLOCK_VERSION_SCOPES ? RULESET_BYTES_4
                                                        : RULESET_BYTES_6;
     int rules_fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, bytes, 0);
-    if (rules_fd < 0 || add_all(sandbox, rules_fd, folder_fd, folder, ruleset.files) == 0)
+    if (rules_fd < 0 ||
+        add_all(sandbox, rules_fd, folder_fd, folder, has_network, ruleset.files) == 0)
         return rules_fd;
     int error = errno;
     close(rules_fd);

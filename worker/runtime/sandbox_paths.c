@@ -9,22 +9,24 @@
 #include "common/base/mem.h"
 #include "worker/runtime/sandbox_state.h"
 
-/* Where programs and libraries live, and of /etc what they read to work at all: names, addresses,
- * locale, certificates, fonts, interpreters' own settings. No keys and no passwords. */
+/* Where programs and libraries live, and of /etc what they read to work at all: names, locale,
+ * fonts, interpreters' own settings. No keys and no passwords. Each costs each program a little. */
 static const char *const to_read[] = {
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store",
     /* */
-    "/etc/ld.so.*", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts",
-    "/etc/host.conf", "/etc/hostname", "/etc/resolv.conf", "/etc/gai.conf", "/etc/services",
-    "/etc/protocols", "/etc/localtime", "/etc/timezone", "/etc/locale.*", "/etc/os-release",
-    "/etc/debian_version", "/etc/lsb-release", "/etc/alternatives", "/etc/ssl/certs",
-    "/etc/ssl/openssl.cnf", "/etc/ca-certificates", "/etc/pki/tls/certs", "/etc/pki/ca-trust",
-    "/etc/crypto-policies", "/etc/fonts", "/etc/mime.types", "/etc/magic*", "/etc/inputrc",
-    "/etc/bash.bashrc", "/etc/terminfo", "/etc/python3*", "/etc/perl", "/etc/java*", "/etc/R",
+    "/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf",
+    "/etc/localtime", "/etc/locale.alias", "/etc/alternatives", "/etc/ssl/openssl.cnf",
+    "/etc/crypto-policies", "/etc/os-release", "/etc/fonts", "/etc/mime.types", "/etc/magic",
+    "/etc/magic.mime", "/etc/terminfo", "/etc/python3*", "/etc/perl", "/etc/java*", "/etc/R",
     "/etc/ImageMagick*", "/etc/OpenCL", "/etc/vulkan", "/var/cache/fontconfig",
     /* What a process asks about itself and the machine; of others it shows no more than their names
      * and command lines, since they can't be traced. */
     "/proc", "/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm/transparent_hugepage"};
+/* What only programs with a network need: addresses and certificates. */
+static const char *const for_network[] = {
+    "/etc/hosts",           "/etc/host.conf",     "/etc/hostname",    "/etc/resolv.conf",
+    "/etc/gai.conf",        "/etc/services",      "/etc/protocols",   "/etc/ssl/certs",
+    "/etc/ca-certificates", "/etc/pki/tls/certs", "/etc/pki/ca-trust"};
 static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random",
                                       "/dev/urandom"};
 /* For semaphores and shared memory (multiprocessing, data loaders), whose names are random. */
@@ -71,7 +73,7 @@ static void show(struct sandbox *sandbox, const char *path, enum sight sight)
 static void show_matching(struct sandbox *sandbox, const char *pattern)
 {
     glob_t found;
-    if (!strchr(pattern, '*')) {
+    if (!strchr(pattern, '*')) { /* the same without looking through the folder */
         show(sandbox, pattern, SIGHT_READ);
         return;
     }
@@ -129,6 +131,8 @@ void sandbox_find_visible(struct sandbox *sandbox)
         show(sandbox, options->writable[i], SIGHT_WRITE);
     for (size_t i = 0; i < sizeof to_read / sizeof *to_read; i++)
         show_matching(sandbox, to_read[i]);
+    for (size_t i = 0; i < sizeof for_network / sizeof *for_network; i++)
+        show(sandbox, for_network[i], SIGHT_NETWORK);
     for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
         show(sandbox, devices[i], SIGHT_DEVICE);
     show(sandbox, shared_memory, SIGHT_SHARED);

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "common/base/buf.h"
@@ -24,9 +25,10 @@ enum {
 };
 
 enum sight {
-    SIGHT_READ,   /* and run */
-    SIGHT_DEVICE, /* read and write, nothing else */
-    SIGHT_SHARED, /* shared memory: make, open and remove by name, no listing */
+    SIGHT_READ,    /* and run */
+    SIGHT_NETWORK, /* the same, of programs that have the network */
+    SIGHT_DEVICE,  /* read and write, nothing else */
+    SIGHT_SHARED,  /* shared memory: make, open and remove by name, no listing */
     SIGHT_WRITE
 };
 
@@ -46,13 +48,14 @@ struct folder_rules {
     dev_t device;
     ino_t inode;
     bool has_network;
+    char path[PATH_MAX]; /* without symlinks */
 };
 
 /* What the thread has to know; `lock` is held while it answers. */
 struct asked {
     pthread_mutex_t lock;
     int listener;
-    char folder[PATH_MAX]; /* of the job, without symlinks */
+    const char *folder; /* of the job, without symlinks; NULL: none yet */
     bool has_network, was_refused;
     const struct sandbox *sandbox;
 };
@@ -74,6 +77,7 @@ struct sandbox {
     int rules_fd;
     const struct buf *filter;
     uint64_t cpu_s;
+    struct rlimit file_limit, process_limit; /* the hard ones that there are */
     struct kind_confine confine;
 };
 

@@ -29,6 +29,8 @@
 
 enum {
     SOCKET = 3,
+    /* What a program may have open at once; some go through all numbers to close them. */
+    OPEN_FILES_MAX = 65536,
     /* Answers wait for company this long at most while jobs are quick. */
     FLUSH_US = 1000,
     PROGRESS_US = 100000,
@@ -283,10 +285,15 @@ static bool serve_frames(struct server *server)
 
 static void settle(void)
 {
-    struct rlimit none = {0, 0};
+    struct rlimit none = {0, 0}, files;
     setsid(); /* so that whatever it starts can be found by its session */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     setrlimit(RLIMIT_CORE, &none);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max > OPEN_FILES_MAX) {
+        files.rlim_max = OPEN_FILES_MAX;
+        files.rlim_cur = files.rlim_cur < files.rlim_max ? files.rlim_cur : files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
     fcntl(SOCKET, F_SETFD, FD_CLOEXEC);
     close_range(SOCKET + 1, ~0U, 0);
     umask(022);
