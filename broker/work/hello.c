@@ -219,12 +219,11 @@ static void tell_hello(const struct sink *sink, uint32_t worker, const struct he
 
 static void set_session(struct session *session, const struct hello *hello, const char *user)
 {
-    memcpy(session->instance, hello->instance, INSTANCE_BYTES);
     memcpy(session->public_key, hello->public_key, PUBLIC_KEY_BYTES);
     memcpy(session->name, hello->name, hello->name_bytes);
     session->name[hello->name_bytes] = 0;
     snprintf(session->user, sizeof session->user, "%s", user);
-    session->is_known = session->was_heard = true;
+    session->was_heard = true;
 }
 
 void receive_hello(const struct sink *sink, zmq_msg_t *from, zmq_msg_t *message)
@@ -259,6 +258,8 @@ void receive_hello(const struct sink *sink, zmq_msg_t *from, zmq_msg_t *message)
     bool is_again = session->is_known && was_there;
     if (!is_again)
         set_session(session, &hello, user);
+    if (!is_again)
+        sessions_name(&router->sessions, worker, hello.instance);
     welcome(router, worker);
     if (!is_again) /* a second one may tell of what is long past */
         tell_hello(sink, worker, &hello);

@@ -278,6 +278,9 @@ static void receive_frame(const struct sink *sink, zmq_msg_t *from, zmq_msg_t *m
 /* Peers that a send did not reach. */
 static void drop_lost(const struct sink *sink)
 {
+    if (!sink->router->has_lost)
+        return;
+    sink->router->has_lost = false;
     for (uint32_t i = 0; i < sink->router->sessions.count; i++) {
         const struct session *session = sessions_get(&sink->router->sessions, i);
         if (session && session->is_lost)

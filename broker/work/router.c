@@ -276,11 +276,11 @@ static bool send_to(struct router *router, struct session *session, const void *
                  ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
         if (zmq_errno() == EAGAIN)
             return false;
-        session->is_lost = true;
+        session->is_lost = router->has_lost = true;
         return true;
     }
     if (zmq_send(router->socket, bytes, count, ZMQ_DONTWAIT) < 0)
-        session->is_lost = true;
+        session->is_lost = router->has_lost = true;
     return true;
 }
 
@@ -288,7 +288,7 @@ void router_send_frame(struct router *router, uint32_t worker, const void *bytes
 {
     struct session *session = sessions_get(&router->sessions, worker);
     if (session && !send_to(router, session, bytes, count))
-        session->is_lost = true;
+        session->is_lost = router->has_lost = true;
 }
 
 static const enum msg_type batch_types[BATCH_KINDS] = {MSG_TASKS, MSG_ACK, MSG_REVOKE, MSG_KILL};

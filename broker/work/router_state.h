@@ -38,6 +38,7 @@ struct router {
     uint64_t epoch_seen;
     struct sessions sessions;
     ms_t probe_at;   /* when silent peers are sent something next */
+    bool has_lost;   /* a session is marked is_lost */
     uint32_t *dirty; /* workers with something to send */
     uint32_t dirty_count, dirty_capacity;
     struct held **held; /* ring by handle; a power of two */

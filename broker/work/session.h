@@ -19,6 +19,7 @@ enum batch_kind { BATCH_TASKS, BATCH_ACK, BATCH_REVOKE, BATCH_KILL, BATCH_KINDS 
 struct session {
     struct id routing_id; /* its bytes, zero-padded; the last byte is their number */
     uint8_t instance[INSTANCE_BYTES];
+    struct id instance_id; /* the same, zero-padded */
     uint8_t public_key[PUBLIC_KEY_BYTES];
     char name[PEER_NAME_BYTES];
     char user[ID_HEX_BYTES]; /* the key that its connection proved, in text; "": none was asked */
@@ -32,7 +33,8 @@ struct session {
 struct sessions {
     struct session **items; /* by worker number; NULL: free */
     uint32_t count, capacity;
-    struct id_map by_routing_id;
+    struct id_map by_routing_id, by_instance;
+    struct buf free; /* uint32_t each: numbers below `count` that nobody has, the last one first */
 };
 
 void sessions_init(struct sessions *sessions);
@@ -42,7 +44,10 @@ uint32_t sessions_find(const struct sessions *sessions, const uint8_t *routing_i
 /* A peer that came back under another routing id: the number its instance has, or UINT32_MAX. */
 uint32_t sessions_find_instance(const struct sessions *sessions,
                                 const uint8_t instance[INSTANCE_BYTES]);
-/* A new peer gets the lowest free number; a number that is given moves to the new routing id.
+/* It said HELLO: who it is. Nobody else is that. */
+void sessions_name(struct sessions *sessions, uint32_t number,
+                   const uint8_t instance[INSTANCE_BYTES]);
+/* A new peer gets a free number; a number that is given moves to the new routing id.
  * Errors: E_LIMIT WORKERS_MAX. */
 MUST_USE enum status sessions_put(struct sessions *sessions, const uint8_t *routing_id,
                                   size_t bytes, uint32_t *number_p, struct err *err);

@@ -1,9 +1,10 @@
 /* Many workers in one process that do nothing but answer: each has its own connection, key pair and
  * instance, says HELLO, answers every TASKS frame with signed RESULTS, and sends HEARTBEAT. None
  * runs anything, so what is measured is the broker and the wire. `bench_workers ENDPOINT COUNT`
- * joins, stays until the broker says GOODBYE to all, and prints who got how much. What a worker
- * needs only when something is lost (resending, HELLO after a reconnect) is left out: that ends the
- * program with an error. One thread beside ZeroMQ's. */
+ * joins (by CURVE with `IDENTITY BROKER_KEY` behind, which all of them share), stays until the
+ * broker says GOODBYE to all, and prints who got how much. What a worker needs only when something
+ * is lost (resending, HELLO after a reconnect) is left out: that ends the program with an error.
+ * One thread beside ZeroMQ's. */
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 #include <zmq.h>
 
 #include "common/base/mem.h"
-#include "common/crypto/sign.h"
+#include "common/crypto/identity.h"
 #include "proto/msg.h"
 #include "report.h"
 #include "worker/runtime/results.h"
@@ -42,7 +43,10 @@ struct crowd {
     struct member *members;
     uint32_t count, over;
     int epoll;
-    int64_t began_us, ended_us;
+    const struct signer *identity; /* NULL: each makes its own, and no keys are used */
+    struct id broker_key;
+    uint32_t welcome;
+    int64_t started_us, welcome_us, began_us, ended_us;
     uint64_t frames;
 };
 
@@ -52,7 +56,7 @@ static void send_frame(struct member *member, const uint8_t *bytes, size_t count
         report_fail("bench_workers: a send failed; is the broker gone?");
 }
 
-static void say_hello(struct member *member)
+static void say_hello(struct member *member, const struct signer *signer)
 {
     static const uint8_t kinds[] = {0x91, 0xa7, 's', 'l', 'e', 'e', 'p', '@', '1'};
     uint8_t frame[512];
@@ -66,7 +70,7 @@ static void say_hello(struct member *member)
                           .labels = {(const uint8_t *)"\x80", 1},
                           .running = {(const uint8_t *)"\x90", 1}};
     random_bytes(hello.instance, sizeof hello.instance);
-    memcpy(hello.public_key, signer_public(member->signer), PUBLIC_KEY_BYTES);
+    memcpy(hello.public_key, signer_public(signer), PUBLIC_KEY_BYTES);
     struct mp_writer w = mp_writer(frame, sizeof frame);
     msg_write_hello(&w, &hello);
     send_frame(member, frame, w.need);
@@ -128,11 +132,14 @@ static void take_ack(struct crowd *crowd, struct member *member, const uint8_t *
     crowd->ended_us = clock_us();
 }
 
-static void take_welcome(struct member *member, const uint8_t *bytes, size_t count, ms_t now)
+static void take_welcome(struct crowd *crowd, struct member *member, const uint8_t *bytes,
+                         size_t count, ms_t now)
 {
     struct welcome welcome;
     struct err err = {0};
     report_check(msg_decode_welcome(bytes, count, &welcome, &err), &err);
+    crowd->welcome += !member->lease_ms;
+    crowd->welcome_us = clock_us();
     member->lease_ms = welcome.lease_ms;
     member->beat_at = now + welcome.lease_ms / 3;
 }
@@ -141,7 +148,7 @@ static void take(struct crowd *crowd, struct member *member, const uint8_t *byte
                  ms_t now)
 {
     switch (msg_type(bytes, count)) {
-    case MSG_WELCOME: take_welcome(member, bytes, count, now); break;
+    case MSG_WELCOME: take_welcome(crowd, member, bytes, count, now); break;
     case MSG_TASKS: do_tasks(crowd, member, bytes, count); break;
     case MSG_ACK: take_ack(crowd, member, bytes, count); break;
     case MSG_GOODBYE:
@@ -172,23 +179,37 @@ static void serve(struct crowd *crowd, struct member *member, ms_t now)
     zmq_msg_close(&message);
 }
 
+static void set_keys(const struct crowd *crowd, const struct member *member)
+{
+    uint8_t public_key[WIRE_KEY_BYTES], secret_key[WIRE_KEY_BYTES], broker[WIRE_KEY_BYTES];
+    signer_copy_wire(crowd->identity, public_key, secret_key);
+    if (!wire_public(crowd->broker_key.bytes, broker))
+        report_fail("bench_workers: that is no broker's key");
+    zmq_setsockopt(member->socket, ZMQ_CURVE_PUBLICKEY, public_key, sizeof public_key);
+    zmq_setsockopt(member->socket, ZMQ_CURVE_SECRETKEY, secret_key, sizeof secret_key);
+    zmq_setsockopt(member->socket, ZMQ_CURVE_SERVERKEY, broker, sizeof broker);
+}
+
 static void join(struct crowd *crowd, void *context, const char *endpoint, uint32_t number)
 {
     struct member *member = &crowd->members[number];
     int none = 0, fd;
     size_t bytes = sizeof fd;
     snprintf(member->name, sizeof member->name, "bench-%u", number);
-    member->signer = signer_new();
-    member->results = results_new(member->signer);
+    member->signer = crowd->identity ? NULL : signer_new();
+    const struct signer *signer = crowd->identity ? crowd->identity : member->signer;
+    member->results = results_new(signer);
     member->socket = zmq_socket(context, ZMQ_DEALER);
     if (!member->socket)
         report_fail("bench_workers: no socket; see ulimit -n");
     zmq_setsockopt(member->socket, ZMQ_LINGER, &none, sizeof none);
     zmq_setsockopt(member->socket, ZMQ_SNDHWM, &none, sizeof none);
     zmq_setsockopt(member->socket, ZMQ_RCVHWM, &none, sizeof none);
+    if (crowd->identity)
+        set_keys(crowd, member);
     if (zmq_connect(member->socket, endpoint))
         report_fail("bench_workers: cannot connect; expected ipc://PATH or tcp://HOST:PORT");
-    say_hello(member);
+    say_hello(member, signer);
     zmq_getsockopt(member->socket, ZMQ_FD, &fd, &bytes);
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u32 = number};
     if (epoll_ctl(crowd->epoll, EPOLL_CTL_ADD, fd, &event))
@@ -238,6 +259,7 @@ static void tell(const struct crowd *crowd)
     }
     qsort(tasks, crowd->count, sizeof *tasks, compare);
     report("workers", crowd->count, "");
+    report("all welcome", (double)(crowd->welcome_us - crowd->started_us) / 1e6, "s");
     report("workers with tasks", working, "");
     report("tasks", (double)sum, "");
     report("tasks a worker, least", (double)tasks[0], "");
@@ -252,12 +274,20 @@ static void tell(const struct crowd *crowd)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3)
-        report_fail("usage: bench_workers ENDPOINT COUNT");
+    if (argc != 3 && argc != 5)
+        report_fail("usage: bench_workers ENDPOINT COUNT [IDENTITY BROKER_KEY]");
+    struct err err = {0};
+    AUTO(signer_free) struct signer *identity = NULL;
     struct crowd crowd = {.count = report_count(argc, argv, 2, 1),
                           .epoll = epoll_create1(EPOLL_CLOEXEC)};
     if (crowd.count > CROWD_MAX)
         report_fail("bench_workers: at most 4000");
+    if (argc == 5) {
+        report_check(identity_read(argv[3], &identity, &err), &err);
+        report_check(public_key_parse("BROKER_KEY", argv[4], &crowd.broker_key, &err), &err);
+    }
+    crowd.identity = identity;
+    crowd.started_us = clock_us();
     void *context = zmq_ctx_new();
     zmq_ctx_set(context, ZMQ_MAX_SOCKETS, CROWD_MAX + 1);
     crowd.members = mem_alloc(crowd.count * sizeof *crowd.members);
@@ -268,7 +298,8 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; i < crowd.count; i++) {
         zmq_close(crowd.members[i].socket);
         results_free(crowd.members[i].results);
-        signer_free(crowd.members[i].signer);
+        if (crowd.members[i].signer)
+            signer_free(crowd.members[i].signer);
     }
     zmq_ctx_term(context);
     close(crowd.epoll);

@@ -41,6 +41,16 @@ def s3_rows(what, name, unit, *limits):
     return Row(what, f"s3: {name}", unit, ("boto3", f"s3 boto3: {name}"), ("curl", f"s3 curl: {name}"), *limits, ratio=0.9)
 
 
+def keyed_rows():
+    """Encrypted, each peer's key proved and looked up; the least connections cost."""
+    name = "workers 1000 with keys"
+    return [Row("1,000,000 tasks, 1,000 simulated workers over CURVE: wall", f"{name}, wall", RATE, budget=100_000),
+            Row("the same: first TASKS to last ACK", f"{name}: first TASKS to last ACK", RATE, budget=100_000),
+            *cost_rows("with 1,000 workers over CURVE", name),
+            Row("1,000 workers join over CURVE at once: all welcome", f"{name}: all welcome", TIME, budget=15),
+            Row("10,000 workers: all welcome", "workers 10000 with keys: all welcome", TIME, budget=15)]
+
+
 ROWS = [
     Row("iris, the whole run, in a fresh folder", "iris cold", TIME,
         ("scikit-learn and XGBoost in one Python process", "iris_python"),
@@ -78,6 +88,7 @@ ROWS = [
     Row("the same: from submission to its end", "chain 10000, a link from submit", TIME, budget=200e-6),
     *worker_rows(100),
     *worker_rows(1000),
+    *keyed_rows(),
     Row("expansion and ids of 1,000,000 tasks", "bench_expand: independent, expand", TIME,
         ("limit: hashing their specifications alone", "bench_expand: independent, hash alone"), budget=1.5),
     Row("the same, 500,000 pairs with an edge", "bench_expand: linked, expand", TIME,
