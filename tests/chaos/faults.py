@@ -14,6 +14,8 @@ import peers
 from world import Watching, wait_for
 
 FAULTS = {}
+# What a killed worker may cost: the task in its slot, and results that it had made and nobody had committed.
+KILL = 4
 
 
 def fault(name, *, needs=(), short=False, **options):
@@ -38,7 +40,7 @@ def killed_before_fetch(w):
     time.sleep(1)
     w.workers["w1"].kill()
     w.start_worker("w1")
-    return 1  # what its slot was at
+    return KILL
 
 
 @fault("worker killed amid a task", short=True)
@@ -48,7 +50,7 @@ def killed_amid(w):
         w.workers["w1"].kill()
         w.start_worker("w1")
         time.sleep(0.5)
-    return 3
+    return 3 * KILL
 
 
 @fault("worker killed after the upload, before the result")
@@ -72,7 +74,7 @@ def killed_after_result(w):
     w.workers["w1"].kill()
     assert len(w.finished()) >= done
     w.start_worker("w1")
-    return 1
+    return KILL
 
 
 @fault("worker stopped for 60 s", lease="5s")
@@ -100,7 +102,7 @@ def clock(w, offset):
     library = str(next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1")))
     w.start_worker("w2", environment={"LD_PRELOAD": library, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1",
                                       "ASAN_OPTIONS": "verify_asan_link_order=0"})
-    return 1
+    return KILL
 
 
 @fault("disk full at a worker")
