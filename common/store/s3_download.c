@@ -194,7 +194,7 @@ static enum status hash_meanwhile(void *context, struct err *err)
 static enum status get_rest(struct download *download, const char *key, struct err *err)
 {
     struct rest rest = {download, key};
-    const struct s3_batch batch = {.parallel = S3_PARALLEL_LARGE,
+    const struct s3_batch batch = {.parallel = s3_parallel_large(),
                                    .next = next_range,
                                    .done = range_done,
                                    .meanwhile = hash_meanwhile,

@@ -220,7 +220,7 @@ static void abort_upload(struct upload *upload)
 static enum status send_parts(struct upload *upload, struct err *err)
 {
     const struct s3_batch batch = {
-        .parallel = S3_PARALLEL_LARGE, .next = next_part, .done = part_done, .context = upload};
+        .parallel = s3_parallel_large(), .next = next_part, .done = part_done, .context = upload};
     enum status status = s3_run(upload->s3, &batch, err);
     if (status == OK)
         status = source_file_check(upload->file, err);
