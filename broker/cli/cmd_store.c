@@ -103,7 +103,7 @@ static int put(const struct command *command, int argc, char **argv)
 const struct command command_put = {
     .name = "put",
     .arguments = "FILE s3://BUCKET/KEY",
-    .help = "Put a file into S3, for pipelines to read.",
+    .help = "Put a file into S3.",
     .details =
         "Prints the BLAKE2b-256 of its bytes (as b2sum -l 256 does) and where it is now; a KEY "
         "that\nends with / gets the file's name. What is there is replaced. The server and "

@@ -1,4 +1,4 @@
-/* A file to any place in S3, for data that pipelines are to read as a source: no store, no id in
+/* A file to any place in S3, for data that is brought in: no store, no id in
  * the key. Server and keys come from the environment as for a store (s3_config.h). */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once

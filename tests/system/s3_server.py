@@ -40,6 +40,7 @@ rpc_public_addr = "127.0.0.1:{rpc}"
 rpc_secret = "{secret}"
 [s3_api]
 s3_region = "{region}"
+root_domain = ".localhost"
 api_bind_addr = "127.0.0.1:{s3}"
 [admin]
 api_bind_addr = "127.0.0.1:{admin}"

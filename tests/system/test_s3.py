@@ -1,8 +1,12 @@
 """A store in S3, against a real server: the contract that a folder keeps, too, and the programs with nothing else for a store."""
+import http.server
 import json
 import os
 import subprocess
+import threading
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import pytest
@@ -39,8 +43,8 @@ def test_the_contract_is_kept(s3, program):
     path = BIN / "tests/unit/common/store" / program
     if not path.exists():
         pytest.skip(f"{path} is not built; `make system` builds it")
-    done = subprocess.run([path], cwd=ROOT, capture_output=True, text=True, timeout=300,
-                          env={**os.environ, **s3.environment(PENSTOCK_TEST_S3=f"s3://{BUCKET}")})
+    settings = s3.environment(PENSTOCK_TEST_S3=f"s3://{BUCKET}", **({"PENSTOCK_TEST_S3_MOTO": "1"} if s3.name == "moto" else {}))
+    done = subprocess.run([path], cwd=ROOT, capture_output=True, text=True, timeout=300, env={**os.environ, **settings})
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SKIPPED: PENSTOCK_TEST_S3" not in done.stdout
 
@@ -147,6 +151,59 @@ def test_put_brings_data_into_s3(place, s3):
         assert result.code == code and text in result.err, result
 
 
+def test_buckets_may_be_host_names(iris, s3):
+    """The bucket in front of the server's name, as Amazon has it; whatever.localhost is this machine to curl."""
+    settings = s3.environment(PENSTOCK_STORE=f"s3://{BUCKET}/virtual", PENSTOCK_S3_STYLE="virtual",
+                              AWS_ENDPOINT_URL_S3=s3.url.replace("127.0.0.1", "localhost"))
+    if s3.name == "moto":
+        pytest.skip("moto takes such names for Amazon's alone")
+    assert iris.run("configs/iris.yaml", **settings)["state"] == "succeeded"
+    url = iris.broker("export", "compare.metrics", "--url", **settings).out
+    assert url.startswith(f"http://{BUCKET}.localhost:{s3.port}/virtual/blobs/")
+    assert any(key.startswith("virtual/blobs/") for key in s3.keys("virtual/"))
+
+
+def test_keys_of_a_profile(iris, s3, store):
+    iris.write("aws/credentials", f"[work]\naws_access_key_id = {s3.key}\naws_secret_access_key = {s3.secret}\n")
+    iris.write("aws/config", f"[profile work]\nregion = {store['AWS_REGION']}\nendpoint_url = {s3.url}\n")
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        store[name] = ""
+    store |= {"AWS_PROFILE": "work", "AWS_SHARED_CREDENTIALS_FILE": str(iris.path / "aws/credentials"),
+              "AWS_CONFIG_FILE": str(iris.path / "aws/config")}
+    assert iris.run("configs/iris.yaml", **store)["tasks"]["executed"] == 26
+
+
+def test_keys_for_a_token_of_kubernetes(iris, s3, store):
+    """Broker and worker each exchange the token at STS, here a server that gives Garage's key to who shows it."""
+    asked = []
+
+    class Sts(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked.append(urllib.parse.parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+            ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+            body = ("<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"
+                    f"<AccessKeyId>{s3.key}</AccessKeyId><SecretAccessKey>{s3.secret}</SecretAccessKey>"
+                    f"<Expiration>{ends}</Expiration></Credentials></AssumeRoleWithWebIdentityResult>"
+                    "</AssumeRoleWithWebIdentityResponse>").encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sts) as sts:
+        threading.Thread(target=sts.serve_forever, daemon=True).start()
+        store |= {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_ROLE_ARN": "arn:aws:iam::1:role/penstock",
+                  "AWS_WEB_IDENTITY_TOKEN_FILE": str(iris.write("token", "a.b.c\n")),
+                  "AWS_ENDPOINT_URL_STS": f"http://127.0.0.1:{sts.server_address[1]}/"}
+        assert iris.run("configs/iris.yaml", **store)["tasks"]["executed"] == 26
+        sts.shutdown()
+    assert len(asked) >= 2 and asked[0]["WebIdentityToken"] == ["a.b.c"]
+    assert asked[0]["RoleArn"] == ["arn:aws:iam::1:role/penstock"]
+
+
 WRONG = {
     "key": ({"AWS_ACCESS_KEY_ID": "GK000000000000000000000000"}, "the server knows no key GK0000"),
     "secret": ({"AWS_SECRET_ACCESS_KEY": "x" * 64}, "correct AWS_SECRET_ACCESS_KEY"),
@@ -172,6 +229,12 @@ def test_a_wrong_setting_is_one_line_with_its_mend(iris, s3, what):
     told = [line for line in result.err.splitlines() if text in line]
     assert result.code == (2 if what in ("scheme", "profile", "style") else 3) and told, result
     assert s3.secret not in result.err + doctor.out + doctor.err
+
+
+def test_a_worker_says_what_is_wrong_with_its_store(place, s3):
+    done = subprocess.run([WORKER, "--broker", f"ipc://{place.path}/none.sock"], cwd=place.path, capture_output=True, text=True,
+                          timeout=60, env=place.environment(**s3.environment(PENSTOCK_STORE="s3://nobody-made-it/x")))
+    assert done.returncode == 3 and "there is no bucket nobody-made-it at" in done.stderr, done
 
 
 def test_a_wrong_region_is_corrected_and_said(iris, s3):

@@ -14,6 +14,7 @@
 #include "common/base/mem.h"
 #include "common/crypto/hash.h"
 #include "common/fs.h"
+#include "common/log.h"
 #include "common/store/tree.h"
 
 struct list {
@@ -137,6 +138,18 @@ static void *thread_main(void *context)
     }
 }
 
+/* With the blob that every worker has use for: the empty log. */
+static enum status try_out(struct store *store, struct err *err)
+{
+    char quoted[2 * ERR_TEXT_BYTES];
+    struct id id;
+    struct err why = {.text = ""};
+    enum status status = store_is_remote(store) ? store_put(store, "", 0, &id, &why) : OK;
+    if (status == E_UNREACHABLE)
+        log_event(LOG_WARN, "store.away", "reason=%s", log_quote(why.text, quoted, sizeof quoted));
+    return status == OK || status == E_UNREACHABLE ? OK : err_set(err, status, "%s", why.text);
+}
+
 enum status mover_open(const char *store_url, struct mover **out, struct err *err)
 {
     *out = NULL;
@@ -146,6 +159,7 @@ enum status mover_open(const char *store_url, struct mover **out, struct err *er
     pthread_cond_init(&mover->has_work, NULL);
     mover->url = mem_copy_text(store_url, strlen(store_url));
     TRY(store_open(store_url, &mover->store, err));
+    TRY(try_out(mover->store, err));
     mover->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (mover->event_fd < 0)
         return err_set(err, E_IO, "eventfd: %s", strerror(errno));

@@ -36,7 +36,9 @@ struct move {
 
 struct mover;
 
-/* Opens the store (again for each thread, when it first needs it). */
+/* Opens the store (again for each thread, when it first needs it). One on another machine is tried
+ * out: a wrong setting or a missing permission is told now (E_DENIED, E_INVALID), not by every task
+ * that fails of it; one that does not answer is waited for later. */
 MUST_USE enum status mover_open(const char *store_url, struct mover **out, struct err *err);
 /* Waits for the moves under way; the moves not yet taken are forgotten, their memory is the
  * caller's. */

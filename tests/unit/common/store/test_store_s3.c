@@ -263,6 +263,10 @@ static void corrupt_objects_are_put_aside(void **state)
 static void what_lies_about_is_swept(void **state)
 {
     AUTO(store_close) struct store *store = open_remote(*state);
+    if (getenv("PENSTOCK_TEST_S3_MOTO")) {
+        print_message("SKIPPED: moto tells no true age of an upload\n");
+        skip();
+    }
     struct store_leavings left;
     struct id id = store_put_text(store, "aside");
     int64_t now_s = (int64_t)time(NULL);
@@ -303,13 +307,51 @@ static void a_copy_onto_itself_is_new(void **state)
     store_expect_text(store, &id, "abc");
 }
 
+static int http_status_of(const char *method, const char *url, const char *body, struct buf *out)
+{
+    struct http *http;
+    assert_int_equal(http_open(&(struct http_options){0}, &http, &store_err), OK);
+    const struct http_request request = {.method = method,
+                                         .url = url,
+                                         .body = body,
+                                         .body_bytes = body ? strlen(body) : 0,
+                                         .out = out};
+    struct http_call *call = http_do(http, &request);
+    int status = http_status(call);
+    http_end(call);
+    http_close(http);
+    return status;
+}
+
+/* Who has the URL needs no key: what a client of a served broker puts and gets its bytes with. */
+static void urls_put_and_get(void **state)
+{
+    AUTO(store_close) struct store *store = open_remote(*state);
+    AUTO(buf_fini) struct buf url = buf_init(0), out = buf_init(0);
+    struct store_presign presign = {.is_put = true, .seconds = 60};
+    hash_bytes(NULL, "by URL", 6, &presign.id);
+    assert_int_equal(store_presign(store, &presign, &url, &store_err), OK);
+    assert_int_equal(http_status_of("PUT", buf_text(&url), "by URL", NULL), 200);
+    store_expect_text(store, &presign.id, "by URL");
+    presign = (struct store_presign){.is_manifest = true, .seconds = 60};
+    assert_int_equal(store_put_manifest(store, "tree", 4, &presign.id, &store_err), OK);
+    buf_clear(&url);
+    assert_int_equal(store_presign(store, &presign, &url, &store_err), OK);
+    assert_int_equal(http_status_of("GET", buf_text(&url), NULL, &out), 200);
+    assert_string_equal(buf_text(&out), "tree");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_setup, temp_teardown)
     const struct CMUnitTest remote[] = {
-        TEST(large_files_go_in_parts_and_ranges), TEST(listings_have_pages),
-        TEST(nothing_is_there_in_an_empty_store), TEST(corrupt_objects_are_put_aside),
-        TEST(what_lies_about_is_swept),           TEST(a_copy_onto_itself_is_new),
+        TEST(large_files_go_in_parts_and_ranges),
+        TEST(listings_have_pages),
+        TEST(nothing_is_there_in_an_empty_store),
+        TEST(corrupt_objects_are_put_aside),
+        TEST(what_lies_about_is_swept),
+        TEST(a_copy_onto_itself_is_new),
+        TEST(urls_put_and_get),
     };
 #define SETTINGS(name) cmocka_unit_test_setup_teardown(name, set_up_settings, temp_teardown)
     const struct CMUnitTest settings[] = {
