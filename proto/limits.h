@@ -88,6 +88,8 @@ enum {
     /* Tasks of a run whose every change is told; larger ones tell counts, and so many failures. */
     EVENT_TASKS_MAX = 1000,
     EVENT_FAILURES_MAX = 100,
+    /* Newest runs of which a broker remembers the idempotency key. */
+    IDEMPOTENCY_KEYS_MAX = 10000,
     /* Runs that go on in one broker at once: each has its graph in memory. */
     OPEN_RUNS_MAX = 10000,
     /* Artifacts in one worker's cache, however small, but for those in use: a new worker looks at

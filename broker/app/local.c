@@ -65,7 +65,7 @@ static void local_close(struct app *base)
         signer_free(app->identity);
     load_retract(app);
     care_fini(app);
-    if (app->router)
+    if (app->router && !app->is_served) /* else they come back to the next broker */
         router_dismiss(app->router);
     if (app->worker)
         worker_process_stop(app->worker, app->is_killed ? 0 : GRACE_MS);
@@ -74,6 +74,7 @@ static void local_close(struct app *base)
     if (app->router)
         router_close(app->router);
     runs_fini(app);
+    idempotency_fini(&app->idempotency);
     if (app->events)
         events_free(app->events);
     if (app->state)
@@ -174,7 +175,12 @@ static const struct app_backend local_backend = {
     .name = "a broker that is not served",
     .close = local_close,
     .diagnostics = local_diagnostics,
+    .serve = local_serve,
+    .leave = local_leave,
+    .is_idle = local_is_idle,
     .submit = local_submit,
+    .retry = local_retry,
+    .resubmit = local_resubmit,
     .joining = local_joining,
     .turn = local_turn,
     .run_is_over = local_run_is_over,

@@ -8,6 +8,7 @@
 #pragma once
 #include "broker/app/backend.h"
 #include "broker/app/events.h"
+#include "broker/app/idempotency.h"
 #include "broker/app/submission.h"
 #include "broker/app/worker_process.h"
 #include "broker/loop.h"
@@ -55,7 +56,9 @@ struct local {
     struct events *events;
     struct run **runs; /* by the scheduler's number; NULL: the number is free */
     uint32_t run_count, run_capacity;
-    bool is_killed;
+    struct idempotency idempotency;
+    int64_t id_ms; /* of the last run's id */
+    bool is_served, is_left, is_killed;
     struct shortage shortage;
     struct publication publication;
     struct care *care; /* NULL: neither gc nor fsck was asked for */
@@ -77,7 +80,22 @@ MUST_USE enum status local_begin(struct local *app, struct err *err);
 MUST_USE enum status local_submit(struct app *app, const struct app_request *request,
                                   char run[APP_RUN_ID_BYTES], struct err *err);
 
+/* Of what is parsed, and its sources known. */
+MUST_USE enum status run_submit(struct local *app, struct submission **submission,
+                                const struct app_request *request, char id[APP_RUN_ID_BYTES],
+                                struct err *err);
+
+/* reopen.c */
+MUST_USE enum status local_serve(struct app *app, struct err *err);
+MUST_USE enum status local_retry(struct app *app, const char *run, char out[APP_RUN_ID_BYTES],
+                                 struct err *err);
+MUST_USE enum status local_resubmit(struct app *app, const char *run,
+                                    const struct app_request *changes, char out[APP_RUN_ID_BYTES],
+                                    struct err *err);
+
 /* turn.c */
+void local_leave(struct app *app);
+bool local_is_idle(const struct app *app);
 MUST_USE enum status local_turn(struct app *app, ms_t max_ms, struct err *err);
 bool local_run_is_over(struct app *app, const char *run);
 MUST_USE enum status local_stop(struct app *app, const char *run, bool kill, struct err *err);

@@ -112,8 +112,7 @@ enum status plan_open(struct local *app, const struct app_request *request, stru
     *plan = (struct plan){.arena = arena};
     diagnostics_fini(&app->diagnostics);
     const char *cache = fs_exists(app->home) ? app->source_cache : NULL;
-    TRY(submission_open(request, SUBMISSION_EXPANDED, NULL, cache, &app->diagnostics, &plan->now,
-                        err));
+    TRY(submission_open(request, NULL, cache, &app->diagnostics, &plan->now, err));
     uint32_t count = plan->now->graph->task_count;
     plan->is_known = arena_alloc(arena, count + 1);
     plan->is_needed = arena_alloc(arena, count + 1);
@@ -188,8 +187,7 @@ enum status local_lint(struct app *base, const struct app_request *request, stru
     struct local *app = local_of(base);
     struct submission *submission = NULL;
     diagnostics_fini(&app->diagnostics);
-    enum status status = submission_open(request, SUBMISSION_PARSED, NULL, NULL, &app->diagnostics,
-                                         &submission, err);
+    enum status status = submission_parse(request, &app->diagnostics, &submission, err);
     if (submission)
         submission_free(submission);
     return status;

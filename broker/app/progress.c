@@ -156,7 +156,8 @@ static void count_node(struct local *app, struct run *run, uint32_t node,
                        const struct sched_task_info *info)
 {
     struct step_counts *step = &run->steps[graph_task_step(run->submission->graph, node)];
-    uint8_t before = run->seen[node], now = (uint8_t)(info->state | (info->is_hit ? SEEN_HIT : 0));
+    bool is_hit = info->is_hit && !(run->done && run->done[node]);
+    uint8_t before = run->seen[node], now = (uint8_t)(info->state | (is_hit ? SEEN_HIT : 0));
     if (before == now)
         return;
     step->by_state[before & ~SEEN_HIT]--;
@@ -214,19 +215,35 @@ void progress_open(struct run *run)
     run->nodes.count = graph->task_count;
 }
 
-void progress_begin(struct local *app, struct run *run)
+/* The first of equal nodes stands for the task. */
+static void count_done(struct run *run, uint32_t node, uint32_t task)
+{
+    if (run->done && run->done[node] && first_node(&run->nodes, task) == node)
+        run->done_count++;
+    else if (run->done)
+        run->done[node] = 0;
+}
+
+bool progress_begin(struct local *app, struct run *run, uint32_t nodes)
 {
     const struct sched *sched = loop_sched(app->loop);
-    run->nodes.first_task = sched_first_task(sched, run->number);
-    run->is_begun = run->has_changed = true;
-    progress_tell_run(app, run);
-    for (uint32_t node = 0; node < run->nodes.count; node++) {
+    uint32_t end =
+        run->nodes.count - run->nodes.added < nodes ? run->nodes.count : run->nodes.added + nodes;
+    if (!run->is_begun) {
+        run->nodes.first_task = sched_first_task(sched, run->number);
+        run->is_begun = run->has_changed = true;
+        progress_tell_run(app, run);
+    }
+    for (; run->nodes.added < end; run->nodes.added++) {
         struct sched_task_info info;
+        uint32_t node = run->nodes.added, task = sched_task_index(sched, run->number, node);
         sched_node_info(sched, run->number, node, &info);
         if (run->nodes.first_task == UINT32_MAX)
-            add_node(&run->nodes, sched_task_index(sched, run->number, node), node);
+            add_node(&run->nodes, task, node);
+        count_done(run, node, task);
         count_node(app, run, node, &info);
     }
+    return run->nodes.added == run->nodes.count;
 }
 
 /* What a cancelled run left to others was not told. */
@@ -255,6 +272,7 @@ void progress_close(struct run *run)
     mem_free(run->steps);
     mem_free(run->stuck);
     mem_free(run->seen);
+    mem_free(run->done);
     side_fini(&run->nodes.of_task);
     mem_free(run->nodes.same_as_next);
 }

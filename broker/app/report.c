@@ -73,6 +73,10 @@ static void node_info(const struct local *app, const struct run *run, uint32_t n
     sched_node_info(loop_sched(app->loop), run->number, node, out);
     if (run->is_ended)
         out->state = progress_state(run, node, &out->is_hit);
+    if (run->done && run->done[node]) { /* it ran before the broker was started again */
+        out->is_hit = out->is_cutoff = false;
+        out->attempts = out->attempts ? out->attempts : 1;
+    }
 }
 
 struct listing {
@@ -193,8 +197,10 @@ static struct value task_counts(const struct run *run, const struct sched_run_in
     struct value tasks = doc_map();
     uint32_t succeeded = info->counts[TASK_SUCCEEDED];
     doc_put(arena, &tasks, "total", value_int(run->submission->graph->task_count));
-    doc_put(arena, &tasks, "executed", value_int(info->executed));
-    doc_put(arena, &tasks, "hit", value_int((int64_t)succeeded - info->executed));
+    uint32_t executed = info->executed + run->done_count;
+    executed = executed < succeeded ? executed : succeeded; /* what was lost ran once more */
+    doc_put(arena, &tasks, "executed", value_int(executed));
+    doc_put(arena, &tasks, "hit", value_int((int64_t)succeeded - executed));
     static const enum task_state shown[] = {TASK_FAILED, TASK_UPSTREAM_FAILED, TASK_SKIPPED,
                                             TASK_UNNEEDED, TASK_CANCELLED};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)

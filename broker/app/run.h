@@ -36,16 +36,26 @@ struct run {
     uint32_t number; /* the scheduler's */
     char id[APP_RUN_ID_BYTES];
     struct submission *submission;
-    const char *name; /* NULL: none; these live in the submission's arena */
-    const char *who;
+    /* As it was asked for; these live in the submission's arena. NULL: none. */
+    const char *name, *who, *key, *only, *force;
+    bool forces_all;
+    struct value labels; /* a map */
+    struct id request;   /* of all of it: an equal one is the same request */
+    uint32_t retries;
+    bool is_cancelled;
     int64_t begun_us, ended_us;
-    const uint8_t *is_forced, *is_target;
-    bool is_begun; /* its tasks are there */
-    bool is_ended; /* nothing is left to do; what its tasks became stands in `seen` */
-    bool is_over;  /* what they made survives a power loss */
-    bool is_told;  /* its result is on its way into the state … */
-    uint64_t put;  /* … as this (loop_put_run) */
-    bool is_kept;  /* and there */
+    uint8_t *is_forced, *is_target;
+    bool is_begun;   /* its tasks are there */
+    bool is_ended;   /* nothing is left to do; what its tasks became stands in `seen` */
+    bool is_over;    /* what they made survives a power loss */
+    bool is_told;    /* its result is on its way into the state … */
+    uint64_t put;    /* … as this (loop_put_run) */
+    bool is_kept;    /* and there */
+    bool is_leaving; /* the scheduler forgets it */
+    /* Of a run that goes on after a restart, per node: 1 where it was executed before; else
+     * NULL. */
+    uint8_t *done;
+    uint32_t done_count; /* tasks */
 
     struct run_nodes nodes;
     struct step_counts *steps;
@@ -66,9 +76,18 @@ void runs_fini(struct local *app);
 struct run *runs_find(const struct local *app, const char *ref);
 bool runs_have_ended(const struct local *app);
 
+/* submit.c: what a request says beside its text. Errors: E_INVALID. */
+MUST_USE enum status run_take_request(struct run *run, const struct app_request *request,
+                                      struct err *err);
+void run_make_id(struct local *app, struct run *run);
+/* Looks up what is known, and hands the run to the scheduler. `at_once`: its tasks are all there
+ * afterwards, while nothing else goes on. On failure it is as if nothing had been asked. */
+MUST_USE enum status run_begin(struct local *app, struct run *run, bool at_once, struct err *err);
+
 /* progress.c: counting and telling. */
-void progress_open(struct run *run);                     /* before it is submitted */
-void progress_begin(struct local *app, struct run *run); /* its tasks are there */
+void progress_open(struct run *run); /* before it is submitted */
+/* Its tasks are there: so many more nodes are counted; true: that was all. */
+bool progress_begin(struct local *app, struct run *run, uint32_t nodes);
 void progress_published(void *app, uint32_t run, uint32_t task);
 void progress_end(struct local *app, struct run *run); /* nothing of it changes any more */
 /* What a node became, or is. */
@@ -97,3 +116,7 @@ void report_record(const struct record *record, struct arena *arena, struct valu
 /* run_document.c: into the next commit. */
 MUST_USE enum status run_document_put(struct local *app, struct run *run, const char *state,
                                       const struct value *result, struct err *err);
+/* `put` (may be NULL): what loop_put_run says. */
+MUST_USE enum status run_document_store(struct local *app, const char *id,
+                                        const struct value *document, uint64_t *put,
+                                        struct err *err);

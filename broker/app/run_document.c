@@ -13,23 +13,40 @@ enum status run_document_put(struct local *app, struct run *run, const char *sta
 {
     AUTO(arena_fini) struct arena arena = {0};
     struct value document = doc_map();
-    doc_put(&arena, &document, "id", value_string(run->id));
-    doc_put(&arena, &document, "pipeline", value_string(pipeline_name(run->submission->pipeline)));
-    doc_put(&arena, &document, "state", value_string(state));
+    const struct value nil = value_nil();
+    const struct {
+        const char *key, *text;
+    } texts[] = {{"id", run->id},     {"pipeline", pipeline_name(run->submission->pipeline)},
+                 {"state", state},    {"who", run->who},
+                 {"name", run->name}, {"key", run->key},
+                 {"only", run->only}, {"force", run->force}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        doc_put(&arena, &document, texts[i].key, texts[i].text ? value_string(texts[i].text) : nil);
     doc_put(&arena, &document, "begun_us", value_int(run->begun_us));
-    doc_put(&arena, &document, "ended_us", run->ended_us ? value_int(run->ended_us) : value_nil());
-    doc_put(&arena, &document, "who", value_string(run->who));
-    doc_put(&arena, &document, "name", run->name ? value_string(run->name) : value_nil());
+    doc_put(&arena, &document, "ended_us", run->ended_us ? value_int(run->ended_us) : nil);
+    doc_put(&arena, &document, "labels", run->labels);
+    doc_put(&arena, &document, "request", doc_id(&arena, &run->request));
+    doc_put(&arena, &document, "force_all", value_bool(run->forces_all));
+    doc_put(&arena, &document, "cancelled", value_bool(run->is_cancelled));
+    doc_put(&arena, &document, "retries", value_int(run->retries));
     doc_put(&arena, &document, "params", *pipeline_params(run->submission->pipeline));
     submission_document(run->submission, &arena, &document);
     if (result)
         doc_put(&arena, &document, "result", *result);
-    size_t bytes = value_encode(&document, NULL, 0);
+    return run_document_store(app, run->id, &document, &run->put, err);
+}
+
+enum status run_document_store(struct local *app, const char *id, const struct value *document,
+                               uint64_t *put, struct err *err)
+{
+    size_t bytes = value_encode(document, NULL, 0);
     if (!bytes)
-        return err_set(err, E_INVALID, "run %s: its document has no canonical form", run->id);
+        return err_set(err, E_INVALID, "run %s: its document has no canonical form", id);
     AUTO(mem_free) uint8_t *encoded = mem_alloc(bytes);
-    value_encode(&document, encoded, bytes);
-    run->put = loop_put_run(app->loop, run->id, encoded, bytes);
+    value_encode(document, encoded, bytes);
+    uint64_t at = loop_put_run(app->loop, id, encoded, bytes);
+    if (put)
+        *put = at;
     return OK;
 }
 

@@ -54,7 +54,7 @@ struct run *runs_find(const struct local *app, const char *ref)
     uint32_t matches = 0;
     for (uint32_t i = 0; i < app->run_count; i++) {
         struct run *run = app->runs[i];
-        if (!run)
+        if (!run || run->is_leaving)
             continue;
         if (strcmp(run->id, ref) == 0)
             return run;

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/app/submission.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "broker/source/source.h"
+#include "common/base/assert.h"
 #include "common/base/doc.h"
 #include "common/base/mem.h"
 #include "common/fs.h"
 #include "common/log.h"
+#include "common/store/tree.h"
 #include "proto/limits.h"
-#include "proto/schema.h"
-
-enum { STEPS_NAMED = 8 };
 
 static enum status read_text(struct submission *s, const struct app_request *request,
                              struct err *err)
@@ -23,6 +21,7 @@ static enum status read_text(struct submission *s, const struct app_request *req
         s->text_bytes = request->text_bytes;
         return OK;
     }
+    ASSERT(!request->is_remote);
     AUTO(buf_fini) struct buf text = buf_init(PIPELINE_BYTES_MAX);
     TRY(fs_read(request->file, &text, err));
     s->text = arena_text(&s->arena, (const char *)text.bytes, text.count);
@@ -45,11 +44,15 @@ static enum status read_override(struct submission *s, const char *item, bool is
     return OK;
 }
 
-static enum status read_overrides(struct submission *s, const struct app_request *request,
-                                  struct err *err)
+/* Behind those that are there: the last of equal ones counts. */
+static enum status add_overrides(struct submission *s, const struct app_request *request,
+                                 struct err *err)
 {
-    size_t count = request->param_count + request->set_count;
-    s->overrides = arena_alloc(&s->arena, (count + 1) * sizeof *s->overrides);
+    size_t count = s->override_count + request->param_count + request->set_count;
+    struct override *overrides = arena_alloc(&s->arena, (count + 1) * sizeof *overrides);
+    if (s->override_count)
+        memcpy(overrides, s->overrides, s->override_count * sizeof *overrides);
+    s->overrides = overrides;
     for (size_t i = 0; i < request->param_count; i++)
         TRY(read_override(s, request->params[i], false, err));
     for (size_t i = 0; i < request->set_count; i++)
@@ -112,27 +115,118 @@ static enum status resolve_sources(struct submission *s, struct store *store,
     return OK;
 }
 
-static enum status expand(struct submission *s, struct err *err)
+/* ---- sources that are known ---- */
+
+static const struct value *find_known(const struct value *sources, const struct source_need *need)
+{
+    for (uint32_t i = 0; sources && sources->type == VALUE_ARRAY && i < sources->count; i++) {
+        const struct value *item = &sources->items[i];
+        const struct value *name = item->type == VALUE_MAP ? value_get(item, "name") : NULL;
+        const struct value *location = name ? value_get(item, "location") : NULL;
+        if (name && value_is_text(name, need->name) &&
+            (!location || value_is_text(location, need->location)))
+            return item;
+    }
+    return NULL;
+}
+
+static enum status read_known(const struct value *item, struct artifact *out, struct err *err)
+{
+    const struct value *id = value_get(item, "id"), *bytes = value_get(item, "bytes"),
+                       *is_tree = value_get(item, "is_tree");
+    if (!id || id->type != VALUE_STRING)
+        return err_set(err, E_INVALID, "it has no \"id\"");
+    TRY(id_parse(id->text, id->count, &out->id, err));
+    out->bytes = bytes && bytes->type == VALUE_INT ? (uint64_t)bytes->integer : 0;
+    out->is_tree = is_tree && is_tree->type == VALUE_BOOL && is_tree->boolean;
+    return OK;
+}
+
+/* NULL: it is not asked whether they are there. */
+static enum status check_known(const struct artifact *artifact, struct store *store,
+                               struct err *err)
+{
+    char hex[ID_HEX_BYTES];
+    bool has = false;
+    AUTO(buf_fini) struct buf missing = buf_init(0);
+    if (!store)
+        return OK;
+    if (artifact->is_tree) {
+        enum status status = tree_check(store, &artifact->id, &missing, err);
+        if (status != OK && status != E_NOTFOUND)
+            return status;
+        has = status == OK && !missing.count;
+    } else {
+        TRY(store_has(store, &artifact->id, 1, &has, err));
+    }
+    return has ? OK
+               : err_set(err, E_NOTFOUND, "%s %s is not in the store; upload it first",
+                         artifact->is_tree ? "tree" : "blob", id_hex(&artifact->id, hex));
+}
+
+/* Nothing is read from disk: who submits says what the pipeline takes from outside. */
+static enum status take_sources(struct submission *s, const struct value *sources,
+                                struct store *store, struct err *err)
+{
+    enum status worst = OK;
+    for (size_t i = 0; i < s->need_count; i++) {
+        struct err problem = {0};
+        const struct value *item = find_known(sources, &s->needs[i]);
+        enum status status = item ? read_known(item, &s->sources[i], &problem) : E_INVALID;
+        if (!item)
+            err_set(&problem, status,
+                    "it has to be uploaded and named in the request's \"sources\": a path is not "
+                    "opened here (broker submit does both)");
+        if (status == OK)
+            status = check_known(&s->sources[i], store, &problem);
+        if (status == OK) {
+            pipeline_resolve_source(s->pipeline, i, &s->sources[i]);
+            continue;
+        }
+        diagnostics_error(s->diagnostics, s->needs[i].at, "source \"%s\" (%s): %s",
+                          s->needs[i].name, s->needs[i].location, problem.text);
+        worst = worst == OK ? status : worst;
+    }
+    return worst == OK ? OK : found_errors(s, worst, err);
+}
+
+/* ---- the whole ---- */
+
+enum status submission_expand(struct submission *s, struct err *err)
 {
     enum status status = graph_expand(s->pipeline, s->diagnostics, &s->graph);
     return status == OK ? OK : found_errors(s, status, err);
 }
 
-enum status submission_open(const struct app_request *request, enum submission_depth depth,
-                            struct store *store, const char *cache_path,
-                            struct diagnostics *diagnostics, struct submission **out,
-                            struct err *err)
+enum status submission_parse(const struct app_request *request, struct diagnostics *diagnostics,
+                             struct submission **out, struct err *err)
 {
     *out = NULL;
     AUTO(submission_free) struct submission *s = mem_alloc(sizeof *s);
     s->diagnostics = diagnostics;
     TRY(read_text(s, request, err));
-    TRY(read_overrides(s, request, err));
+    TRY(add_overrides(s, request, err));
     TRY(parse(s, err));
-    if (depth >= SUBMISSION_RESOLVED)
-        TRY(resolve_sources(s, store, cache_path, err));
-    if (depth == SUBMISSION_EXPANDED)
-        TRY(expand(s, err));
+    *out = TAKE(s);
+    return OK;
+}
+
+enum status submission_resolve(struct submission *s, const struct app_request *request,
+                               struct store *store, const char *cache_path, struct err *err)
+{
+    return request->is_remote ? take_sources(s, request->sources, store, err)
+                              : resolve_sources(s, store, cache_path, err);
+}
+
+enum status submission_open(const struct app_request *request, struct store *store,
+                            const char *cache_path, struct diagnostics *diagnostics,
+                            struct submission **out, struct err *err)
+{
+    *out = NULL;
+    AUTO(submission_free) struct submission *s = NULL;
+    TRY(submission_parse(request, diagnostics, &s, err));
+    TRY(submission_resolve(s, request, store, cache_path, err));
+    TRY(submission_expand(s, err));
     *out = TAKE(s);
     return OK;
 }
@@ -142,7 +236,7 @@ enum status submission_draw(const struct app_request *request, enum app_graph_fo
                             struct err *err)
 {
     AUTO(submission_free) struct submission *s = NULL;
-    TRY(submission_open(request, SUBMISSION_EXPANDED, NULL, NULL, diagnostics, &s, err));
+    TRY(submission_open(request, NULL, NULL, diagnostics, &s, err));
     if (format == APP_GRAPH_DOT)
         graph_dot(s->graph, all_tasks, out);
     else
@@ -191,28 +285,9 @@ static enum status damaged(struct err *err)
     return err_set(err, E_CORRUPT, "the run's document is damaged: it lacks what a run is made of");
 }
 
-static enum status restore_sources(struct submission *s, const struct value *sources,
-                                   struct err *err)
-{
-    if (!sources || sources->type != VALUE_ARRAY || sources->count != s->need_count)
-        return damaged(err);
-    for (uint32_t i = 0; i < sources->count; i++) {
-        const struct value *id = value_get(&sources->items[i], "id");
-        const struct value *bytes = value_get(&sources->items[i], "bytes");
-        const struct value *is_tree = value_get(&sources->items[i], "is_tree");
-        if (!id || id->type != VALUE_STRING || !bytes || !is_tree)
-            return damaged(err);
-        struct artifact *artifact = &s->sources[i];
-        TRY(id_parse(id->text, id->count, &artifact->id, err));
-        artifact->bytes = (uint64_t)bytes->integer;
-        artifact->is_tree = is_tree->boolean;
-        pipeline_resolve_source(s->pipeline, i, artifact);
-    }
-    return OK;
-}
-
-enum status submission_restore(const struct value *document, struct diagnostics *diagnostics,
-                               struct submission **out, struct err *err)
+enum status submission_change(const struct value *document, const struct app_request *changes,
+                              struct diagnostics *diagnostics, struct submission **out,
+                              struct err *err)
 {
     *out = NULL;
     const struct value *text = value_get(document, "text"),
@@ -237,167 +312,16 @@ enum status submission_restore(const struct value *document, struct diagnostics 
             .path = arena_text(&s->arena, item->items[1].text, item->items[1].count),
             .value = arena_text(&s->arena, item->items[2].text, item->items[2].count)};
     }
+    TRY(add_overrides(s, changes, err));
     TRY(parse(s, err));
-    TRY(restore_sources(s, value_get(document, "sources"), err));
-    TRY(expand(s, err));
+    TRY(take_sources(s, value_get(document, "sources"), NULL, err));
+    TRY(submission_expand(s, err));
     *out = TAKE(s);
     return OK;
 }
 
-/* ---- finding tasks ---- */
-
-uint32_t submission_step(const struct submission *s, const char *name)
+enum status submission_restore(const struct value *document, struct diagnostics *diagnostics,
+                               struct submission **out, struct err *err)
 {
-    for (uint32_t i = 0; i < s->graph->step_count; i++)
-        if (strcmp(s->graph->steps[i].name, name) == 0)
-            return i;
-    return UINT32_MAX;
-}
-
-static const char *suggest_step(const struct submission *s, const char *word, struct arena *arena)
-{
-    const char **names = arena_alloc(arena, (s->graph->step_count + 1) * sizeof *names);
-    for (uint32_t i = 0; i < s->graph->step_count; i++)
-        names[i] = s->graph->steps[i].name;
-    return schema_suggest(word, names);
-}
-
-/* "; did you mean "train"?", or the steps there are. */
-static const char *step_hint(const struct submission *s, const char *word, struct arena *arena)
-{
-    const char *near = suggest_step(s, word, arena);
-    if (near && strcmp(near, word) != 0)
-        return arena_format(arena, "did you mean \"%s\"?", near);
-    AUTO(buf_fini) struct buf steps = buf_init(0);
-    for (uint32_t i = 0; i < s->graph->step_count && i < STEPS_NAMED; i++)
-        buf_format(&steps, "%s%s", i ? ", " : "", s->graph->steps[i].name);
-    return arena_format(arena, "its steps: %s%s", buf_text(&steps),
-                        s->graph->step_count > STEPS_NAMED ? ", …" : "");
-}
-
-enum status submission_no_step(const struct submission *s, const char *name, struct err *err)
-{
-    AUTO(arena_fini) struct arena arena = {0};
-    return err_set(err, E_INVALID, "%s: there is no step \"%s\"; %s", s->file, name,
-                   step_hint(s, name, &arena));
-}
-
-static enum status no_task(const struct submission *s, const char *name, size_t bytes,
-                           struct err *err)
-{
-    AUTO(arena_fini) struct arena arena = {0};
-    size_t step_bytes = strcspn(name, "[");
-    const char *word = arena_text(&arena, name, step_bytes < bytes ? step_bytes : bytes);
-    uint32_t step = submission_step(s, word);
-    if (step == UINT32_MAX)
-        return err_set(err, E_NOTFOUND, "no task \"%.*s\" in the pipeline %s; %s", (int)bytes, name,
-                       pipeline_name(s->pipeline), step_hint(s, word, &arena));
-    AUTO(buf_fini) struct buf example = buf_init(0);
-    graph_task_name(s->graph, s->graph->steps[step].first_task, &example);
-    return err_set(err, E_NOTFOUND, "no task \"%.*s\": the step \"%s\" has %u, as \"%s\"",
-                   (int)bytes, name, word, s->graph->steps[step].task_count, buf_text(&example));
-}
-
-/* Does "[a=1,b=2]" (or nothing) of `name` hold for the task? Each given axis must; axes left out
- * match any. */
-static bool axes_match(const struct submission *s, uint32_t task, const char *name, size_t bytes)
-{
-    AUTO(buf_fini) struct buf full = buf_init(0);
-    graph_task_name(s->graph, task, &full);
-    if (full.count == bytes && memcmp(full.bytes, name, bytes) == 0)
-        return true;
-    const char *open = memchr(name, '[', bytes);
-    if (!open || name[bytes - 1] != ']')
-        return !open;
-    const char *have = strchr(buf_text(&full), '[');
-    if (!have)
-        return false;
-    for (const char *at = open + 1, *end = name + bytes - 1; at < end;) {
-        const char *comma = memchr(at, ',', (size_t)(end - at));
-        size_t n = (size_t)((comma ? comma : end) - at);
-        bool is_there = false;
-        for (const char *p = have; p && *p && !is_there; p = strpbrk(p + 1, "[,"))
-            is_there = strncmp(p + 1, at, n) == 0 && (p[1 + n] == ',' || p[1 + n] == ']');
-        if (!is_there)
-            return false;
-        at += n + 1;
-    }
-    return true;
-}
-
-enum status submission_task(const struct submission *s, const char *name, size_t bytes,
-                            uint32_t *out, struct err *err)
-{
-    size_t step_bytes = strcspn(name, "[");
-    if (step_bytes > bytes)
-        step_bytes = bytes;
-    for (uint32_t i = 0; i < s->graph->step_count; i++) {
-        const struct graph_step *step = &s->graph->steps[i];
-        if (strlen(step->name) != step_bytes || memcmp(step->name, name, step_bytes) != 0)
-            continue;
-        uint32_t match_count = 0;
-        for (uint32_t t = step->first_task; t < step->first_task + step->task_count; t++)
-            if (axes_match(s, t, name, bytes) && match_count++ == 0)
-                *out = t;
-        if (match_count == 1)
-            return OK;
-        if (match_count == 0)
-            return no_task(s, name, bytes, err);
-        AUTO(buf_fini) struct buf example = buf_init(0);
-        graph_task_name(s->graph, *out, &example);
-        return err_set(err, E_INVALID, "\"%.*s\" names %u tasks; say which, as in \"%s\"",
-                       (int)bytes, name, match_count, buf_text(&example));
-    }
-    return no_task(s, name, bytes, err);
-}
-
-/* ---- looking up ---- */
-
-struct look_up {
-    uint32_t first;
-    const struct submission_finder *finder;
-    struct err *err;
-    enum status status;
-};
-
-static void found_one(void *context, uint32_t index, const uint8_t *bytes, size_t count)
-{
-    struct look_up *look_up = context;
-    struct record record;
-    enum status status = record_parse(bytes, count, &record, look_up->err);
-    if (status != OK)
-        look_up->status = status;
-    else
-        look_up->finder->found(look_up->finder->context, look_up->first + index, &record);
-}
-
-enum status submission_look_up(const struct submission *s, struct state *state,
-                               const struct submission_finder *finder, struct err *err)
-{
-    uint32_t total = s->graph->task_count, most = total < STATE_FIND_MAX ? total : STATE_FIND_MAX;
-    AUTO(mem_free) struct id *ids = mem_alloc(most * sizeof *ids + 1);
-    struct look_up look_up = {.finder = finder, .err = err};
-    for (uint32_t first = 0; first < total; first += most) {
-        uint32_t count = total - first < most ? total - first : most;
-        for (uint32_t i = 0; i < count; i++)
-            ids[i] = finder->id_of ? finder->id_of(finder->context, first + i)
-                                   : s->graph->tasks[first + i].id;
-        look_up.first = first;
-        TRY(state_find_tasks(state, ids, count, found_one, &look_up, err));
-        if (look_up.status != OK)
-            return look_up.status;
-    }
-    return OK;
-}
-
-struct value submission_axes(const struct submission *s, uint32_t task, struct arena *arena)
-{
-    const struct graph_step *step = &s->graph->steps[graph_task_step(s->graph, task)];
-    struct value axes = doc_map();
-    for (uint32_t i = 0; i < step->axis_count; i++) {
-        const struct value *value = graph_task_axis(s->graph, task, i);
-        const struct value *name = value->type == VALUE_MAP ? value_get(value, "name") : value;
-        doc_put(arena, &axes, step->axis_names[i], name ? *name : *value);
-    }
-    return axes;
+    return submission_change(document, &(struct app_request){0}, diagnostics, out, err);
 }

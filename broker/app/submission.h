@@ -25,22 +25,31 @@ struct submission {
     struct graph *graph;
 };
 
-enum submission_depth {
-    SUBMISSION_PARSED,   /* checked, sources named only */
-    SUBMISSION_RESOLVED, /* sources have ids */
-    SUBMISSION_EXPANDED, /* a graph with ids */
-};
-
-/* `store` gets the sources' bytes; NULL only hashes them. `cache_path`: where unchanged files' ids
- * are remembered; NULL: nowhere. */
-MUST_USE enum status submission_open(const struct app_request *request, enum submission_depth depth,
-                                     struct store *store, const char *cache_path,
-                                     struct diagnostics *diagnostics, struct submission **out,
-                                     struct err *err);
-/* From a run's document (submission_document). */
+/* In three parts, so that what can be said of the text alone is said before anything is made.
+ * Errors of the file are in `diagnostics`. */
+MUST_USE enum status submission_parse(const struct app_request *request,
+                                      struct diagnostics *diagnostics, struct submission **out,
+                                      struct err *err);
+/* Sources of this machine are read; `store` gets their bytes (NULL only hashes them), and
+ * `cache_path` is where unchanged files' ids are remembered (NULL: nowhere). Those of a request
+ * from elsewhere are in the store: E_NOTFOUND one is not, E_INVALID one is not named. */
+MUST_USE enum status submission_resolve(struct submission *submission,
+                                        const struct app_request *request, struct store *store,
+                                        const char *cache_path, struct err *err);
+MUST_USE enum status submission_expand(struct submission *submission, struct err *err);
+/* All three. */
+MUST_USE enum status submission_open(const struct app_request *request, struct store *store,
+                                     const char *cache_path, struct diagnostics *diagnostics,
+                                     struct submission **out, struct err *err);
+/* From a run's document (submission_document); and with the params and sets of `changes` behind its
+ * own. */
 MUST_USE enum status submission_restore(const struct value *document,
                                         struct diagnostics *diagnostics, struct submission **out,
                                         struct err *err);
+MUST_USE enum status submission_change(const struct value *document,
+                                       const struct app_request *changes,
+                                       struct diagnostics *diagnostics, struct submission **out,
+                                       struct err *err);
 void submission_free(struct submission *submission);
 /* The request's graph as a drawing, appended to `out`. */
 MUST_USE enum status submission_draw(const struct app_request *request,

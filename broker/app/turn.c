@@ -2,9 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <string.h>
 
+#include "broker/app/comparison.h"
 #include "broker/app/run.h"
 #include "common/clock.h"
 #include "common/crypto/identity.h"
+
+enum { BEGIN_NODES = 1 << 16 /* counted in one turn: a few ms */ };
 
 /* The first time something has to run: a worker, and a socket if there is none yet. */
 static enum status start_worker(struct local *app, struct err *err)
@@ -57,34 +60,88 @@ static enum status finish(struct local *app, struct run *run, struct err *err)
         TRY(run_document_put(app, run, value_get_text(&result, "state"), &result, err));
         run->is_told = true;
     }
-    run->is_kept = loop_has_kept(app->loop, run->put) && loop_is_idle(app->loop);
-    if (run->is_kept)
-        progress_tell_run(app, run);
+    run->is_kept =
+        loop_has_kept(app->loop, run->put) && (app->is_served || loop_is_idle(app->loop));
+    if (!run->is_kept)
+        return OK;
+    progress_tell_run(app, run);
+    run->is_leaving = app->is_served; /* whoever ran it alone may still ask */
+    if (run->is_leaving) {
+        sched_forget(loop_sched(app->loop), run->number);
+        loop_step(app->loop, &(struct sched_event){.type = SCHED_GO_ON});
+    }
     return OK;
+}
+
+/* One of a broker that serves is submitted step by step. */
+static void begin_run(struct local *app, struct run *run, const struct sched_run_info *info)
+{
+    struct graph *graph = run->submission->graph;
+    uint32_t nodes = app->is_served ? BEGIN_NODES : UINT32_MAX;
+    if (run->nodes.added == run->nodes.count || !info->is_begun)
+        return;
+    if (progress_begin(app, run, nodes) && !comparison_is_due(graph))
+        graph_forget_tasks(graph);
+    if (run->nodes.added < run->nodes.count)
+        loop_hurry(app->loop);
+}
+
+/* False: it is gone. */
+static enum status drive(struct local *app, struct run *run, ms_t now, struct err *err)
+{
+    struct sched_run_info info;
+    sched_run_info(loop_sched(app->loop), run->number, &info);
+    if (run->is_leaving) {
+        if (!info.is_known)
+            runs_remove(app, run);
+        return OK;
+    }
+    begin_run(app, run, &info);
+    progress_tell(app, run, now);
+    bool is_counted = run->nodes.added == run->nodes.count;
+    return run->is_over && is_counted && !run->is_kept ? finish(app, run, err) : OK;
+}
+
+static enum status tend_worker(struct local *app, struct err *err)
+{
+    if (!app->worker && app->slots && !app->is_left && !runs_have_ended(app) && is_work_ready(app))
+        TRY(start_worker(app, err));
+    return app->worker && !app->is_left ? check_worker(app, err) : OK;
 }
 
 enum status local_turn(struct app *base, ms_t max_ms, struct err *err)
 {
     struct local *app = local_of(base);
-    if (!app->worker && app->slots && !runs_have_ended(app) && is_work_ready(app))
-        TRY(start_worker(app, err));
-    if (app->worker)
-        TRY(check_worker(app, err));
+    TRY(tend_worker(app, err));
     TRY(loop_turn(app->loop, max_ms, err));
+    if (app->is_left)
+        return OK;
     load_publish(app);
     stuck_look(app);
     care_turn(app);
     ms_t now = clock_ms();
-    for (uint32_t i = 0; i < app->run_count; i++) {
-        struct run *run = app->runs[i];
-        if (run)
-            progress_tell(app, run, now);
-        if (run && run->is_over && !run->is_kept)
-            TRY(finish(app, run, err));
-    }
-    if (runs_have_ended(app))
+    uint64_t event = events_last(app->events);
+    for (uint32_t i = 0; i < app->run_count; i++)
+        if (app->runs[i])
+            TRY(drive(app, app->runs[i], now, err));
+    if (events_last(app->events) != event)
+        loop_hurry(app->loop);
+    if (!app->is_served && runs_have_ended(app))
         load_retract(app);
     return OK;
+}
+
+void local_leave(struct app *base)
+{
+    struct local *app = local_of(base);
+    app->is_left = true;
+    loop_leave(app->loop);
+}
+
+bool local_is_idle(const struct app *base)
+{
+    const struct local *app = (const struct local *)base;
+    return !app->loop || loop_is_idle(app->loop);
 }
 
 bool local_run_is_over(struct app *base, const char *id)
@@ -116,13 +173,16 @@ enum status local_stop(struct app *base, const char *ref, bool kill, struct err 
     if (!run)
         return tell_over(app, ref, err);
     app->is_killed = app->is_killed || kill;
-    if (kill) /* its end waits for nothing any more */
+    if (kill && !app->is_served) /* its end waits for nothing any more */
         loop_give_up(app->loop);
     if (run->is_ended)
         return kill ? OK : err_set(err, E_CONFLICT, "run %s is over", run->id);
     struct sched_event event = {.type = SCHED_CANCEL, .cancel = {.run = run->number, .kill = kill}};
     loop_step(app->loop, &event);
-    return OK;
+    if (run->is_cancelled)
+        return OK;
+    run->is_cancelled = true; /* also after a restart */
+    return run_document_put(app, run, "running", NULL, err);
 }
 
 enum status local_watch(struct app *base, const char *ref, struct err *err)

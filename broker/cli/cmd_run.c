@@ -3,17 +3,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "broker/cli/command.h"
+#include "broker/cli/broker_options.h"
 #include "broker/cli/signals.h"
 #include "broker/cli/watch.h"
-#include "proto/limits.h"
 
 struct run_options {
     struct common_options common;
     struct request_options request;
     struct command_line line;
-    const char *force, *only, *json, *lease;
-    int64_t slots, workers_min;
+    struct broker_options broker;
+    const char *force, *only, *json;
     bool is_quiet;
 };
 
@@ -26,40 +25,24 @@ static void add_options(struct run_options *o)
          "run all tasks (or those of STEP) even if they are known"},
         {"only", 0, CONFIG_TEXT, NULL, "STEP", &o->only,
          "run STEP and what it needs, nothing behind it"},
-        {"slots", 'j', CONFIG_COUNT, "PENSTOCK_SLOTS", "N", &o->slots,
-         "tasks at once in the local worker (default: one per core); 0: no local worker"},
-        {"min-workers", 0, CONFIG_COUNT, "PENSTOCK_MIN_WORKERS", "N", &o->workers_min,
-         "give out nothing before N workers have joined, the local one counted"},
-        {"lease", 0, CONFIG_TEXT, "PENSTOCK_LEASE", "TIME", &o->lease,
-         "how long a worker may be silent until its tasks go to others (default 15s)"},
         {"quiet", 'q', CONFIG_FLAG, NULL, NULL, &o->is_quiet, "show no progress"},
     };
-    o->slots = -1;
     command_line_request(&o->line, &o->request);
     command_line_common(&o->line, &o->common);
     o->line.option_count--; /* --json takes a value here */
     command_line_listen(&o->line, &o->common);
+    broker_options_add(&o->line, &o->broker,
+                       "tasks at once in the local worker (default: one per core); 0: no local "
+                       "worker");
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         command_line_add(&o->line, options[i]);
 }
 
 static enum status check_options(struct run_options *o, struct err *err)
 {
-    if (o->slots > SLOTS_MAX)
-        return err_set(err, E_INVALID, "--slots %lld is not in 0 … %d", (long long)o->slots,
-                       SLOTS_MAX);
-    if (o->workers_min > WORKERS_MAX)
-        return err_set(err, E_INVALID, "--min-workers %lld is not in 0 … %d",
-                       (long long)o->workers_min, WORKERS_MAX);
     if (o->json && *o->json && strcmp(o->json, "full") != 0)
         return err_set(err, E_INVALID, "--json=%s: expected --json or --json=full", o->json);
-    if (!o->lease)
-        return OK;
-    TRY(config_parse_ms("lease", o->lease, &o->common.app.lease_ms, err));
-    if (o->common.app.lease_ms < LEASE_MS_MIN || o->common.app.lease_ms > LEASE_MS_MAX)
-        return err_set(err, E_INVALID, "--lease %s is not in %d s … %d min", o->lease,
-                       LEASE_MS_MIN / 1000, LEASE_MS_MAX / 60000);
-    return OK;
+    return broker_options_take(&o->broker, &o->common.app, err);
 }
 
 static bool parse(struct run_options *o, const struct command *command, int argc, char **argv,
@@ -118,9 +101,6 @@ static int run(const struct command *command, int argc, char **argv)
         request.force_all = o.force && !*o.force;
         request.force_step = o.force && *o.force ? o.force : NULL;
         request.only_step = o.only;
-        o.common.app.has_slots = o.slots >= 0;
-        o.common.app.slots = o.slots >= 0 ? (uint32_t)o.slots : 0;
-        o.common.app.workers_min = (uint32_t)o.workers_min;
         o.common.app.wake_fd = signals_fd();
         exit_code = run_request(&o, &request);
     }

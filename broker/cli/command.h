@@ -31,11 +31,11 @@ struct command {
     "unique prefix of one, or `latest` (the default). A blob or tree id, or 8 digits of it, is "   \
     "one too."
 
-extern const struct command command_run, command_plan, command_explain, command_graph, command_lint,
-    command_list, command_get, command_lineage, command_verify, command_export, command_put,
-    command_logs, command_load, command_doctor, command_keys, command_submit, command_watch,
-    command_stop, command_retry, command_resubmit, command_workers, command_fsck, command_gc,
-    command_care;
+extern const struct command command_run, command_serve, command_plan, command_explain,
+    command_graph, command_lint, command_list, command_get, command_lineage, command_verify,
+    command_export, command_put, command_logs, command_load, command_doctor, command_keys,
+    command_submit, command_watch, command_stop, command_retry, command_resubmit, command_workers,
+    command_fsck, command_gc, command_care;
 
 /* NULL-terminated, in the order of `broker help`. */
 extern const struct command *const commands[];

@@ -9,6 +9,7 @@
 void diagnostics_fini(struct diagnostics *d)
 {
     buf_fini(&d->text);
+    *d = (struct diagnostics){.text = d->text};
 }
 
 /* One mistake that many tasks share is one line. */

@@ -22,6 +22,7 @@ struct diagnostics {
     struct buf text;
     uint32_t error_count, warning_count;
 };
+/* Empty again, for another file. */
 void diagnostics_fini(struct diagnostics *d);
 void diagnostics_error(struct diagnostics *d, const struct value *at, const char *format, ...)
     PRINTF(3, 4);

@@ -87,8 +87,11 @@ static enum status open_request(struct remote *remote, const struct app_request 
     diagnostics_fini(&remote->diagnostics);
     if (keeps)
         TRY(remote_open_store(remote, err));
-    return submission_open(request, SUBMISSION_RESOLVED, keeps ? remote->store : NULL,
-                           remote->source_cache, &remote->diagnostics, out, err);
+    AUTO(submission_free) struct submission *s = NULL;
+    TRY(submission_parse(request, &remote->diagnostics, &s, err));
+    TRY(submission_resolve(s, request, keeps ? remote->store : NULL, remote->source_cache, err));
+    *out = TAKE(s);
+    return OK;
 }
 
 static enum status make_body(struct remote *remote, const struct app_request *request,
@@ -204,6 +207,5 @@ enum status remote_lint(struct app *app, const struct app_request *request, stru
 {
     AUTO(submission_free) struct submission *s = NULL;
     diagnostics_fini(&remote_of(app)->diagnostics);
-    return submission_open(request, SUBMISSION_PARSED, NULL, NULL, &remote_of(app)->diagnostics, &s,
-                           err);
+    return submission_parse(request, &remote_of(app)->diagnostics, &s, err);
 }

@@ -63,7 +63,7 @@ struct sched_known {
 
 enum sched_event_type {
     SCHED_SUBMIT,    /* a run begins; what its targets need and has no record is worked on */
-    SCHED_RESTORE,   /* before it: records that were found for its task ids */
+    SCHED_RESTORE,   /* before it: records that were found for its task ids. Of 0: none were */
     SCHED_EXTEND,    /* room for run-time nodes; not used yet */
     SCHED_CANCEL,    /* stop a run: nothing new is assigned; with `kill` what runs is ended, else it
                       may finish */
@@ -83,6 +83,10 @@ enum sched_event_type {
     SCHED_EVENT_COUNT
 };
 
+/* DONE: it was forced and has run, before a restart; its record counts, and what is below it is
+ * looked up by its action. */
+enum sched_force { SCHED_NOT_FORCED, SCHED_FORCED, SCHED_FORCED_DONE };
+
 struct sched_event {
     enum sched_event_type type;
     ms_t now;
@@ -97,8 +101,8 @@ struct sched_event {
             const struct task_policy *policies;
             uint32_t policy_count;
             const uint8_t *is_target; /* per node; NULL: the tasks nobody depends on */
-            const uint8_t *is_forced; /* per node: run even if a record exists; NULL: none. What
-                                        is below it is looked up by its action */
+            const uint8_t *is_forced; /* per node: SCHED_FORCED: run even if a record exists; what
+                                         is below it is looked up by its action. NULL: none */
         } submit;
         struct { /* batched: one event may carry many */
             const struct id *tasks;

@@ -19,6 +19,8 @@ enum { PREFETCH_NODES = 16 };
 
 void submit_restore(struct sched *sched, const struct sched_event *event)
 {
+    if (!event->restore.count)
+        sched->known.count = sched->known_outputs.count = 0;
     for (uint32_t i = 0; i < event->restore.count; i++) {
         const struct sched_known *record = &event->restore.records[i];
         if (record->output_count > OUTPUTS_MAX)
@@ -73,7 +75,13 @@ static bool find_record(struct submission *submission, const struct id *id,
 
 static bool is_forced(const struct submission *submission, uint32_t node)
 {
-    return submission->is_forced && submission->is_forced[node];
+    return submission->is_forced && submission->is_forced[node] == SCHED_FORCED;
+}
+
+/* It was forced, and that was done before a restart. */
+static bool has_run(const struct submission *submission, uint32_t node)
+{
+    return submission->is_forced && submission->is_forced[node] == SCHED_FORCED_DONE;
 }
 
 /* What is to run again may make other bytes: what was made of them is looked up by its action. */
@@ -121,9 +129,11 @@ static uint32_t new_task(struct sched *sched, const struct submission *submissio
                           .flags = FLAG_LISTED};
     if (is_forced(submission, node)) {
         task->flags |= FLAG_FORCED | FLAG_WANTED;
-    } else if (is_stale(sched, submission, node)) {
+    } else if (is_stale(sched, submission, node) && !has_run(submission, node)) {
         task->flags |= FLAG_STALE;
     } else if (known) {
+        if (has_run(submission, node)) /* what is below it is stale */
+            task->flags |= FLAG_FORCED;
         task->stage = STAGE_SUCCEEDED;
         task->flags |= FLAG_HIT;
         task->finished_at = task_stamp(sched->now);

@@ -135,8 +135,8 @@ static struct submission *open_submission(struct house *house, const struct hous
                          run->seed, run->width, run->seed, run->seed, run->seed, run->seed);
     const struct app_request request = {
         .file = house_at(house, "p.yaml"), .text = text, .text_bytes = (size_t)bytes};
-    enum status status = submission_open(&request, SUBMISSION_EXPANDED, house->store, NULL,
-                                         &diagnostics, &submission, &house_err);
+    enum status status =
+        submission_open(&request, house->store, NULL, &diagnostics, &submission, &house_err);
     if (status != OK)
         fail_msg("%s\n%s", house_err.text, buf_text(&diagnostics.text));
     diagnostics_fini(&diagnostics);

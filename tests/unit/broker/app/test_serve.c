@@ -1,0 +1,241 @@
+/* Many runs in one broker, which is started again in the midst of them. */
+// SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/base/doc.h"
+#include "common/fs.h"
+#include "tests/unit/broker/app/serving.h"
+
+#define SLEEPS(n, seconds)                                                                         \
+    "version: 1\nname: many\nsteps:\n  work:\n    kind: sleep\n    matrix: {i: {range: [0, " n     \
+    ", 1]}}\n    params: {seconds: " seconds ", index: \"${matrix.i}\"}\n"
+#define WITH_PARAM                                                                                 \
+    "version: 1\nname: one\nparams: {i: 0}\nsteps:\n  work:\n    kind: sleep\n    params: "        \
+    "{seconds: 0, index: \"${params.i}\"}\n"
+
+static void runs_go_on_side_by_side(void **state)
+{
+    struct serving *serving = *state;
+    enum { RUNS = 12 };
+    char runs[RUNS][APP_RUN_ID_BYTES], param[16];
+    serving_open(serving, 2);
+    for (int i = 0; i < RUNS; i++) {
+        const char *params[] = {param};
+        struct app_request request = serving_request(WITH_PARAM);
+        snprintf(param, sizeof param, "i=%d", i / 2); /* two want the same */
+        request.params = params;
+        request.param_count = 1;
+        serving_submit(serving, &request, runs[i]);
+    }
+    int64_t executed = 0;
+    for (int i = 0; i < RUNS; i++) {
+        AUTO(arena_fini) struct arena arena = {0};
+        struct value result;
+        serving_finish(serving, runs[i]);
+        assert_int_equal(app_result(serving->app, runs[i], false, &arena, &result, NULL), OK);
+        assert_string_equal(value_get_text(&result, "state"), "succeeded");
+        executed += value_get(value_get(&result, "tasks"), "executed")->integer;
+    }
+    assert_int_equal(executed, RUNS / 2);
+    assert_int_equal(app_step_count(serving->app, runs[0]), 0); /* forgotten; its document stays */
+}
+
+static bool is_half_done(struct serving *serving, const char *run)
+{
+    struct app_step_progress step = {0};
+    if (app_step_count(serving->app, run))
+        app_step_progress(serving->app, run, 0, &step);
+    return step.succeeded >= 20;
+}
+
+static void an_open_run_goes_on_after_a_restart(void **state)
+{
+    struct serving *serving = *state;
+    char run[APP_RUN_ID_BYTES], small[APP_RUN_ID_BYTES];
+    struct app_request request = serving_request(SLEEPS("40", "0.01"));
+    struct app_request first = serving_request(SLEEPS("5", "0.01"));
+    serving_open(serving, 2);
+    serving_submit(serving, &first, small);
+    serving_finish(serving, small);
+    serving_submit(serving, &request, run);
+    serving_until(serving, is_half_done, run);
+    serving_close(serving);
+    serving_open(serving, 2);
+    assert_false(app_run_is_over(serving->app, run));
+    serving_finish(serving, run);
+    serving_expect(serving, run, "succeeded", 35, 5); /* counts go on over the restart */
+    serving_close(serving);
+    serving_open(serving, 0);
+    assert_true(app_run_is_over(serving->app, run));
+    serving_expect(serving, run, "succeeded", 35, 5);
+}
+
+static void a_stopped_run_stays_so(void **state)
+{
+    struct serving *serving = *state;
+    char run[APP_RUN_ID_BYTES], again[APP_RUN_ID_BYTES];
+    struct err err = {0};
+    struct app_request request = serving_request(SLEEPS("40", "0.01"));
+    serving_open(serving, 2);
+    serving_submit(serving, &request, run);
+    serving_until(serving, is_half_done, run);
+    assert_int_equal(app_stop(serving->app, run, false, &err), OK);
+    assert_int_equal(app_turn(serving->app, 0, &err), OK);
+    serving_close(serving);
+    serving_open(serving, 2);
+    serving_finish(serving, run);
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value result;
+    assert_int_equal(app_result(serving->app, run, false, &arena, &result, &err), OK);
+    assert_string_equal(value_get_text(&result, "state"), "cancelled");
+    assert_int_equal(app_stop(serving->app, run, false, &err), E_CONFLICT);
+    /* Until somebody wants it again. */
+    assert_int_equal(app_retry(serving->app, run, again, &err), OK);
+    assert_string_equal(run, again);
+    assert_int_equal(app_retry(serving->app, run, again, &err), E_CONFLICT);
+    serving_finish(serving, run);
+    serving_expect(serving, run, "succeeded", 40, 0);
+    assert_int_equal(app_retry(serving->app, run, again, &err), E_CONFLICT);
+}
+
+static void a_key_begins_one_run(void **state)
+{
+    struct serving *serving = *state;
+    char run[APP_RUN_ID_BYTES], again[APP_RUN_ID_BYTES];
+    struct err err = {0};
+    const char *params[] = {"i=7"};
+    struct app_request request = serving_request(WITH_PARAM);
+    request.idempotency_key = "k-1";
+    serving_open(serving, 1);
+    serving_submit(serving, &request, run);
+    serving_submit(serving, &request, again);
+    assert_string_equal(run, again);
+    serving_finish(serving, run);
+    serving_close(serving);
+    serving_open(serving, 0); /* it is remembered */
+    serving_submit(serving, &request, again);
+    assert_string_equal(run, again);
+    request.params = params;
+    request.param_count = 1;
+    assert_int_equal(app_submit(serving->app, &request, again, &err), E_CONFLICT);
+    assert_non_null(strstr(err.text, run));
+    request.idempotency_key = "k-2";
+    serving_submit(serving, &request, again);
+    assert_string_not_equal(run, again);
+}
+
+static void labels_and_names_find_a_run(void **state)
+{
+    struct serving *serving = *state;
+    char run[APP_RUN_ID_BYTES], other[APP_RUN_ID_BYTES];
+    struct err err = {0};
+    const char *labels[] = {"team=vision", "stage=test"}, *wrong[] = {"team"};
+    struct app_request request = serving_request(WITH_PARAM);
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value list;
+    serving_open(serving, 1);
+    serving_submit(serving, &request, other);
+    request.name = "nightly";
+    request.labels = labels;
+    request.label_count = 2;
+    serving_submit(serving, &request, run);
+    serving_finish(serving, run);
+    serving_finish(serving, other);
+    struct app_filter filters[] = {{.labels = labels, .label_count = 2},
+                                   {.name = "nightly"},
+                                   {.limit = 1, .state = "succeeded"}};
+    for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) {
+        assert_int_equal(app_list(serving->app, &filters[i], &arena, &list, &err), OK);
+        assert_int_equal(list.count, 1);
+        assert_string_equal(value_get_text(&list.items[0], "run"), run);
+    }
+    struct app_filter none = {.state = "failed"};
+    assert_int_equal(app_list(serving->app, &none, &arena, &list, &err), OK);
+    assert_int_equal(list.count, 0);
+    request.labels = wrong;
+    request.label_count = 1;
+    assert_int_equal(app_submit(serving->app, &request, run, &err), E_INVALID);
+    assert_non_null(strstr(err.text, "team"));
+}
+
+/* No path that stands in a request is opened: not the source's, not a code file's. */
+static void no_path_of_a_request_is_opened(void **state)
+{
+    struct serving *serving = *state;
+    char run[APP_RUN_ID_BYTES];
+    struct err err = {0};
+    assert_int_equal(fs_write("passwd", "root:x", 6, &err), OK); /* beside the broker */
+    static const char *const texts[] = {
+        "version: 1\nname: evil\nsources: {s: /etc/passwd}\nsteps:\n  a:\n    kind: exec\n    "
+        "inputs: {x: sources.s}\n    outputs: {o: o}\n    params: {command: \"cat $x > o\"}\n",
+        "version: 1\nname: evil\nsteps:\n  a:\n    kind: exec\n    outputs: {o: o}\n    params: "
+        "{command: \"true\", code: [passwd]}\n",
+        "version: 1\nname: evil\ninclude: /etc/passwd\nsteps: {a: {kind: sleep}}\n",
+    };
+    serving_open(serving, 0);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct app_request request = serving_request(texts[i]);
+        err.text[0] = '\0';
+        assert_int_equal(app_submit(serving->app, &request, run, &err), E_INVALID);
+        assert_null(strstr(app_diagnostics(serving->app), "root:"));
+        if (i < 2 && !strstr(app_diagnostics(serving->app), "not opened here"))
+            fail_msg("%s: %s", err.text, app_diagnostics(serving->app));
+    }
+    assert_int_equal(remove("passwd"), 0);
+    /* Named, but not in the store: neither is it looked for anywhere else. */
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value sources = doc_list();
+    struct value *item = doc_add(&arena, &sources, doc_map());
+    doc_put(&arena, item, "name", value_string("s"));
+    doc_put(&arena, item, "id",
+            value_string("00000000000000000000000000000000000000000000000000000000000000ab"));
+    struct app_request request = serving_request(texts[0]);
+    request.sources = &sources;
+    assert_int_equal(app_submit(serving->app, &request, run, &err), E_NOTFOUND);
+    assert_non_null(strstr(app_diagnostics(serving->app), "not in the store"));
+}
+
+static void another_run_of_the_same(void **state)
+{
+    struct serving *serving = *state;
+    char run[APP_RUN_ID_BYTES], other[APP_RUN_ID_BYTES];
+    struct err err = {0};
+    const char *params[] = {"i=3"};
+    struct app_request request = serving_request(WITH_PARAM), changes = {0};
+    serving_open(serving, 1);
+    serving_submit(serving, &request, run);
+    serving_finish(serving, run);
+    assert_int_equal(app_resubmit(serving->app, run, &changes, other, &err), OK);
+    assert_string_not_equal(run, other);
+    serving_finish(serving, other);
+    serving_expect(serving, other, "succeeded", 0, 1);
+    changes.params = params;
+    changes.param_count = 1;
+    assert_int_equal(app_resubmit(serving->app, run, &changes, other, &err), OK);
+    serving_finish(serving, other);
+    serving_expect(serving, other, "succeeded", 1, 0);
+    assert_int_equal(app_resubmit(serving->app, "nothing", &changes, other, &err), E_NOTFOUND);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(runs_go_on_side_by_side, serving_setup, serving_teardown),
+        cmocka_unit_test_setup_teardown(an_open_run_goes_on_after_a_restart, serving_setup,
+                                        serving_teardown),
+        cmocka_unit_test_setup_teardown(a_stopped_run_stays_so, serving_setup, serving_teardown),
+        cmocka_unit_test_setup_teardown(a_key_begins_one_run, serving_setup, serving_teardown),
+        cmocka_unit_test_setup_teardown(labels_and_names_find_a_run, serving_setup,
+                                        serving_teardown),
+        cmocka_unit_test_setup_teardown(no_path_of_a_request_is_opened, serving_setup,
+                                        serving_teardown),
+        cmocka_unit_test_setup_teardown(another_run_of_the_same, serving_setup, serving_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
