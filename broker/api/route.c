@@ -6,9 +6,9 @@
 
 #include "common/base/assert.h"
 
-const struct api_route *const api_routes[] = {
-    routes_runs,    routes_tasks, routes_pipelines, routes_artifacts, routes_blobs,
-    routes_service, NULL};
+const struct api_route *const api_routes[] = {routes_runs,      routes_tasks, routes_pipelines,
+                                              routes_artifacts, routes_blobs, routes_service,
+                                              routes_care,      NULL};
 
 bool route_next_param(const char *pattern, size_t *cursor, const char **name, size_t *bytes)
 {

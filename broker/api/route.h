@@ -43,7 +43,7 @@ struct api_route {
 };
 
 extern const struct api_route routes_runs[], routes_tasks[], routes_pipelines[], routes_artifacts[],
-    routes_blobs[], routes_service[];
+    routes_blobs[], routes_service[], routes_care[];
 /* NULL-terminated. */
 extern const struct api_route *const api_routes[];
 

@@ -3,10 +3,15 @@
 
 #include <string.h>
 
+/* A state that is not known here is that of a run which somebody else may go on with. */
 bool document_is_open(const struct value *document)
 {
+    static const char *const over[] = {"succeeded", "failed", "cancelled"};
     const struct value *state = value_get(document, "state");
-    return state && value_is_text(state, "running");
+    for (size_t i = 0; state && i < sizeof over / sizeof *over; i++)
+        if (value_is_text(state, over[i]))
+            return false;
+    return true;
 }
 
 int64_t document_time_us(const struct value *document)

@@ -7,6 +7,7 @@
  *   remote_submit.c  pipeline, sources, uploads
  *   remote_watch.c   events of one run, over lost connections
  *   remote_bytes.c   artifacts and logs
+ *   remote_care.c    gc and fsck
  *
  * The token goes to the servers that were named, to nobody else: a redirect elsewhere (a store's
  * URL) is followed without it, and a leader that wasn't named is an error that names it. */
@@ -111,6 +112,13 @@ void remote_step_progress(const struct app *app, const char *run, uint32_t step,
                           struct app_step_progress *out);
 bool remote_next_event(struct app *app, const char *run, uint64_t after, struct app_event *out);
 void remote_watch_free(struct remote *remote);
+
+/* ---- remote_care.c ---- */
+
+enum status remote_gc(struct app *app, const struct app_gc *options, struct err *err);
+enum status remote_fsck(struct app *app, const struct app_fsck *options, struct err *err);
+enum status remote_care_result(struct app *app, struct arena *arena, struct value *out,
+                               bool *is_done, struct err *err);
 
 /* ---- remote_bytes.c ---- */
 
