@@ -33,8 +33,9 @@ struct app_options {
     /* Where workers may join beside the local one: "ipc://PATH", "tcp://HOST:PORT" (or :*). NULL:
      * only the local worker is expected, behind a socket in HOME. */
     const char *listen;
-    bool with_keys; /* also at an endpoint of this machine alone */
-    bool insecure;  /* not even at one that others can reach */
+    bool with_keys;  /* also at an endpoint of this machine alone */
+    bool insecure;   /* not even at one that others can reach */
+    bool looks_only; /* nothing is listened at: keys that it would need may be missing */
     uint32_t slots; /* of the local worker, if `has_slots`; else one per core. 0: no local worker */
     bool has_slots;
     uint32_t lease_ms; /* 0: LEASE_MS_DEFAULT */

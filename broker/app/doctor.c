@@ -9,7 +9,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "broker/app/local.h"
+#include "broker/app/doctor.h"
 #include "common/base/doc.h"
 #include "common/child.h"
 #include "common/cores.h"
@@ -20,14 +20,7 @@
 enum { FILES_WANTED = 1024 };
 static const uint64_t disk_wanted_bytes = 1u << 30;
 
-struct doctor {
-    struct local *app;
-    struct arena *arena;
-    struct value *out;
-};
-
-static void put_check(struct doctor *d, const char *check, bool ok, struct value found,
-                      const char *mend)
+void doctor_put(struct doctor *d, const char *check, bool ok, struct value found, const char *mend)
 {
     struct value *entry = doc_add(d->arena, d->out, doc_map());
     doc_put(d->arena, entry, "check", value_string(check));
@@ -75,12 +68,12 @@ static void check_worker(struct doctor *d)
     char path[PATH_MAX] = "";
     struct err err = {0};
     bool ok = program_sibling("worker", path, &err) == OK && access(path, X_OK) == 0;
-    put_check(d, "worker", ok,
-              doc_format(d->arena, "%s",
-                         ok            ? path
-                         : err.text[0] ? err.text
-                                       : path),
-              "build it (make), or name it with PENSTOCK_WORKER");
+    doctor_put(d, "worker", ok,
+               doc_format(d->arena, "%s",
+                          ok            ? path
+                          : err.text[0] ? err.text
+                                        : path),
+               "build it (make), or name it with PENSTOCK_WORKER");
     if (ok)
         check_sandbox(d, path);
 }
@@ -89,25 +82,26 @@ static void check_home(struct doctor *d)
 {
     const char *home = d->app->home, *parent = fs_exists(home) ? home : ".";
     bool ok = access(parent, W_OK) == 0;
-    put_check(d, "home", ok,
-              doc_format(d->arena, "%s %s", home,
-                         !ok               ? strerror(errno)
-                         : fs_exists(home) ? "is there"
-                                           : "will be made"),
-              "make the folder writable, or choose another with --home");
+    doctor_put(d, "home", ok,
+               doc_format(d->arena, "%s %s", home,
+                          !ok               ? strerror(errno)
+                          : fs_exists(home) ? "is there"
+                                            : "will be made"),
+               "make the folder writable, or choose another with --home");
     struct statvfs disk;
     bool is_known = statvfs(parent, &disk) == 0;
     uint64_t free_bytes = is_known ? (uint64_t)disk.f_bavail * disk.f_frsize : 0;
-    put_check(d, "disk", free_bytes >= disk_wanted_bytes,
-              doc_format(d->arena, "%.1f GiB free", (double)free_bytes / (double)disk_wanted_bytes),
-              "free some space: artifacts and the worker's cache are kept there");
+    doctor_put(
+        d, "disk", free_bytes >= disk_wanted_bytes,
+        doc_format(d->arena, "%.1f GiB free", (double)free_bytes / (double)disk_wanted_bytes),
+        "free some space: artifacts and the worker's cache are kept there");
 }
 
 static void put_finding(void *context, const char *check, bool ok, const char *found,
                         const char *mend)
 {
     struct doctor *d = context;
-    put_check(d, check, ok, doc_format(d->arena, "%s", found), mend);
+    doctor_put(d, check, ok, doc_format(d->arena, "%s", found), mend);
 }
 
 /* A folder that is not there yet is nothing to look into; it will be made. */
@@ -118,7 +112,7 @@ static void check_store(struct doctor *d)
     AUTO(store_close) struct store *store = NULL;
     const char *url = d->app->store_url;
     if (!strchr(url, ':') && !fs_exists(url)) {
-        put_check(d, "store", true, doc_format(d->arena, "%s will be made", url), "");
+        doctor_put(d, "store", true, doc_format(d->arena, "%s will be made", url), "");
         return;
     }
     bool ok = store_open(url, &store, &err) == OK;
@@ -127,9 +121,9 @@ static void check_store(struct doctor *d)
         ok = store_probe(store, &err) == OK;
     }
     const char *advice = ok ? store_advice(store) : "";
-    put_check(d, "store", ok && !*advice,
-              doc_format(d->arena, "%s%s%s", ok ? url : err.text, *advice ? ": " : "", advice),
-              "set what is named here as it says, then look again with doctor");
+    doctor_put(d, "store", ok && !*advice,
+               doc_format(d->arena, "%s%s%s", ok ? url : err.text, *advice ? ": " : "", advice),
+               "set what is named here as it says, then look again with doctor");
 }
 
 static void check_state(struct doctor *d)
@@ -138,7 +132,7 @@ static void check_state(struct doctor *d)
     enum status status = local_open_reader(d->app, &err);
     bool is_redis = strncmp(d->app->state_url, "redis", 5) == 0;
     bool ok = status == OK || (status == E_NOTFOUND && !is_redis);
-    put_check(
+    doctor_put(
         d, "state", ok,
         doc_format(d->arena, "%s",
                    ok && status == OK && !is_redis ? d->app->state_url
@@ -148,19 +142,19 @@ static void check_state(struct doctor *d)
             ? "see REDIS_URL or --state: redis://USER:PASSWORD@HOST:PORT"
             : "the state is an index of its journal: move the index away and it is made again");
     if (d->app->state && state_examine(d->app->state, put_finding, d, &err) != OK)
-        put_check(d, "redis", false, doc_format(d->arena, "%s", err.text), "see the line above");
+        doctor_put(d, "redis", false, doc_format(d->arena, "%s", err.text), "see the line above");
 }
 
 static void check_limits(struct doctor *d)
 {
     struct rlimit files;
     bool is_known = getrlimit(RLIMIT_NOFILE, &files) == 0;
-    put_check(
+    doctor_put(
         d, "open files", is_known && files.rlim_cur >= FILES_WANTED,
         doc_format(d->arena, "%llu at most", is_known ? (unsigned long long)files.rlim_cur : 0),
         "ulimit -n 4096");
-    put_check(d, "cores", true,
-              doc_format(d->arena, "%u, so %u slots", cores_count(), d->app->slots), "");
+    doctor_put(d, "cores", true,
+               doc_format(d->arena, "%u, so %u slots", cores_count(), d->app->slots), "");
 }
 
 enum status local_doctor(struct app *base, struct arena *arena, struct value *out, struct err *err)
@@ -174,5 +168,6 @@ enum status local_doctor(struct app *base, struct arena *arena, struct value *ou
     check_store(&doctor);
     check_state(&doctor);
     check_limits(&doctor);
+    doctor_keys(&doctor);
     return OK;
 }

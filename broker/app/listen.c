@@ -32,7 +32,8 @@ enum status listen_prepare(struct local *app, const struct app_options *options,
     } else if (has_keys) {
         return err_set(err, E_INVALID, "--curve: say where to listen, with --listen ENDPOINT");
     }
-    if (!has_keys)
+    app->wants_keys = has_keys;
+    if (!has_keys || options->looks_only)
         return OK;
     enum status status = keys_read(app, &app->identity, err);
     if (status == OK)

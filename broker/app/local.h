@@ -41,6 +41,7 @@ struct local {
     const char *key_path, *workers_path; /* the broker's identity; keys of workers */
     struct signer *identity;             /* NULL: `endpoint` is plain */
     struct endpoint listen;              /* where it was given */
+    bool wants_keys;                     /* there, whether or not there are any */
     bool is_insecure;                    /* others can reach it, and no keys are asked for */
     uint32_t slots, lease_ms, workers_min;
     int wake_fd;

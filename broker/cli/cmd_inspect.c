@@ -224,6 +224,8 @@ static int doctor(const struct command *command, int argc, char **argv)
     struct question q = {0};
     int exit_code;
     struct value answer = {0};
+    command_line_listen(&q.line, &q.common);
+    q.common.app.looks_only = true;
     if (!question_begin(&q, command, argc, argv, ABOUT_STORED, 0, &exit_code))
         return exit_code;
     enum status status = app_doctor(q.app, &q.arena, &answer, &q.err);

@@ -1,6 +1,7 @@
 """Identities and the list of workers: made, shown, taken away; files that nobody else may read."""
 import os
 import re
+import socket
 import stat
 import subprocess
 
@@ -135,3 +136,59 @@ def test_a_list_that_was_spoiled_by_hand_is_named_by_its_line(place):
         result = place.broker("keys", *args)
         assert result.code == 2 and ".penstock/keys/workers:2: " in result.err and '"anna"' in result.err
     assert (place.path / ".penstock/keys/workers").read_text() == "# mine\nanna\n"
+
+
+# ---- doctor finds it beforehand ----
+
+
+def doctor(place, *args):
+    result = place.broker("doctor", "--json", *args)
+    rows = {row["check"]: row for row in result.json}
+    assert (result.code == 0) == all(row["ok"] for row in rows.values())
+    return rows
+
+
+def test_doctor_asks_for_keys_where_others_could_join(place):
+    assert doctor(place)["identity"]["ok"] and "workers" not in doctor(place)
+    remote = doctor(place, "--listen", "tcp://0.0.0.0:*")
+    assert not remote["identity"]["ok"] and "broker keys init" in remote["identity"]["mend"]
+    assert not remote["workers"]["ok"] and remote["listen"]["ok"]
+    assert doctor(place, "--listen", "tcp://127.0.0.1:*")["identity"]["ok"]
+    assert not (place.path / ".penstock").exists()
+
+
+def test_doctor_looks_at_keys(place):
+    place.broker("keys", "init")
+    rows = doctor(place)
+    assert rows["identity"]["ok"] and not rows["workers"]["ok"] and "broker keys add" in rows["workers"]["mend"]
+    place.broker("keys", "add", "w")
+    rows = doctor(place)
+    assert rows["workers"]["ok"] and rows["workers"]["found"].startswith("1 may join")
+    (place.path / ".penstock/keys/broker").chmod(0o644)
+    rows = doctor(place)
+    assert not rows["identity"]["ok"] and "others can read" in rows["identity"]["found"]
+    (place.path / ".penstock/keys/workers").write_text(64 * "0" + " w\n")
+    rows = doctor(place)
+    assert not rows["workers"]["ok"] and "no public key" in rows["workers"]["found"]
+
+
+def test_doctor_finds_a_port_in_use_and_an_address_of_somebody_else(place):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        row = doctor(place, "--listen", f"tcp://127.0.0.1:{taken.getsockname()[1]}")["listen"]
+        assert not row["ok"] and "choose another port with --listen" in row["mend"]
+        result = place.broker("run", place.write("p.yaml", "version: 1\nname: x\nsteps:\n  a: {kind: sleep}\n"),
+                              "--listen", f"tcp://127.0.0.1:{taken.getsockname()[1]}")
+        assert result.code == 3 and len(result.err.splitlines()) == 1 and "in use" in result.err
+    row = doctor(place, "--listen", "tcp://192.0.2.1:7000")["listen"]
+    assert not row["ok"] and "an address of this machine" in row["mend"]
+
+
+def test_doctor_notices_a_clock_that_went_back(place):
+    place.broker("keys", "init")
+    assert doctor(place)["clock"]["ok"]
+    later = os.stat(place.path).st_mtime + 1200
+    os.utime(place.path / ".penstock/keys/broker", (later, later))
+    row = doctor(place)["clock"]
+    assert not row["ok"] and "of the future" in row["found"] and "set the clock" in row["mend"]
