@@ -137,10 +137,11 @@ static enum status drain(struct redis_journal *journal)
         return status;
     size_t drained = journal->keeper.segment.count;
     journal->added_bytes -= drained < journal->added_bytes ? drained : journal->added_bytes;
-    if (!count) { /* what was added before is not there any more: it is in the store */
-        last = added;
+    if (!count) { /* all that the server has committed is in the store */
+        if (last.number > added.number)
+            last = added;
         journal->may_have_more = false;
-        if (journal->added.number == added.number)
+        if (journal->added.number == last.number)
             journal->added_bytes = 0;
     }
     if (last.number > journal->stored.number)

@@ -99,6 +99,20 @@ static enum status trim(struct keeper *keeper, size_t count, struct mark segment
     return keeper_answer(keeper, err);
 }
 
+/* The marks of the last commit, and of the last segment, as the server knows them. */
+static enum status ask_marks(struct keeper *keeper, struct mark *at, struct mark *stored,
+                             struct err *err)
+{
+    struct redis_reply *reply;
+    TRY(redis_link_ask(keeper->session.link,
+                       (const char *const[]){"HMGET", keeper->scripts.lead, "at", "stored", NULL},
+                       &reply, err));
+    if (mark_read(word_of(reply, 0), at) && mark_read(word_of(reply, 1), stored))
+        return OK;
+    return err_set(err, E_PROTOCOL, "%s: the key %s is not ours", keeper->url->shown,
+                   keeper->scripts.lead);
+}
+
 enum status keeper_drain(struct keeper *keeper, size_t *count, struct mark *last, struct err *err)
 {
     char name[SEGMENT_NAME_BYTES];
@@ -109,8 +123,12 @@ enum status keeper_drain(struct keeper *keeper, size_t *count, struct mark *last
     for (size_t got = RANGE_ENTRIES; got == RANGE_ENTRIES && keeper->segment.count < SEGMENT_BYTES;
          *count += got)
         TRY(read_range(keeper, *count, &got, last, err));
-    if (!*count)
+    if (!*count) { /* it is in the store; or the server has forgotten it, which its mark tells */
+        struct mark at, stored;
+        TRY(ask_marks(keeper, &at, &stored, err));
+        *last = at.writer == keeper->writer ? at : (struct mark){0};
         return OK;
+    }
     struct mark segment = {keeper->epoch, keeper->writer, ++keeper->sequence};
     segment_name(keeper->url->ns, segment, name);
     TRY(store_put_object(keeper->store, name, keeper->segment.bytes, keeper->segment.count, err));
@@ -130,19 +148,6 @@ struct putting {
     size_t owed;
     struct err *err;
 };
-
-static enum status ask_marks(struct keeper *keeper, struct mark *at, struct mark *stored,
-                             struct err *err)
-{
-    struct redis_reply *reply;
-    TRY(redis_link_ask(keeper->session.link,
-                       (const char *const[]){"HMGET", keeper->scripts.lead, "at", "stored", NULL},
-                       &reply, err));
-    if (mark_read(word_of(reply, 0), at) && mark_read(word_of(reply, 1), stored))
-        return OK;
-    return err_set(err, E_PROTOCOL, "%s: the key %s is not ours", keeper->url->shown,
-                   keeper->scripts.lead);
-}
 
 static enum status note_name(void *context, const struct store_object *object, struct err *err)
 {

@@ -35,7 +35,8 @@ MUST_USE enum status keeper_ready(struct keeper *keeper, struct err *err);
 MUST_USE enum status keeper_answer(struct keeper *keeper, struct err *err);
 
 /* Puts one segment and trims it off. *count entries were in the outbox; *last is the mark of the
- * last of them that this writer has committed, if any. */
+ * last of them that this writer has committed, if any; of no entries, the last of this writer that
+ * the server remembers. */
 MUST_USE enum status keeper_drain(struct keeper *keeper, size_t *count, struct mark *last,
                                   struct err *err);
 /* Puts back what the server has lost: what is in segments it does not know of, then `recent`.
