@@ -189,7 +189,7 @@ static bool may_retry(struct s3 *s3, struct s3_op *op, const struct err *why)
         op->failed_at = now;
     if (now - op->failed_at >= (ms_t)patience(s3))
         return false;
-    uint32_t most = op->tries < 8 ? BACKOFF_MS << op->tries : BACKOFF_MAX_MS;
+    uint32_t most = op->tries < 8 ? (uint32_t)BACKOFF_MS << op->tries : BACKOFF_MAX_MS;
     op->retry_at =
         now + (ms_t)rng_below(&s3->rng, (most < BACKOFF_MAX_MS ? most : BACKOFF_MAX_MS) + 1);
     if (op->tries > 3 && !s3->is_waiting && patience(s3) >= TOLD_MS) {

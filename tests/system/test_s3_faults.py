@@ -1,6 +1,8 @@
 """S3 on its bad days, played by a server in between (hostile_s3.py): the programs wait, ask again, or say in one line what is
 wrong; never do they take half of something for all of it."""
+import json
 import threading
+import time
 
 import pytest
 
@@ -72,6 +74,38 @@ def test_a_server_that_is_gone_for_a_moment(iris, way, store):
     threading.Timer(1.5, way.begin).start()
     result = iris.broker("export", "compare.metrics", **store)
     assert result.code == 0 and "store.waiting" in result.err, result
+
+
+MANY = """
+version: 1
+name: many
+steps:
+  make:
+    kind: exec
+    matrix: {i: {range: [0, 24, 1]}}
+    outputs: {out: out.txt}
+    params: {command: "sleep 0.1; echo ${matrix.i} > out.txt"}
+  join:
+    kind: exec
+    inputs: {parts: make.out}
+    outputs: {all: all.txt}
+    params: {command: "cat ${inputs.parts}/[0-9]* | sort -n > all.txt"}
+"""
+
+
+def test_a_server_that_is_gone_in_the_middle_of_a_run(place, way, store):
+    """Tasks wait for it; none is tried again for it, and the run ends as it would have."""
+    place.write("p.yaml", MANY)
+    run = place.start("run", "p.yaml", "--json=full", "-q", **store)
+    while not any("/blobs/" in line and line.startswith("PUT") for line in way.seen[4:]):
+        time.sleep(0.05)
+    way.end()
+    threading.Timer(2, way.begin).start()
+    out, err = run.communicate(timeout=100)
+    document = json.loads(out)
+    assert run.returncode == 0 and document["state"] == "succeeded", err
+    assert all(step["attempts"] == 1 for step in document["steps"])
+    assert place.broker("export", "join.all", **store).out == "".join(f"{i}\n" for i in range(24))
 
 
 def test_a_byte_a_second_is_too_slow(iris, way, store):
