@@ -108,8 +108,9 @@ static int place_fds(const struct child_options *options)
     return 0;
 }
 
-/* Runs in the child; returning ends it. */
-static int become(void *context)
+/* Runs in the child; returning ends it. It does not return where all goes well, so a sanitizer must
+ * not mark its variables: the marks would stay in the parent's memory. */
+__attribute__((no_sanitize_address)) static int become(void *context)
 {
     struct start *start = context;
     const struct child_options *options = start->options;
@@ -126,9 +127,9 @@ static int become(void *context)
         return fail(start, "descriptors");
     if (options->folder && chdir(options->folder) != 0)
         return fail(start, options->folder);
-    const char *at = "enter";
-    if (options->enter && options->enter(options->enter_context, &at) != 0)
-        return fail(start, at);
+    if (options->enter && options->enter(options->enter_context, &start->failed_at) != 0)
+        return fail(start, start->failed_at);
+    start->failed_at = NULL;
     execve(options->path, (char *const *)(uintptr_t)options->argv,
            (char *const *)(uintptr_t)start->environment);
     return fail(start, options->path);

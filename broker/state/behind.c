@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,7 +32,7 @@ struct behind {
     struct layer *front, *back;
     pthread_mutex_t lock;
     pthread_cond_t added, moved, flush_due;
-    bool has_threads, is_stopping, is_urgent;
+    bool has_index, has_flush, is_stopping, is_urgent; /* the first two: threads */
     bool is_idle;     /* the index's thread waits for anything at all */
     int64_t apply_us; /* what the last transaction took */
     int room_fd;      /* an eventfd: readable when there is room for whom there was none */
@@ -64,20 +65,24 @@ static void cond_init(pthread_cond_t *condition)
     pthread_condattr_destroy(&attributes);
 }
 
-struct behind *behind_new(struct journal *journal, struct lmdb_index *index)
+enum status behind_open(struct journal *journal, struct lmdb_index *index, struct behind **out,
+                        struct err *err)
 {
-    struct behind *behind = mem_alloc(sizeof *behind);
+    *out = NULL;
+    int room_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (room_fd < 0)
+        return err_set(err, E_IO, "state: no eventfd: %s (ulimit -n)", strerror(errno));
+    struct behind *behind = *out = mem_alloc(sizeof *behind);
     behind->journal = journal;
     behind->index = index;
     behind->front = layer_new();
     behind->back = layer_new();
-    behind->room_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    ASSERT(behind->room_fd >= 0);
+    behind->room_fd = room_fd;
     pthread_mutex_init(&behind->lock, NULL);
     cond_init(&behind->added);
     cond_init(&behind->moved);
     cond_init(&behind->flush_due);
-    return behind;
+    return OK;
 }
 
 /* ---- the index's thread; all with the lock held ---- */
@@ -187,24 +192,29 @@ static void wait_for_flush(struct behind *behind)
             return;
 }
 
+/* Called locked; unlocks while the disk works. */
+static void flush(struct behind *behind)
+{
+    uint64_t asked = behind->flush_asked;
+    struct err err = {0};
+    behind->is_dirty = false;
+    pthread_mutex_unlock(&behind->lock);
+    enum status status =
+        journal_is_flushed(behind->journal) ? OK : journal_flush(behind->journal, &err);
+    pthread_mutex_lock(&behind->lock);
+    behind->flush_status = status;
+    behind->flush_err = err;
+    if (asked != behind->flush_done)
+        ring(behind);
+    behind->flush_done = asked;
+}
+
 static void *flush_loop(void *argument)
 {
     struct behind *behind = argument;
     pthread_mutex_lock(&behind->lock);
-    for (wait_for_flush(behind); !behind->is_stopping; wait_for_flush(behind)) {
-        uint64_t asked = behind->flush_asked;
-        struct err err = {0};
-        behind->is_dirty = false;
-        pthread_mutex_unlock(&behind->lock);
-        enum status status =
-            journal_is_flushed(behind->journal) ? OK : journal_flush(behind->journal, &err);
-        pthread_mutex_lock(&behind->lock);
-        behind->flush_status = status;
-        behind->flush_err = err;
-        if (asked != behind->flush_done)
-            ring(behind);
-        behind->flush_done = asked;
-    }
+    for (wait_for_flush(behind); !behind->is_stopping; wait_for_flush(behind))
+        flush(behind);
     pthread_mutex_unlock(&behind->lock);
     return NULL;
 }
@@ -223,18 +233,26 @@ void behind_unlock(struct behind *behind)
     pthread_mutex_unlock(&behind->lock);
 }
 
-static void start_threads(struct behind *behind)
+static enum status start(struct behind *behind, bool *has, pthread_t *thread,
+                         void *(*run)(void *argument), struct err *err)
 {
-    ASSERT(pthread_create(&behind->index_thread, NULL, index_loop, behind) == 0);
-    ASSERT(pthread_create(&behind->flush_thread, NULL, flush_loop, behind) == 0);
-    behind->has_threads = true;
+    int error = *has ? 0 : pthread_create(thread, NULL, run, behind);
+    *has = error == 0;
+    return error ? err_set(err, E_IO, "state: no thread to be had: %s (ulimit -u, or memory)",
+                           strerror(error))
+                 : OK;
+}
+
+enum status behind_start(struct behind *behind, struct err *err)
+{
+    TRY(start(behind, &behind->has_index, &behind->index_thread, index_loop, err));
+    return start(behind, &behind->has_flush, &behind->flush_thread, flush_loop, err);
 }
 
 void behind_added(struct behind *behind)
 {
+    ASSERT(behind->has_index && behind->has_flush);
     behind->front->journal_end = journal_end(behind->journal);
-    if (!behind->has_threads)
-        start_threads(behind);
     if (!behind->is_dirty)
         pthread_cond_signal(&behind->flush_due);
     behind->is_dirty = true;
@@ -266,10 +284,11 @@ int behind_fd(const struct behind *behind)
 void behind_flush_begin(struct behind *behind)
 {
     pthread_mutex_lock(&behind->lock);
-    if (!behind->has_threads)
-        start_threads(behind);
     behind->flush_asked++;
-    pthread_cond_signal(&behind->flush_due);
+    if (start(behind, &behind->has_flush, &behind->flush_thread, flush_loop, NULL) == OK)
+        pthread_cond_signal(&behind->flush_due);
+    else
+        flush(behind); /* nothing was committed, so there is little to do */
     pthread_mutex_unlock(&behind->lock);
 }
 
@@ -307,15 +326,15 @@ enum status behind_drain(struct behind *behind, struct err *err)
 
 void behind_free(struct behind *behind)
 {
-    if (behind->has_threads) {
-        pthread_mutex_lock(&behind->lock);
-        behind->is_stopping = true;
-        pthread_cond_broadcast(&behind->added);
-        pthread_cond_broadcast(&behind->flush_due);
-        pthread_mutex_unlock(&behind->lock);
+    pthread_mutex_lock(&behind->lock);
+    behind->is_stopping = true;
+    pthread_cond_broadcast(&behind->added);
+    pthread_cond_broadcast(&behind->flush_due);
+    pthread_mutex_unlock(&behind->lock);
+    if (behind->has_index)
         pthread_join(behind->index_thread, NULL);
+    if (behind->has_flush)
         pthread_join(behind->flush_thread, NULL);
-    }
     pthread_cond_destroy(&behind->added);
     pthread_cond_destroy(&behind->moved);
     pthread_cond_destroy(&behind->flush_due);

@@ -1,6 +1,6 @@
 /* What follows a commit without holding it up: one thread takes what was committed into the index,
  * all that has queued as one sorted transaction; another brings the journal to the disk every
- * 100 ms. Both start with the first commit.
+ * 100 ms. Both start before the first commit.
  *
  *   commit ──▶ front layer ──swap──▶ back layer ──one transaction──▶ index
  *
@@ -17,10 +17,14 @@
 
 struct behind;
 
-/* Borrows both, which outlive it. */
-struct behind *behind_new(struct journal *journal, struct lmdb_index *index);
+/* Borrows both, which outlive it. Errors: E_IO no descriptor to be had. */
+MUST_USE enum status behind_open(struct journal *journal, struct lmdb_index *index,
+                                 struct behind **out, struct err *err);
 /* Finishes what is queued, as far as the index can be written. */
 void behind_free(struct behind *behind);
+
+/* Before each commit: starts the threads, once. Errors: E_IO none to be had; try again later. */
+MUST_USE enum status behind_start(struct behind *behind, struct err *err);
 
 /* What the journal has now is to be on the disk; behind_fd is readable when it is. */
 void behind_flush_begin(struct behind *behind);

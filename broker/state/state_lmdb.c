@@ -42,6 +42,7 @@ static enum status lmdb_begin(struct state *base, const struct state_batch *batc
     if (!state->behind)
         return err_set(err, E_DENIED, "%s: opened for reading alone", state->folder);
     uint64_t area;
+    TRY(behind_start(state->behind, err));
     TRY(journal_append(state->journal, batch, &area, err));
     behind_lock(state->behind, state->seen);
     state->seen_count = BEHIND_LAYERS;
@@ -198,8 +199,7 @@ static enum status replay(struct state_lmdb *state, uint64_t offset, enum state_
         return OK;
     TRY(index_tail(state, err));
     layer_free(TAKE(state->tail));
-    state->behind = behind_new(state->journal, state->index);
-    return OK;
+    return behind_open(state->journal, state->index, &state->behind, err);
 }
 
 static void lmdb_close(struct state *base)
