@@ -90,11 +90,13 @@ static enum status pass_on(struct pump *pump, int which, const char *chunk, size
 /* Past the limit it is dropped, so that the program never blocks. */
 static void take_in(struct pump *pump, int which, const char *text, size_t count)
 {
+    if (!count)
+        return;
     if (which == 1)
         keep_tail(pump, text, count);
     size_t bytes = count < pump->left[which] ? count : (size_t)pump->left[which];
     pump->left[which] -= bytes;
-    if (bytes && pump->err.code == OK)
+    if (pump->err.code == OK)
         (void)!pass_on(pump, which, text, bytes, &pump->err);
 }
 
