@@ -63,6 +63,7 @@ enum status sandbox_open(const struct sandbox_options *options, struct sandbox *
     if (sandbox->landlock_version < LANDLOCK_VERSION_MIN)
         sandbox->landlock_version = 0;
     sandbox->has_seccomp = seccomp_is_there();
+    sandbox->can_take_sockets = asked_can_take();
     sandbox_find_visible(sandbox);
     for (int i = 0; i < SANDBOX_RULES_MAX; i++) {
         /* So that the numbers are taken before jobs open anything. */

@@ -16,7 +16,8 @@
  * (socket, connect) the kernel asks a thread of the slot, which it does not filter. A local socket
  * is only connected to below the work folder: the thread connects in the program's stead, so that
  * no path can change between look and call. Where the kernel asks no such questions, a second
- * filter is loaded for each program without network, and local sockets are not looked at.
+ * filter is loaded for each program without network, and local sockets are not looked at; so are
+ * they not where a container's profile forbids to take them (pidfd_getfd).
  *
  * What remains: names, sizes and modes of files anywhere may be seen, and modes and times of what
  * belongs to the worker's user be changed (Landlock has no say in stat, chmod, utime); /proc shows

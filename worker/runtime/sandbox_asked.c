@@ -109,6 +109,13 @@ static int take_socket(const struct seccomp_notif *question)
                        : (int)syscall(SYS_pidfd_getfd, process, (int)question->data.args[0], 0);
 }
 
+bool asked_can_take(void)
+{
+    AUTO(fs_close_fd) int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    AUTO(fs_close_fd) int taken = self < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, self, self, 0);
+    return taken >= 0;
+}
+
 /* 0, or an error number. */
 static int connect_for(const struct asked *asked, const struct seccomp_notif *question)
 {

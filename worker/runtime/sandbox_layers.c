@@ -34,9 +34,10 @@ static void look_at_seccomp(struct sandbox_layer *out)
 {
     *out = (struct sandbox_layer){.name = "seccomp", .is_there = seccomp_is_there()};
     snprintf(out->found, sizeof out->found, "%s",
-             !out->is_there   ? strerror(errno)
-             : seccomp_asks() ? "filters that ask"
-                              : "filters that do not ask: local sockets are not looked at");
+             !out->is_there ? strerror(errno)
+             : seccomp_asks() && asked_can_take()
+                 ? "filters that ask"
+                 : "filters; whom local sockets connect to is not looked at");
     if (!out->is_there)
         out->mend = "a kernel with CONFIG_SECCOMP_FILTER; in a container a profile that allows "
                     "seccomp";

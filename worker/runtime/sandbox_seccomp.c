@@ -113,7 +113,7 @@ static struct scmp_arg_cmp is(unsigned argument, uint64_t mask, uint64_t value)
     return (struct scmp_arg_cmp){argument, SCMP_CMP_MASKED_EQ, mask, value};
 }
 
-static void add_sockets(struct rules *rules, enum network network)
+static void add_sockets(struct rules *rules, enum network network, bool can_take_sockets)
 {
     uint32_t ask = network == NETWORK_ASKS ? SCMP_ACT_NOTIFY : SCMP_ACT_ERRNO(EACCES);
     for (uint64_t family = 0; family < FAMILIES_MAX; family++) {
@@ -131,7 +131,7 @@ static void add_sockets(struct rules *rules, enum network network)
         add(rules, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 2, local);
         add(rules, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socketpair), 2, local);
     }
-    if (network == NETWORK_ASKS)
+    if (network == NETWORK_ASKS && can_take_sockets)
         add(rules, SCMP_ACT_NOTIFY, SCMP_SYS(connect), 0, NULL);
 }
 
@@ -185,7 +185,7 @@ enum status seccomp_make(struct sandbox *sandbox, enum network network, struct e
         refuse(&rules, &(const struct refusal){SCMP_SYS(truncate), EACCES}, 1);
     if (sandbox->landlock_version < LANDLOCK_VERSION_SCOPES)
         protect_from_signals(&rules);
-    add_sockets(&rules, network);
+    add_sockets(&rules, network, sandbox->can_take_sockets);
     add_arguments(&rules);
     AUTO(fs_close_fd) int fd = memfd_create("filter", MFD_CLOEXEC);
     if (!rules.error)

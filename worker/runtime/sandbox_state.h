@@ -67,6 +67,7 @@ struct sandbox {
     size_t visible_count, visible_room;
     int landlock_version; /* 0: none, or too old */
     bool has_seccomp, is_settled, has_asked;
+    bool can_take_sockets; /* of its programs, to connect them; Docker's usual profile forbids it */
     struct buf
         filters[NETWORK_COUNT]; /* by enum network: struct sock_filter each; empty: not made yet */
     struct folder_rules rules[SANDBOX_RULES_MAX];
@@ -113,5 +114,7 @@ int seccomp_enter(const struct buf *filter, int *listener);
 
 /* ---- sandbox_asked.c ---- */
 
+/* May this process have descriptors of another one? */
+bool asked_can_take(void);
 /* Starts the thread and loads the asking filter into the calling one. False: the kernel can't. */
 bool asked_start(struct sandbox *sandbox);

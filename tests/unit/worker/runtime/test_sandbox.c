@@ -331,10 +331,12 @@ static void it_holds_without_a_slot_too(void **state)
 
 /* ---- machines that lack something ---- */
 
-enum { LANDLOCK_CALL = 444 }; /* landlock_create_ruleset, on every architecture */
+/* landlock_create_ruleset and pidfd_getfd, on every architecture. */
+enum { LANDLOCK_CALL = 444, TAKE_CALL = 438 };
 
 /* This process, from now on, is on such a machine. Without "landlock": its calls are not there;
- * without "asking": the kernel asks nobody anything, since somebody above is asked already. */
+ * without "asking": the kernel asks nobody anything, since somebody above is asked already; without
+ * "taking": nobody's descriptors can be had. */
 static int lack(const char *what)
 {
     struct sock_filter code[] = {
@@ -343,13 +345,14 @@ static int lack(const char *what)
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
-    bool is_landlock = !strcmp(what, "landlock");
-    const struct sock_fprog program = {.len = is_landlock ? 4 : 1,
-                                       .filter = is_landlock ? code : &code[3]};
+    bool is_asking = !strcmp(what, "asking");
+    code[1].k = strcmp(what, "taking") ? LANDLOCK_CALL : TAKE_CALL;
+    const struct sock_fprog program = {.len = is_asking ? 1 : 4,
+                                       .filter = is_asking ? &code[3] : code};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         return -1;
     return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-                        is_landlock ? 0 : SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+                        is_asking ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0, &program);
 }
 
 /* This very test again, on such a machine: what the other layers are for holds all the same. */
@@ -377,6 +380,18 @@ static void without_being_asked_the_rest_holds(void **state)
     run_without("asking");
 }
 
+static void where_no_socket_can_be_taken_a_program_still_has_its_own(void **state)
+{
+    (void)state;
+    run_without("taking");
+}
+
+static void it_talks_to_itself(void **state)
+{
+    struct world *world = *state;
+    expect(world, "own_socket", "mine", 0);
+}
+
 static void what_is_required_must_be_there(void **state)
 {
     (void)state;
@@ -393,7 +408,8 @@ int main(int argc, char **argv)
     if (argc >= 2 && !strcmp(argv[1], "slot"))
         return slot_main(argc - 2, argv + 2);
     if (argc >= 4 && !strcmp(argv[1], "try"))
-        return attempt(argv[2], argv[3]);
+        _exit(attempt(argv[2],
+                      argv[3])); /* a leak checker would trace, which is not always allowed */
     const struct CMUnitTest lacking[] = {
         SANDBOX_TEST(no_network_unless_asked_for),
         SANDBOX_TEST(other_families_are_not_there),
@@ -403,6 +419,7 @@ int main(int argc, char **argv)
         SANDBOX_TEST(privileges_are_gone),
         SANDBOX_TEST(limits_hold),
         SANDBOX_TEST(it_holds_without_a_slot_too),
+        SANDBOX_TEST(it_talks_to_itself),
         SANDBOX_TEST(what_is_required_must_be_there), /* without Landlock alone */
     };
     if (argc == 3 && !strcmp(argv[1], "without")) {
@@ -427,6 +444,7 @@ int main(int argc, char **argv)
         SANDBOX_TEST(it_holds_without_a_slot_too),
         cmocka_unit_test(without_landlock_the_rest_holds),
         cmocka_unit_test(without_being_asked_the_rest_holds),
+        cmocka_unit_test(where_no_socket_can_be_taken_a_program_still_has_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
