@@ -268,6 +268,12 @@ enum status app_doctor(struct app *app, struct arena *arena, struct value *out, 
                                 : unsupported(app, "doctor", err);
 }
 
+enum status app_recover(struct app *app, struct arena *arena, struct value *out, struct err *err)
+{
+    return app->backend->recover ? app->backend->recover(app, arena, out, err)
+                                 : unsupported(app, "recover", err);
+}
+
 enum status app_keys_init(struct app *app, struct arena *arena, struct value *out, struct err *err)
 {
     return app->backend->keys_init ? app->backend->keys_init(app, arena, out, err)

@@ -270,6 +270,12 @@ struct app_gc {
     size_t label_count;
 };
 MUST_USE enum status app_gc(struct app *app, const struct app_gc *options, struct err *err);
+/* Puts everything that the journal in the store has back into Redis, signatures checked; what is
+ * there stays. {"segments", "records", "refused": records whose signature does not hold, "damaged":
+ * commits}. Errors: E_UNSUPPORTED a state that is its own journal; E_CONFLICT a broker works there.
+ */
+MUST_USE enum status app_recover(struct app *app, struct arena *arena, struct value *out,
+                                 struct err *err);
 /* Begins to look whether the store has what records and runs name. */
 struct app_fsck {
     bool reads_bytes; /* all is read and hashed, too */

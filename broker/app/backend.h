@@ -71,6 +71,8 @@ struct app_backend {
     enum status (*workers)(struct app *app, struct arena *arena, struct value *out,
                            struct err *err);
     enum status (*load)(struct app *app, struct arena *arena, struct value *out, struct err *err);
+    enum status (*recover)(struct app *app, struct arena *arena, struct value *out,
+                           struct err *err);
     enum status (*doctor)(struct app *app, struct arena *arena, struct value *out, struct err *err);
     enum status (*keys_init)(struct app *app, struct arena *arena, struct value *out,
                              struct err *err);

@@ -210,6 +210,7 @@ static const struct app_backend local_backend = {
     .care_part = local_care_part,
     .logs = local_logs,
     .load = local_load,
+    .recover = local_recover,
     .doctor = local_doctor,
     .keys_init = local_keys_init,
     .keys_add = local_keys_add,

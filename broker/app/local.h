@@ -153,7 +153,7 @@ MUST_USE enum status local_graph(struct app *app, const struct app_request *requ
 MUST_USE enum status local_lint(struct app *app, const struct app_request *request,
                                 struct err *err);
 
-/* lineage.c, logs.c, workers.c, doctor.c */
+/* lineage.c, logs.c, workers.c, recover.c, doctor.c */
 MUST_USE enum status local_get(struct app *app, const char *ref, bool spec, struct arena *arena,
                                struct value *out, struct err *err);
 MUST_USE enum status local_lineage(struct app *app, const char *ref, struct arena *arena,
@@ -166,6 +166,8 @@ MUST_USE enum status local_export(struct app *app, const char *ref, const char *
                                   struct buf *out, struct err *err);
 MUST_USE enum status local_logs(struct app *app, const char *task, struct app_log *at,
                                 struct buf *out, struct err *err);
+MUST_USE enum status local_recover(struct app *app, struct arena *arena, struct value *out,
+                                   struct err *err);
 MUST_USE enum status local_doctor(struct app *app, struct arena *arena, struct value *out,
                                   struct err *err);
 

@@ -35,7 +35,7 @@ extern const struct command command_run, command_serve, command_plan, command_ex
     command_graph, command_lint, command_list, command_get, command_lineage, command_verify,
     command_export, command_put, command_logs, command_load, command_doctor, command_keys,
     command_submit, command_watch, command_stop, command_retry, command_resubmit, command_workers,
-    command_fsck, command_gc, command_care;
+    command_fsck, command_gc, command_care, command_recover;
 
 /* NULL-terminated, in the order of `broker help`. */
 extern const struct command *const commands[];

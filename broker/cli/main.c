@@ -13,12 +13,19 @@
 #include "common/text/json.h"
 #include "proto/schema.h"
 
-const struct command *const commands[] = {
-    &command_run,   &command_serve,  &command_plan,  &command_explain,  &command_lint,
-    &command_graph, &command_list,   &command_get,   &command_lineage,  &command_export,
-    &command_put,   &command_verify, &command_logs,  &command_load,     &command_submit,
-    &command_watch, &command_stop,   &command_retry, &command_resubmit, &command_workers,
-    &command_keys,  &command_doctor, &command_fsck,  &command_gc,       NULL};
+const struct command *const commands[] = {&command_run,      &command_serve,
+                                          &command_plan,     &command_explain,
+                                          &command_lint,     &command_graph,
+                                          &command_list,     &command_get,
+                                          &command_lineage,  &command_export,
+                                          &command_put,      &command_verify,
+                                          &command_logs,     &command_load,
+                                          &command_submit,   &command_watch,
+                                          &command_stop,     &command_retry,
+                                          &command_resubmit, &command_workers,
+                                          &command_keys,     &command_doctor,
+                                          &command_recover,  &command_fsck,
+                                          &command_gc,       NULL};
 
 /* ---- options ---- */
 

@@ -191,14 +191,32 @@ static enum status put_entry(struct putting *putting, const struct entry *entry,
     return settle(putting, AHEAD_MAX, err);
 }
 
+/* Damage costs the entry that it is in: the next one has a head that is whole. */
+static void skip_damage(struct putting *putting, struct mp_view *bytes, const char *what,
+                        const struct err *why)
+{
+    char quoted[2 * ERR_TEXT_BYTES];
+    struct mark mark;
+    log_event(LOG_ERROR, "journal.damaged", "segment=%s reason=%s", what,
+              log_quote(why->text, quoted, sizeof quoted));
+    putting->keeper->recovered.damaged++;
+    do {
+        bytes->bytes++;
+        bytes->count--;
+    } while (bytes->count && !entry_mark(bytes->bytes, bytes->count, &mark));
+}
+
 static enum status put_entries(struct putting *putting, struct mp_view bytes, bool to_outbox,
                                const char *what, struct err *err)
 {
     struct entry entry;
+    struct err why = {0};
     while (bytes.count) {
         arena_clear(&putting->arena);
-        if (entry_decode(bytes.bytes, bytes.count, &putting->arena, &entry, err) != OK)
-            return err_prefix(err, "%s", what);
+        if (entry_decode(bytes.bytes, bytes.count, &putting->arena, &entry, &why) != OK) {
+            skip_damage(putting, &bytes, what, &why);
+            continue;
+        }
         TRY(put_entry(putting, &entry, to_outbox, err));
         bytes.bytes += entry.byte_count;
         bytes.count -= entry.byte_count;
@@ -206,24 +224,14 @@ static enum status put_entries(struct putting *putting, struct mp_view bytes, bo
     return OK;
 }
 
-/* A segment that is damaged is left out, and said: the others are as good. */
 static enum status put_segment(struct putting *putting, const char *name, struct err *err)
 {
     struct keeper *keeper = putting->keeper;
-    char quoted[2 * ERR_TEXT_BYTES];
-    struct err why = {0};
     buf_clear(&keeper->segment);
     TRY(store_get_object(keeper->store, name, &keeper->segment, err));
-    struct mp_view bytes = {keeper->segment.bytes, keeper->segment.count};
-    enum status status = put_entries(putting, bytes, false, name, &why);
     keeper->recovered.segments++;
-    if (status == E_CORRUPT) {
-        log_event(LOG_ERROR, "journal.damaged", "reason=%s",
-                  log_quote(why.text, quoted, sizeof quoted));
-        keeper->recovered.damaged++;
-        return OK;
-    }
-    return status == OK ? OK : err_set(err, status, "%s", why.text);
+    return put_entries(putting, (struct mp_view){keeper->segment.bytes, keeper->segment.count},
+                       false, name, err);
 }
 
 static enum status put_all(struct putting *putting, const struct recent *recent, struct err *err)

@@ -197,7 +197,7 @@ MUST_USE enum status state_find_proof(struct state *state, const struct id *task
 struct state_recovered {
     uint64_t segments, records;
     uint64_t refused; /* records whose signature does not hold */
-    uint64_t damaged; /* segments */
+    uint64_t damaged; /* entries that could not be read, each a commit's part or more */
 };
 void state_recovered(struct state *state, struct state_recovered *out);
 

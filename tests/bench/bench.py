@@ -19,6 +19,7 @@ from pathlib import Path
 
 from measurements import measurements
 from queues import QUEUES
+from redis_beside import REDIS
 from rows import ROWS, table
 from running import Bench, Failure
 from scale import SCALE
@@ -55,7 +56,7 @@ def measure_all(bench, chosen, rounds):
 
 
 def main():
-    known = measurements(Path(os.environ["BENCH"]), {**SCALE, **QUEUES, **STORING})
+    known = measurements(Path(os.environ["BENCH"]), {**SCALE, **REDIS, **QUEUES, **STORING})
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measurements", nargs="*", metavar="MEASUREMENT", help=", ".join(known))
     parser.add_argument("--quick", action="store_true", help="one round of each instead of five")

@@ -151,6 +151,40 @@ def test_an_emptied_redis_is_filled_from_the_journal(place, redis, undisturbed):
     assert len(place.broker("list", "--json", REDIS_URL=redis.url).json) == 2
 
 
+def test_recover_gives_back_every_completion_from_the_store_alone(place, redis, servers, undisturbed):
+    place.write("p.yaml", STEPS)
+    place.run("p.yaml", REDIS_URL=redis.url)
+    other = servers(Redis)
+    told = place.broker("recover", REDIS_URL=other.url)
+    assert told.code == 0 and f"{TASKS} records" in told.out, told
+    told = place.broker("recover", "--json", "--state", other.url).json  # again: it changes nothing
+    assert told["segments"] > 0 and (told["records"], told["refused"], told["damaged"]) == (TASKS, 0, 0)
+    again = place.run("p.yaml", REDIS_URL=other.url)
+    assert again["tasks"]["executed"] == 0
+    assert output_ids(again) == undisturbed
+
+
+def test_recover_leaves_out_what_is_damaged(place, redis, servers, undisturbed):
+    place.write("p.yaml", STEPS)
+    place.run("p.yaml", REDIS_URL=redis.url)
+    for segment in (place.path / ".penstock/store/journal/penstock").iterdir():
+        data = bytearray(segment.read_bytes())
+        data[60] ^= 1  # the first commit in it
+        segment.write_bytes(data)
+    other = servers(Redis)
+    told = place.broker("recover", REDIS_URL=other.url)
+    assert told.code == 4 and "damaged" in told.out, told
+    left = place.broker("recover", "--json", REDIS_URL=other.url).json["records"]
+    assert 0 < left < TASKS
+    assert int(records(other).strip(":\r\n")) == left
+    assert output_ids(place.run("p.yaml", "--force", REDIS_URL=other.url)) == undisturbed  # and is made again
+
+
+def test_a_folder_has_nothing_to_recover(place):
+    told = place.broker("recover")
+    assert told.code == 3 and "its own journal" in told.err
+
+
 def test_the_second_broker_is_told_who_works_there(place, redis):
     run = Run(place, redis.url, STEPS.replace("sleep 0.1", "sleep 1"))
     wait_for(lambda: redis.ask("HEXISTS", "penstock:lead", "holder") == ":1\r\n")
