@@ -125,7 +125,7 @@ static enum status watch_socket(struct link *link, struct err *err)
     enum {
         EVENTS = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
                  ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
-                 ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
+                 ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_CONNECT_RETRIED
     };
     char monitor[48];
     snprintf(monitor, sizeof monitor, "inproc://link-%llu", (unsigned long long)link->sockets++);
@@ -330,6 +330,10 @@ static bool look_at_monitor(struct link *link, ms_t now, struct link_event *out)
     for (struct monitored what = monitor_next(link); what.event; what = monitor_next(link)) {
         switch (what.event) {
         case ZMQ_EVENT_CONNECTED: link->connected_at = now; break;
+        case ZMQ_EVENT_CONNECT_RETRIED: /* nobody is there: of several the next one may be */
+            if (has_several(link) && !link->is_up)
+                link->give_up_at = now;
+            break;
         case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
             link->is_up = true;
             link->failures = 0;
