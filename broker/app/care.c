@@ -33,6 +33,7 @@ struct care {
     struct care_choice choice;
     uint32_t next_run, next_task; /* of the choice */
     uint32_t runs_removed, tasks_removed;
+    uint32_t marked;          /* of the spared runs: so many are committed with the mark put last */
     struct id_set spared;     /* tasks of runs that began since */
     struct value spared_runs; /* their ids */
     struct id_set removing;   /* on their way out of the state */
@@ -159,6 +160,14 @@ static void end_repair(struct local *app)
     care->stage = CARE_OVER;
 }
 
+/* A run may have begun from the document of one that is gone now: its own has to be there before
+ * anybody looks what is named. */
+static void put_mark(struct local *app)
+{
+    app->care->marked = app->care->spared_runs.count + 1;
+    loop_remove_records(app->loop, NULL, 0, false);
+}
+
 static void go_on_removing(struct local *app)
 {
     struct care *care = app->care;
@@ -171,6 +180,8 @@ static void go_on_removing(struct local *app)
         remove_records(app);
     else if (care->is_fsck)
         end_repair(app);
+    else if (care->marked != care->spared_runs.count + 1)
+        put_mark(app);
     else
         begin_sweep(app);
 }

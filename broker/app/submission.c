@@ -148,17 +148,13 @@ static enum status check_known(const struct artifact *artifact, struct store *st
 {
     char hex[ID_HEX_BYTES];
     bool has = false;
-    AUTO(buf_fini) struct buf missing = buf_init(0);
     if (!store)
         return OK;
-    if (artifact->is_tree) {
-        enum status status = tree_check(store, &artifact->id, &missing, err);
-        if (status != OK && status != E_NOTFOUND)
-            return status;
-        has = status == OK && !missing.count;
-    } else {
-        TRY(store_has(store, &artifact->id, 1, &has, err));
-    }
+    /* Made new, since nothing names it yet that would keep it from being collected. */
+    if (artifact->is_tree)
+        TRY(tree_renew(store, &artifact->id, &has, err));
+    else
+        TRY(store_renew(store, &artifact->id, 1, false, &has, err));
     return has ? OK
                : err_set(err, E_NOTFOUND, "%s %s is not in the store; upload it first",
                          artifact->is_tree ? "tree" : "blob", id_hex(&artifact->id, hex));

@@ -348,3 +348,33 @@ enum status tree_check(struct store *store, const struct id *id, struct buf *mis
         return status;
     return check_blobs(store, tree, missing, err);
 }
+
+static enum status renew_blobs(struct store *store, const struct tree *tree, bool *has,
+                               struct err *err)
+{
+    AUTO(mem_free) struct id *ids = mem_alloc(HAS_BATCH * sizeof *ids);
+    AUTO(mem_free) bool *are_there = mem_alloc(HAS_BATCH * sizeof *are_there);
+    for (size_t first = 0; first < tree->count && *has; first += HAS_BATCH) {
+        size_t count = tree->count - first < HAS_BATCH ? tree->count - first : HAS_BATCH;
+        for (size_t i = 0; i < count; i++)
+            ids[i] = tree->entries[first + i].blob;
+        TRY(store_renew(store, ids, count, false, are_there, err));
+        for (size_t i = 0; i < count; i++)
+            *has = *has && are_there[i];
+    }
+    return OK;
+}
+
+/* Files first: a manifest that is new has files that are. */
+enum status tree_renew(struct store *store, const struct id *id, bool *has, struct err *err)
+{
+    AUTO(tree_free) struct tree *tree = NULL;
+    enum status status = tree_open(store, id, &tree, err);
+    *has = status == OK;
+    if (status == E_NOTFOUND || status == E_CORRUPT)
+        return OK;
+    if (status != OK)
+        return status;
+    TRY(renew_blobs(store, tree, has, err));
+    return *has ? store_renew(store, id, 1, true, has, err) : OK;
+}

@@ -48,6 +48,10 @@ struct tree_entry tree_entry(const struct tree *tree, size_t index);
 MUST_USE enum status tree_check(struct store *store, const struct id *tree, struct buf *missing,
                                 struct err *err);
 
+/* As store_renew: is it whole, and new now? */
+MUST_USE enum status tree_renew(struct store *store, const struct id *tree, bool *has,
+                                struct err *err);
+
 static inline void tree_free_auto(struct tree **tree)
 {
     if (*tree)

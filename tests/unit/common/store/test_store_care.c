@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "common/fs.h"
+#include "common/store/tree.h"
 #include "proto/limits.h"
 #include "tests/unit/common/store/helpers.h"
 
@@ -204,6 +205,32 @@ static void renewing_makes_an_old_one_new(void **state)
     assert_true(store_has_one(store, &blob));
 }
 
+static void renewing_a_tree_makes_its_files_new(void **state)
+{
+    struct temp *temp = *state;
+    AUTO(store_close) struct store *store = store_open_at(temp, "%s/store");
+    struct id file = store_put_text(store, "abc");
+    struct tree_entry entry = {.path = "a", .path_bytes = 1, .bytes = 3, .blob = file};
+    struct artifact tree;
+    bool has = false, is_removed = true;
+    assert_int_equal(tree_put_entries(store, &entry, 1, &tree, &store_err), OK);
+    set_age(path_of(temp, "blobs", &file), 10 * GC_GRACE_SECONDS);
+    set_age(path_of(temp, "trees", &tree.id), 10 * GC_GRACE_SECONDS);
+    assert_int_equal(tree_renew(store, &tree.id, &has, &store_err), OK);
+    assert_true(has);
+    int64_t before_s = (int64_t)time(NULL) - GC_GRACE_SECONDS;
+    assert_int_equal(store_remove_old(store, &file, false, before_s, &is_removed, &store_err), OK);
+    assert_false(is_removed);
+    assert_int_equal(store_remove_old(store, &tree.id, true, before_s, &is_removed, &store_err),
+                     OK);
+    assert_false(is_removed);
+    assert_int_equal(store_remove(store, &file, &store_err), OK);
+    assert_int_equal(tree_renew(store, &tree.id, &has, &store_err), OK);
+    assert_false(has);
+    assert_int_equal(tree_renew(store, &file, &has, &store_err), OK);
+    assert_false(has);
+}
+
 /* ---- one puts what another takes away ---- */
 
 struct race {
@@ -262,6 +289,7 @@ int main(void)
         TEST(a_damaged_read_is_no_damage),
         TEST(what_is_in_quarantine_goes_when_it_is_old),
         TEST(renewing_makes_an_old_one_new),
+        TEST(renewing_a_tree_makes_its_files_new),
         TEST(what_was_just_put_is_never_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
