@@ -5,7 +5,7 @@
 
 #include "broker/app/care.h"
 #include "common/base/doc.h"
-#include "common/base/mem.h"
+#include "common/log.h"
 
 /* As a shell takes it for one word. */
 static void put_word(struct buf *out, const char *text)
@@ -59,11 +59,30 @@ static void add_command(struct local *app, const struct care_run *run, struct ar
         doc_add(arena, list, doc_text(arena, buf_text(&command), command.count));
 }
 
+/* Of the run's own parameters, and of its sources as they were. */
+static bool submit_again(struct local *app, const struct care_run *run, struct arena *arena,
+                         struct value *list)
+{
+    const struct app_request changes = {.only_step = run->step, .who = "fsck --repair"};
+    char id[APP_RUN_ID_BYTES], quoted[2 * ERR_TEXT_BYTES];
+    struct err err = {0};
+    if (!app->is_served)
+        return false;
+    if (local_resubmit(&app->base, run->run, &changes, id, &err) != OK) {
+        log_event(LOG_WARN, "repair.refused", "run=%s step=%s reason=%s", run->run, run->step,
+                  log_quote(err.text, quoted, sizeof quoted));
+        return false;
+    }
+    doc_add(arena, list, doc_text(arena, id, strlen(id)));
+    return true;
+}
+
 void care_repair_runs(struct local *app, const struct care_choice *choice, struct arena *arena,
                       struct value *repair)
 {
-    doc_put(arena, repair, "runs", doc_list());
+    struct value *runs = doc_put(arena, repair, "runs", doc_list());
     struct value *again = doc_put(arena, repair, "again", doc_list());
     for (uint32_t i = 0; i < choice->run_count; i++)
-        add_command(app, &choice->runs[i], arena, again);
+        if (!submit_again(app, &choice->runs[i], arena, runs))
+            add_command(app, &choice->runs[i], arena, again);
 }
