@@ -8,10 +8,11 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import peers
-from world import Watching, wait_for
+from world import Process, Watching, wait_for
 
 FAULTS = {}
 # What a killed worker may cost: the task in its slot, and results that it had made and nobody had committed.
@@ -208,6 +209,18 @@ def strangers(w):
         w.join()
     return 0
 
+
+
+@fault("a worker whose results come twice, and again later", short=True)
+def replays(w):
+    some_way(w, 0.1)
+    w.workers["w3"].kill()
+    words = [*w.network.inside("w3"), sys.executable, pathlib.Path(__file__).with_name("replaying_worker.py"),
+             f"tcp://{w.network.address}:{w.port}", w.store, w.folder / "w3.key", w.broker_key]
+    w.workers["w3"] = Process("w3", words, w.folder, w.more).start()
+    wait_for("a result of it", lambda: "foreign-" in w.records() or not w.broker.is_alive())
+    assert "foreign-" in w.records(), "it came too late to do anything"
+    return KILL
 
 
 # ---- Redis ----

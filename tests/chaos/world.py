@@ -194,6 +194,10 @@ class World:
         assert asked.returncode == 0, asked
         return {f"{e['step']} {e['axes'].get('i', 0)}" for e in json.loads(asked.stdout)["steps"] if e["action"] == "hit"}
 
+    def records(self):
+        """The journal of a run whose state is a folder, as text to search in."""
+        return (self.folder / ".penstock/state/journal").read_bytes().decode("latin-1")
+
     def join(self):
         """Waits for the run; its document."""
         wait_for("the end of the run", lambda: not self.broker.is_alive())
