@@ -205,6 +205,7 @@ static size_t leave_escaped(void *context, struct MHD_Connection *mhd, char *tex
     return strlen(text);
 }
 
+PRINTF(2, 0)
 static void log_library(void *context, const char *format, va_list args)
 {
     (void)context;
