@@ -146,11 +146,13 @@ static enum status close_element(struct reader *reader, struct err *err)
 static enum status read_close(struct reader *reader, struct err *err)
 {
     reader->at += 2;
+    if (!reader->depth)
+        return broken(reader, "an end that nothing began", err);
     size_t bytes = name_bytes(reader);
     const char *slash = memrchr(reader->path.bytes, '/', reader->path.count);
     const char *open = slash ? slash + 1 : (const char *)reader->path.bytes;
     size_t open_bytes = reader->path.count - (size_t)(open - (const char *)reader->path.bytes);
-    if (!reader->depth || bytes != open_bytes || memcmp(open, reader->at, bytes) != 0)
+    if (bytes != open_bytes || memcmp(open, reader->at, bytes) != 0)
         return broken(reader, "an end that nothing began", err);
     if (!skip_to(reader, ">"))
         return broken(reader, "an end", err);
