@@ -162,6 +162,8 @@ static enum status pump(struct state_redis *state, struct err *err)
 {
     struct redis_reply *reply;
     TRY(redis_link_push(state->work.link, err));
+    if (state->owed_first == state->owed.count) /* a connection that ended rings until it is read */
+        TRY(redis_link_poll(state->work.link, &reply, err));
     while (state->owed_first < state->owed.count) {
         TRY(redis_link_poll(state->work.link, &reply, err));
         if (!reply)

@@ -28,7 +28,7 @@ static const struct failure {
     {"WRONGPASS", E_DENIED, "the password or user in REDIS_URL is wrong"},
     {"NOPERM", E_DENIED,
      "its user lacks a right (ACL SETUSER USER ~NS:* +@read +@write +@scripting +@connection "
-     "+info)"},
+     "+info +time)"},
     {"MOVED", E_UNSUPPORTED, "it is a cluster; use one server, with Sentinel for a standby"},
     {"CROSSSLOT", E_UNSUPPORTED, "it is a cluster; use one server, with Sentinel for a standby"},
     {"CLUSTERDOWN", E_UNSUPPORTED, "it is a cluster; use one server, with Sentinel for a standby"},

@@ -14,6 +14,7 @@
 #include "common/base/mem.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "proto/limits.h"
 
 enum { RETRY_MS = 500, CLOSE_TRIES = 2 };
 
@@ -199,6 +200,8 @@ enum status redis_journal_open(const struct redis_journal_options *options,
     pthread_condattr_t monotonic;
     *out = NULL;
     TRY(store_open(options->store, &store, err));
+    /* What it can't do is tried again here: whoever wants to end waits for no server. */
+    store_set_patience(store, LOOP_STORE_PATIENCE_MS);
     struct redis_journal *journal = mem_alloc(sizeof *journal);
     journal->store_url = mem_copy_text(options->store, strlen(options->store));
     keeper_init(&journal->keeper, options->url, store);

@@ -185,11 +185,22 @@ static enum status read_reply(struct redis_link *link, struct redis_reply **out,
     return OK;
 }
 
+/* Is it still there? Nothing should come that nobody has asked for. */
+static enum status look_alive(struct redis_link *link, struct err *err)
+{
+    size_t got;
+    if (stream_receive(link->stream, link->in, IN_BYTES, &got, err) != OK)
+        return lost(link, err);
+    return got ? err_set(err, E_UNREACHABLE, "%s: it answers what nobody has asked",
+                         link->url->shown)
+               : OK;
+}
+
 enum status redis_link_poll(struct redis_link *link, struct redis_reply **out, struct err *err)
 {
     *out = NULL;
     if (!link->owed)
-        return OK;
+        return look_alive(link, err);
     if (link->has_reply)
         arena_clear(&link->arena);
     TRY(read_reply(link, out, err));

@@ -52,8 +52,8 @@ uint8_t *redis_link_room(struct redis_link *link, size_t count);
 
 /* Sends what the socket takes. Errors: E_UNREACHABLE. */
 MUST_USE enum status redis_link_push(struct redis_link *link, struct err *err);
-/* The next reply that has come, valid until the next call that reads; NULL: none yet. Errors:
- * E_UNREACHABLE the connection is gone, or nothing has moved for too long. */
+/* The next reply that has come, valid until the next call that reads; NULL: none yet, or none is
+ * owed. Errors: E_UNREACHABLE the connection is gone, or nothing has moved for too long. */
 MUST_USE enum status redis_link_poll(struct redis_link *link, struct redis_reply **out,
                                      struct err *err);
 /* Waits for the next reply. */

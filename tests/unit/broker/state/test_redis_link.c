@@ -119,6 +119,19 @@ static void what_is_no_redis_is_told(void **context)
     close(peer);
 }
 
+static void an_idle_connection_that_ends_is_noticed(void **context)
+{
+    (void)context;
+    struct redis_reply *reply;
+    int peer;
+    struct redis_link *link = connect_by_hand(&peer);
+    assert_int_equal(redis_link_poll(link, &reply, &err), OK);
+    assert_null(reply);
+    close(peer);
+    assert_int_equal(redis_link_poll(link, &reply, &err), E_UNREACHABLE);
+    redis_link_close(link);
+}
+
 static void silence_has_an_end(void **context)
 {
     (void)context;
@@ -141,6 +154,7 @@ int main(void)
         BY_HAND(a_reply_may_come_byte_by_byte),
         BY_HAND(commands_are_written_as_the_protocol_says),
         BY_HAND(what_is_no_redis_is_told),
+        BY_HAND(an_idle_connection_that_ends_is_noticed),
         BY_HAND(silence_has_an_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

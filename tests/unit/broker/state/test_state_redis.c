@@ -4,6 +4,7 @@
 #include "broker/state/state_redis.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,12 +53,16 @@ static void a_commit_whose_answer_was_lost_is_begun_again(void **context)
         struct state_batch batch = {
             .removals = commit.removals, .removal_count = 1, .runs = commit.runs, .run_count = 1};
         bool is_done = true;
+        assert_int_equal(redis_work_ready(state_redis_of(state), &redis_world.err), OK);
+        kill(redis_world.server.pid, SIGSTOP); /* it finds the commit when it goes on */
         assert_int_equal(state_begin(state, &batch, &redis_world.err), OK);
-        ASK("PING"); /* it was sent before this */
         redis_work_drop(state_redis_of(state), NULL);
+        kill(redis_world.server.pid, SIGCONT);
         assert_int_equal(state_poll(state, &is_done, &redis_world.err), E_UNREACHABLE);
         assert_false(is_done);
     }
+    for (ms_t until = clock_ms() + 5000; strcmp(ASK("ZCARD", "penstock:runs"), "1") != 0;)
+        assert_true(clock_ms() < until);
     commit_patiently(&commit, state);
     commit_fini(&commit);
     assert_string_equal(worker_of_task(state, 1), "second");
