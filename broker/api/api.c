@@ -8,7 +8,11 @@
 #include "broker/api/call.h"
 #include "common/base/mem.h"
 #include "common/fs.h"
+#include "common/net/http_client.h"
+#include "common/net/http_listen.h"
 #include "common/text/json.h"
+
+enum { CHECK_MS = 2000 };
 
 /* ---- what was asked ---- */
 
@@ -70,16 +74,14 @@ static void handle(struct api *api, struct httpd_request *request)
         .api = api, .app = api->app, .request = request, .match = request->route};
     const struct api_route *route = call.match->route;
     struct err err = {0};
-    bool was_read = false;
     enum status status = read_body(&call, &err);
-    if (status == OK) {
-        was_read = true;
+    if (status == OK)
         status = route->handle(&call, &err);
-    }
     if (status != OK) {
         unsigned http = call.status ? call.status : answer_status(status);
         httpd_response_fini(&call.response);
-        call.response = answer_error(http, &err, was_read ? app_diagnostics(api->app) : NULL);
+        call.response =
+            answer_error(http, &err, call.has_pipeline ? app_diagnostics(api->app) : NULL);
     } else if (!call.has_response) {
         unsigned http = call.status ? call.status : route->status ? route->status : 200;
         call.response = answer_json(http, &call.answer);
@@ -116,6 +118,33 @@ void api_turn(struct api *api)
 }
 
 /* ---- opening and closing ---- */
+
+/* A broker says {"ok": true} there. */
+static bool is_served_by_broker(const char *address)
+{
+    AUTO(http_close) struct http *http = NULL;
+    AUTO(buf_fini) struct buf url = buf_init(0), answer = buf_init(1024);
+    buf_format(&url, "http://%s/healthz", address);
+    struct http_request request = {
+        .method = "GET", .url = buf_text(&url), .out = &answer, .whole_ms = CHECK_MS};
+    if (http_open(&(struct http_options){0}, &http, NULL) != OK)
+        return false;
+    AUTO(http_end) struct http_call *call = http_do(http, &request);
+    return http_status(call) == 200 && strstr(buf_text(&answer), "\"ok\": true");
+}
+
+enum status api_check(const char *address, bool *is_served, struct err *err)
+{
+    struct http_address parsed;
+    int fd;
+    *is_served = false;
+    TRY(http_address_parse(address, &parsed, err));
+    enum status status = http_listen(&parsed, &fd, err);
+    if (status == OK)
+        close(fd);
+    *is_served = status == E_CONFLICT && is_served_by_broker(address);
+    return *is_served ? OK : status;
+}
 
 static enum status open_parts(struct api *api, const struct api_options *options, struct err *err)
 {

@@ -31,6 +31,9 @@ struct api_options {
 MUST_USE enum status api_open(const struct api_options *options, struct api **out, struct err *err);
 /* Whoever waits for an answer is told that the broker ends. */
 void api_close(struct api *api);
+/* Could it listen at `address`? `*is_served`: no, but a broker answers there. Errors: as api_open's
+ * that are about the address. */
+MUST_USE enum status api_check(const char *address, bool *is_served, struct err *err);
 /* "127.0.0.1:7001": where it listens. */
 const char *api_address(const struct api *api);
 /* Readable when requests have come. */

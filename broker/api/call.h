@@ -32,6 +32,7 @@ struct api_call {
     struct value body; /* checked against the route's schema; VALUE_NIL: none was sent */
     struct value answer;
     unsigned status;
+    bool has_pipeline; /* the application's diagnostics are about it */
     bool has_response;
     struct httpd_response response;
 };

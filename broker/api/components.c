@@ -6,6 +6,8 @@
 const char *const api_components[] = {
     "Id: {type: string, minLength: 64, maxLength: 64, pattern: \"^[0-9a-f]{64}$\", "
     "description: \"BLAKE2b-256, 64 lower-case hex digits\"}\n",
+    "PathPart: {type: string, minLength: 1, maxLength: 1024, pattern: "
+    "'^[^\\x00-\\x1f\\x7f]+$'}\n",
     "Error:\n"
     "  type: object\n"
     "  required: [error]\n"
@@ -29,7 +31,7 @@ const char *const api_components[] = {
     "    location: {type: string, maxLength: 4096, description: \"as it stands in the "
     "pipeline\"}\n"
     "    id: {$ref: \"#/components/schemas/Id\"}\n"
-    "    bytes: {type: integer, minimum: 0}\n"
+    "    bytes: {type: integer, minimum: 0, maximum: 5497558138880}\n"
     "    is_tree: {type: boolean}\n",
     "RunRequest:\n"
     "  type: object\n"
@@ -78,7 +80,7 @@ const char *const api_components[] = {
     "  required: [id, bytes]\n"
     "  properties:\n"
     "    id: {$ref: \"#/components/schemas/Id\"}\n"
-    "    bytes: {type: integer, minimum: 0}\n"
+    "    bytes: {type: integer, minimum: 0, maximum: 5497558138880}\n"
     "    tree: {type: boolean}\n",
     "Counts: {type: object, additionalProperties: {type: integer, minimum: 0}}\n",
     "TaskEntry:\n"
@@ -188,7 +190,7 @@ const char *const api_components[] = {
     "        properties:\n"
     "          path: {type: string}\n"
     "          is_executable: {type: boolean}\n"
-    "          bytes: {type: integer, minimum: 0}\n"
+    "          bytes: {type: integer, minimum: 0, maximum: 5497558138880}\n"
     "          id: {$ref: \"#/components/schemas/Id\"}\n",
     "UploadRequest:\n"
     "  type: object\n"
@@ -204,7 +206,7 @@ const char *const api_components[] = {
     "        additionalProperties: false\n"
     "        properties:\n"
     "          id: {$ref: \"#/components/schemas/Id\"}\n"
-    "          bytes: {type: integer, minimum: 0}\n"
+    "          bytes: {type: integer, minimum: 0, maximum: 5497558138880}\n"
     "          is_tree: {type: boolean, description: \"the id is a tree's: what is put is "
     "its manifest\"}\n",
     "Uploads:\n"
@@ -227,7 +229,13 @@ const char *const api_components[] = {
     "  required: [id, bytes]\n"
     "  properties:\n"
     "    id: {$ref: \"#/components/schemas/Id\"}\n"
-    "    bytes: {type: integer, minimum: 0}\n",
+    "    bytes: {type: integer, minimum: 0, maximum: 5497558138880}\n",
+    "Urls:\n"
+    "  type: object\n"
+    "  required: [id, urls]\n"
+    "  properties:\n"
+    "    id: {$ref: \"#/components/schemas/Id\"}\n"
+    "    urls: {type: array, items: {type: object}}\n",
     "Health: {type: object, required: [ok], properties: {ok: {type: boolean}}}\n",
     "Load:\n"
     "  type: object\n"

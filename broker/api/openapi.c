@@ -54,9 +54,8 @@ static void put_params(struct arena *arena, const struct api_route *route, struc
     size_t bytes;
     for (size_t cursor = 0; route_next_param(route->pattern, &cursor, &name, &bytes);) {
         struct value *param = add_param(arena, &list, "path", doc_text(arena, name, bytes), true);
-        struct value *schema = put_map(arena, param, "schema");
-        doc_put(arena, schema, "type", value_string("string"));
-        doc_put(arena, schema, "minLength", value_int(1));
+        bool is_id = bytes == 2 && memcmp(name, "id", 2) == 0;
+        doc_put(arena, param, "schema", reference(arena, is_id ? "Id" : "PathPart"));
     }
     for (const struct api_param *p = route->query; p && p->name; p++) {
         struct value *param = add_param(arena, &list, "query", value_string(p->name), false);
@@ -76,10 +75,12 @@ static void put_content(struct arena *arena, struct value *content, const char *
     doc_put(arena, media, "schema", schema);
 }
 
-static struct value string_schema(struct arena *arena)
+/* Text and bytes are strings; what YAML or a stream of events holds isn't described. */
+static struct value string_schema(struct arena *arena, const char *type)
 {
     struct value schema = doc_map();
-    doc_put(arena, &schema, "type", value_string("string"));
+    if (strcmp(type, "text/event-stream") != 0 && strcmp(type, "application/yaml") != 0)
+        doc_put(arena, &schema, "type", value_string("string"));
     return schema;
 }
 
@@ -92,9 +93,9 @@ static void put_body(struct arena *arena, const struct api_route *route, struct 
     if (route->body)
         put_content(arena, content, "application/json", reference(arena, route->body));
     if (route->takes_yaml)
-        put_content(arena, content, "application/yaml", string_schema(arena));
+        put_content(arena, content, "application/yaml", string_schema(arena, "application/yaml"));
     if (route->is_upload)
-        put_content(arena, content, "application/octet-stream", string_schema(arena));
+        put_content(arena, content, "application/octet-stream", string_schema(arena, "bytes"));
     doc_put(arena, body, "required", value_bool(route->is_upload || route->body_is_required));
 }
 
@@ -116,7 +117,8 @@ static void put_answers(struct arena *arena, const struct api_route *route, stru
         put_content(arena, content, "application/json", reference(arena, route->answer));
     for (const char *type = route->type; type && *type;) {
         size_t bytes = strcspn(type, " ");
-        put_content(arena, content, arena_text(arena, type, bytes), string_schema(arena));
+        const char *word = arena_text(arena, type, bytes);
+        put_content(arena, content, word, string_schema(arena, word));
         type += bytes + (type[bytes] == ' ');
     }
     for (size_t i = 0; i < ALSO_MAX && route->also[i]; i++) {

@@ -116,6 +116,7 @@ enum status request_read(struct api_call *call, bool needs_pipeline, struct app_
                        "\"pipeline\"");
     if (out->text_bytes && memchr(out->text, 0, out->text_bytes))
         return err_set(err, E_INVALID, "body: a pipeline is text, and holds no NUL");
+    call->has_pipeline = true;
     if (!out->file)
         out->file = out->text ? "pipeline" : NULL;
     return read_key(call, out, err);

@@ -5,6 +5,8 @@
 #include "common/base/doc.h"
 #include "proto/limits.h"
 
+enum { URL_SECONDS = 3600 };
+
 static enum status about(struct api_call *call, struct err *err)
 {
     return app_artifact(call->app, call_path(call, 0), &call->arena, &call->answer, err);
@@ -34,6 +36,21 @@ static enum status lineage(struct api_call *call, struct err *err)
     return app_lineage(call->app, call_path(call, 0), &call->arena, &call->answer, err);
 }
 
+static enum status urls(struct api_call *call, struct err *err)
+{
+    uint32_t seconds = (uint32_t)call_count(call, "seconds", URL_SECONDS);
+    return app_urls(call->app, call_path(call, 0), seconds, &call->arena, &call->answer, err);
+}
+
+static enum status attestation(struct api_call *call, struct err *err)
+{
+    AUTO(buf_fini) struct buf text = buf_init(0);
+    TRY(app_attest(call->app, call_path(call, 0), call_flag(call, "all"), &text, err));
+    call->response = answer_bytes(200, "application/jsonl", &text);
+    call->has_response = true;
+    return OK;
+}
+
 static enum status uploads(struct api_call *call, struct err *err)
 {
     struct value list;
@@ -51,6 +68,14 @@ static enum status uploads(struct api_call *call, struct err *err)
     return OK;
 }
 
+static const struct api_param urls_query[] = {
+    {"seconds", PARAM_COUNT, "how long they work (default an hour)", PRESIGN_SECONDS_MAX, false},
+    {NULL, PARAM_TEXT, NULL, 0, false},
+};
+static const struct api_param attestation_query[] = {
+    {"all", PARAM_FLAG, "a line more for everything that made it", 0, false},
+    {NULL, PARAM_TEXT, NULL, 0, false},
+};
 static const struct api_param bytes_query[] = {
     {"path", PARAM_TEXT, "a file of a tree", 0, false},
     {NULL, PARAM_TEXT, NULL, 0, false},
@@ -90,6 +115,22 @@ const struct api_route routes_artifacts[] = {
      .role = ROLE_READ,
      .answer = "Document",
      .handle = lineage},
+    {.method = "GET",
+     .pattern = "/v1/urls/{ref...}",
+     .name = "getUrls",
+     .help = "URLs that anybody may get an artifact's bytes with, for a while.",
+     .role = ROLE_READ,
+     .query = urls_query,
+     .answer = "Urls",
+     .handle = urls},
+    {.method = "GET",
+     .pattern = "/v1/attestations/{ref...}",
+     .name = "getAttestation",
+     .help = "An artifact's provenance, signed by this broker: in-toto, SLSA, DSSE.",
+     .role = ROLE_READ,
+     .query = attestation_query,
+     .type = "application/jsonl",
+     .handle = attestation},
     {.method = "POST",
      .pattern = "/v1/uploads",
      .name = "planUploads",

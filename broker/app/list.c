@@ -64,7 +64,8 @@ enum status local_list(struct app *base, const struct app_filter *filter, struct
         return OK;
     if (status != OK)
         return status;
-    bool picks = filter->state || filter->name || filter->pipeline || filter->label_count;
+    bool picks =
+        filter->state || filter->name || filter->pipeline || filter->before || filter->label_count;
     struct list list = {filter, arena, out};
     return state_each_run(app->state, picks ? 0 : filter->limit, list_one, &list, err);
 }

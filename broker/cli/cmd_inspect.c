@@ -205,39 +205,3 @@ const struct command command_load = {
     .details = "The same numbers, for programs: HOME/metrics.prom, in Prometheus' text format, "
                "while a run works.",
     .run = load};
-
-/* ---- doctor ---- */
-
-static void print_doctor(const struct value *checks)
-{
-    for (uint32_t i = 0; i < checks->count; i++) {
-        const struct value *check = &checks->items[i], *ok = value_get(check, "ok");
-        printf("%-4s %-14s %s\n", ok->boolean ? "ok" : "BAD", value_get_text(check, "check"),
-               value_get_text(check, "found"));
-        if (!ok->boolean)
-            printf("     mend: %s\n", value_get_text(check, "mend"));
-    }
-}
-
-static int doctor(const struct command *command, int argc, char **argv)
-{
-    struct question q = {0};
-    int exit_code;
-    struct value answer = {0};
-    command_line_listen(&q.line, &q.common);
-    q.common.app.looks_only = true;
-    if (!question_begin(&q, command, argc, argv, ABOUT_STORED, 0, &exit_code))
-        return exit_code;
-    enum status status = app_doctor(q.app, &q.arena, &answer, &q.err);
-    bool is_well = true;
-    for (uint32_t i = 0; status == OK && i < answer.count; i++)
-        is_well &= value_get(&answer.items[i], "ok")->boolean;
-    exit_code = question_end(&q, status, &answer, print_doctor);
-    return exit_code == EXIT_DONE && !is_well ? EXIT_ENVIRONMENT : exit_code;
-}
-
-const struct command command_doctor = {.name = "doctor",
-                                       .arguments = "",
-                                       .help =
-                                           "Check this machine and say how to mend what is wrong.",
-                                       .run = doctor};

@@ -1,78 +1,139 @@
-/* broker serve: many runs at once, for as long as nobody stops it. */
+/* broker serve: many runs, for many people, until it is told to go. */
 // SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
 
+#include "broker/api/api.h"
 #include "broker/cli/broker_options.h"
 #include "broker/cli/signals.h"
 #include "common/clock.h"
+#include "common/fs.h"
 
-enum {
-    TURN_MS = 1000,
-    /* What was received is committed within milliseconds; a state that is away may keep it. */
-    LEAVE_MS_MAX = 10000
-};
+enum { TURN_MS = 100, LEAVE_MS = 10000 };
 
 struct serve_options {
     struct common_options common;
     struct broker_options broker;
     struct command_line line;
+    const char *http;
+    struct config_list hosts;
 };
 
-/* Commits what is there. A second signal, or a state that does not answer, ends it at once: then
- * the workers bring their results again. */
-static enum status leave(struct app *app, struct err *err)
+/* The loop waits for one descriptor: a signal or a request makes it readable. */
+static enum status add_wake(int epoll_fd, int fd, struct err *err)
 {
-    ms_t until = clock_ms() + LEAVE_MS_MAX;
-    fputs("leaving: open runs go on with the next broker; again ends at once\n", stderr);
-    for (app_leave(app); !app_is_idle(app) && signals_taken() < 2 && clock_ms() < until;)
-        TRY(app_turn(app, TURN_MS / 10, err));
+    struct epoll_event event = {.events = EPOLLIN};
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+        return err_set(err, E_IO, "epoll: %s", strerror(errno));
     return OK;
 }
 
-static void tell_ready(const struct app *app)
+static enum status open_http(const struct serve_options *o, struct app *app, struct api **out,
+                             struct err *err)
+{
+    AUTO(buf_fini) struct buf store = buf_init(0);
+    const char *home = o->common.app.home ? o->common.app.home : ".penstock";
+    buf_format(&store, "%s/store", home);
+    struct api_options options = {.app = app,
+                                  .address = o->http,
+                                  .home = home,
+                                  .store =
+                                      o->common.app.store ? o->common.app.store : buf_text(&store),
+                                  .hosts = o->hosts.items,
+                                  .host_count = o->hosts.count};
+    TRY(api_open(&options, out, err));
+    fprintf(stderr, "serving at http://%s; tokens: %s/read.token, %s/write.token\n",
+            api_address(*out), home, home);
+    return add_wake(o->common.app.wake_fd, api_fd(*out), err);
+}
+
+static enum status work(struct app *app, struct api *api, struct err *err)
+{
+    while (!signals_taken()) {
+        TRY(app_turn(app, TURN_MS, err));
+        api_turn(api);
+    }
+    return OK;
+}
+
+/* What was received is still committed; a second signal doesn't wait for it. */
+static enum status leave(struct app *app, struct api *api, struct err *err)
+{
+    int taken = signals_taken();
+    fputs("leaving: open runs go on with the next broker; again ends at once\n", stderr);
+    api_set_ready(api, false);
+    app_leave(app);
+    for (ms_t until = clock_ms() + LEAVE_MS;
+         !app_is_idle(app) && clock_ms() < until && signals_taken() == taken;) {
+        TRY(app_turn(app, TURN_MS, err));
+        api_turn(api);
+    }
+    return OK;
+}
+
+static void tell_joining(const struct app *app)
 {
     AUTO(buf_fini) struct buf text = buf_init(0);
     if (app_joining(app, &text))
         fprintf(stderr, "%s\n", buf_text(&text));
-    fputs("serving\n", stderr);
 }
 
-static int serve_requests(struct serve_options *o)
+static enum status serve(struct serve_options *o, struct app **app, struct err *err)
 {
-    struct err err = {0};
-    AUTO(app_close) struct app *app = NULL;
-    enum status status = app_open(&o->common.app, &app, &err);
-    if (status == OK)
-        status = app_serve(app, &err);
-    if (status == OK)
-        tell_ready(app);
-    while (status == OK && signals_taken() == 0)
-        status = app_turn(app, TURN_MS, &err);
-    if (status == OK)
-        status = leave(app, &err);
-    return status == OK ? EXIT_DONE : command_fail(app, status, &err);
+    AUTO(api_close) struct api *api = NULL;
+    TRY(app_open(&o->common.app, app, err));
+    TRY(app_serve(*app, err));
+    tell_joining(*app);
+    TRY(open_http(o, *app, &api, err));
+    TRY(work(*app, api, err));
+    return leave(*app, api, err);
 }
 
-static int serve(const struct command *command, int argc, char **argv)
+static void add_options(struct serve_options *o)
+{
+    const struct config_option options[] = {
+        {"http", 0, CONFIG_TEXT, "PENSTOCK_HTTP", "ADDRESS", &o->http,
+         "where to listen for people and programs; 0.0.0.0:7001 is for other machines, too"},
+        {"http-host", 0, CONFIG_LIST, "PENSTOCK_HTTP_HOST", "NAME", &o->hosts,
+         "a name by which browsers reach it, behind a proxy for instance"},
+    };
+    o->http = HTTP_ADDRESS_DEFAULT;
+    command_line_common(&o->line, &o->common);
+    o->line.option_count--; /* no --json */
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        command_line_add(&o->line, options[i]);
+    command_line_listen(&o->line, &o->common);
+    broker_options_add(&o->line, &o->broker,
+                       "tasks at once in a local worker (default: one per core, none with "
+                       "--listen)");
+}
+
+static int run(const struct command *command, int argc, char **argv)
 {
     struct serve_options o = {0};
     struct err err = {0};
+    AUTO(app_close) struct app *app = NULL;
+    AUTO(fs_close_fd) int epoll_fd = -1;
     int exit_code;
-    command_line_common(&o.line, &o.common);
-    command_line_listen(&o.line, &o.common);
-    broker_options_add(&o.line, &o.broker, "tasks at once in a local worker (default 0: none)");
-    bool goes_on = command_line_parse(&o.line, command, argc, argv, 0, &exit_code);
-    if (goes_on && broker_options_take(&o.broker, &o.common.app, &err) != OK) {
-        fprintf(stderr, "broker serve: %s\n", err.text);
-        exit_code = EXIT_USAGE;
-    } else if (goes_on && !signals_watch()) {
-        fputs("broker serve: cannot watch signals\n", stderr);
-        exit_code = EXIT_ENVIRONMENT;
-    } else if (goes_on) {
-        o.common.app.has_slots = true;
-        o.common.app.wake_fd = signals_fd();
-        exit_code = serve_requests(&o);
+    add_options(&o);
+    if (!command_line_parse(&o.line, command, argc, argv, 0, &exit_code)) {
+        command_line_fini(&o.line);
+        return exit_code;
     }
+    enum status status = broker_options_take(&o.broker, &o.common.app, &err);
+    /* Who lets workers in from elsewhere does so that they work. */
+    o.common.app.has_slots |= o.common.app.listen != NULL;
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (status == OK && (epoll_fd < 0 || !signals_watch()))
+        status = err_set(&err, E_IO, "cannot watch signals: %s", strerror(errno));
+    o.common.app.wake_fd = epoll_fd;
+    if (status == OK)
+        status = add_wake(epoll_fd, signals_fd(), &err);
+    if (status == OK)
+        status = serve(&o, &app, &err);
+    exit_code = status == OK ? EXIT_DONE : command_fail(app, status, &err);
     command_line_fini(&o.line);
     return exit_code;
 }
@@ -80,10 +141,13 @@ static int serve(const struct command *command, int argc, char **argv)
 const struct command command_serve = {
     .name = "serve",
     .arguments = "",
-    .help = "Be the broker of a team: many runs at once, until it is stopped.",
+    .help = "Be a broker for many runs, over HTTP, until told to go.",
     .details =
-        "Workers join by the command line that is printed. A run that was open when the broker\n"
-        "ended, however it ended, goes on when it is started again. SIGTERM (or Ctrl-C): nothing\n"
-        "new is given out, what was received is committed, and it leaves; workers stay and come\n"
-        "back to the next broker. A second signal ends it at once; nothing is lost by that.",
-    .run = serve};
+        "Others use it with broker submit, list, watch, … (--server), or with any HTTP client:\n"
+        "/openapi.json describes it. It is plain HTTP: beyond this machine put a proxy with TLS\n"
+        "before it. A run that was open when the broker ended, however it ended, goes on when it\n"
+        "is started again. SIGTERM (or Ctrl-C): nothing new is given out, what was received is\n"
+        "committed, and it leaves; workers stay and come back to the next broker. A second signal\n"
+        "ends it at once; nothing is lost by that.",
+    .run = run,
+};

@@ -96,6 +96,17 @@ static enum status artifact(struct app *app, const char *ref, struct arena *aren
     return get(app, arena, out, err, "/v1/refs/", ref);
 }
 
+static enum status urls(struct app *app, const char *ref, uint32_t seconds, struct arena *arena,
+                        struct value *out, struct err *err)
+{
+    AUTO(buf_fini) struct buf path = buf_init(0);
+    buf_put_text(&path, "/v1/urls/");
+    remote_put_escaped(&path, ref);
+    buf_format(&path, "?seconds=%u", seconds);
+    struct remote_ask ask = {.method = "GET", .path = buf_text(&path)};
+    return remote_ask(remote_of(app), &ask, arena, out, err);
+}
+
 static enum status workers(struct app *app, struct arena *arena, struct value *out, struct err *err)
 {
     return get_list(app, "/v1/workers", "workers", arena, out, err);
@@ -222,6 +233,8 @@ static const struct app_backend backend = {.name = "a served broker",
                                            .gc = remote_gc,
                                            .fsck = remote_fsck,
                                            .care_result = remote_care_result,
+                                           .urls = urls,
+                                           .attest = remote_attest,
                                            .logs = remote_logs,
                                            .workers = workers,
                                            .load = load,

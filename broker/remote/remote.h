@@ -124,5 +124,7 @@ enum status remote_care_result(struct app *app, struct arena *arena, struct valu
 
 enum status remote_export(struct app *app, const char *ref, const char *path, struct buf *out,
                           struct err *err);
+enum status remote_attest(struct app *app, const char *ref, bool all, struct buf *out,
+                          struct err *err);
 enum status remote_logs(struct app *app, const char *task, struct app_log *at, struct buf *out,
                         struct err *err);

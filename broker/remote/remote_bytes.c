@@ -135,23 +135,23 @@ enum status remote_export(struct app *app, const char *ref, const char *path, st
                 : store_get(remote->store, &id, out, err);
 }
 
-/* ---- logs ---- */
+/* ---- texts ---- */
 
-struct log_sink {
-    struct app_log *at;
+struct text_sink {
+    struct app_log *at; /* of a log */
     struct buf *out;
 };
 
-static enum status write_log(void *context, const void *piece, size_t bytes, struct err *err)
+static enum status write_text(void *context, const void *piece, size_t bytes, struct err *err)
 {
-    const struct log_sink *sink = context;
+    const struct text_sink *sink = context;
     buf_put(sink->out, piece, bytes);
-    return buf_check(sink->out, "log", err);
+    return buf_check(sink->out, "answer", err);
 }
 
 static void read_place(void *context, const struct http_call *call)
 {
-    struct app_log *at = ((const struct log_sink *)context)->at;
+    struct app_log *at = ((const struct text_sink *)context)->at;
     const char *attempt = http_header(call, "x-log-attempt"),
                *offset = http_header(call, "x-log-offset"),
                *is_final = http_header(call, "x-log-final");
@@ -164,10 +164,22 @@ enum status remote_logs(struct app *app, const char *task, struct app_log *at, s
                         struct err *err)
 {
     AUTO(buf_fini) struct buf path = buf_init(0);
-    struct log_sink log = {at, out};
-    struct remote_sink sink = {.write = write_log, .headers = read_place, .context = &log};
+    struct text_sink log = {at, out};
+    struct remote_sink sink = {.write = write_text, .headers = read_place, .context = &log};
     buf_put_text(&path, "/v1/logs/");
     remote_put_escaped(&path, task);
     buf_format(&path, "?attempt=%u&offset=%llu", at->attempt, (unsigned long long)at->offset);
+    return remote_get(remote_of(app), buf_text(&path), &sink, err);
+}
+
+enum status remote_attest(struct app *app, const char *ref, bool all, struct buf *out,
+                          struct err *err)
+{
+    AUTO(buf_fini) struct buf path = buf_init(0);
+    struct text_sink text = {NULL, out};
+    struct remote_sink sink = {.write = write_text, .context = &text};
+    buf_put_text(&path, "/v1/attestations/");
+    remote_put_escaped(&path, ref);
+    buf_put_text(&path, all ? "?all=true" : "");
     return remote_get(remote_of(app), buf_text(&path), &sink, err);
 }

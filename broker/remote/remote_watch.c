@@ -1,6 +1,7 @@
 /* The events of one run, as the broker streams them. A lost connection is made again, to any of the
  * servers, from the last event that was heard; the person is told once. */
 // SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -268,8 +269,10 @@ enum status remote_turn(struct app *app, ms_t max_ms, struct err *err)
 {
     struct remote *remote = remote_of(app);
     struct remote_watch *w = remote->watch;
-    if (!w || (w->is_over && !w->call))
+    if (!w || (w->is_over && !w->call)) { /* who turns waits for something else */
+        poll(NULL, 0, (int)max_ms);
         return OK;
+    }
     ms_t now = clock_ms();
     if (!w->call && now >= w->again_at)
         connect(remote, w);

@@ -43,7 +43,7 @@ class Place:
 
     def environment(self, **more):
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("PENSTOCK_", "REDIS_"))}
-        return {**clean, **more}
+        return {**clean, "PENSTOCK_HTTP": "127.0.0.1:0", **more}  # any free port: many tests run at once
 
     def broker(self, *args, timeout=TIMEOUT_S, **environment):
         done = subprocess.run([BROKER, *map(str, args)], cwd=self.path, capture_output=True, text=True,

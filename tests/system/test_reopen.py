@@ -26,7 +26,7 @@ def cluster(place):
 def serve(place, cluster, *args):
     broker = place.start("serve", *args, PENSTOCK_WRITABLE=str(cluster.folder))
     lines = iter(broker.stderr.readline, "")
-    assert any(line == "serving\n" for line in lines)
+    assert any(line.startswith("serving at ") for line in lines)
     return broker
 
 

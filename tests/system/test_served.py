@@ -1,0 +1,204 @@
+"""A served broker and its command line: what a team does with it, day by day."""
+import json
+import signal
+import socket
+import time
+
+import pytest
+from served import HELLO, exec_pipeline, served, serving, wait_for  # noqa: F401
+
+
+def test_submit_watch_and_look(served):
+    served.place.write("p.yaml", HELLO)
+    done = served.broker("submit", "p.yaml", "--watch", "-p", "text=moin", "--name", "first", "--label", "team=a")
+    assert done.code == 0, done
+    assert "say: succeeded in" in done.err and "demo: succeeded in" in done.err
+    [run] = served.broker("list", "--json", "--label", "team=a").json
+    assert (run["state"], run["name"], run["labels"]) == ("succeeded", "first", {"team": "a"})
+    assert served.broker("list", "--json", "--label", "team=b").json == []
+    assert served.broker("logs", "say").out == "moin\n"
+    assert served.broker("export", "say.o", "-o", "-").out == "moin 1\n"
+    assert served.broker("get", "latest", "--json").json["id"] == run["run"]
+    assert served.broker("watch", run["run"]).code == 0  # it is over: it says how
+    wait_for(lambda: served.broker("load", "--json").json["workers"] == 1, "the worker is counted")
+    assert "hit" in served.broker("plan", "p.yaml", "-p", "text=moin").out
+    assert served.broker("explain", "p.yaml", "say").code == 0
+    assert "say" in served.broker("graph", "p.yaml").out
+    assert served.broker("lineage", "say.o", "--json").json["artifact"]["made_by"]["kind"] == "exec"
+    # The same again is known.
+    again = served.broker("submit", "p.yaml", "--watch", "-p", "text=moin", "--json", "-q")
+    assert again.json["tasks"]["hit"] == 1
+
+
+def test_a_tree_comes_back_as_a_folder(served):
+    served.place.write("p.yaml", exec_pipeline("mkdir -p o.txt/x && echo 1 > o.txt/x/y && echo 2 > o.txt/z"))
+    assert served.broker("submit", "p.yaml", "--watch", "-q").code == 0
+    assert served.broker("export", "say.o", "-o", "out").code == 0
+    assert (served.place.path / "out/x/y").read_text() == "1\n" and (served.place.path / "out/z").read_text() == "2\n"
+
+
+def test_from_stdin(served):
+    import subprocess
+    from conftest import BROKER
+    done = subprocess.run([BROKER, "submit", "-", "--watch", "-q", "--json"], input=HELLO, cwd=served.place.path, text=True,
+                          capture_output=True, env=served.place.environment(PENSTOCK_SERVER=served.url))
+    assert done.returncode == 0, done
+    assert json.loads(done.stdout)["state"] == "succeeded"
+
+
+def test_a_failure_is_an_exit_code_and_can_be_retried(served):
+    """`retry` runs what failed again, in the same run: here the reason is gone by then."""
+    flag = served.place.path / "flag"
+    served.place.write("p.yaml", exec_pipeline(f"test -e {flag} && echo ok > o.txt", "retry: {limit: 0}"))
+    failed = served.broker("submit", "p.yaml", "--watch", PENSTOCK_SANDBOX="off")
+    assert failed.code == 1, failed
+    assert "failed: say:" in failed.err
+    [run] = served.broker("list", "--json").json
+    assert run["state"] == "failed"
+    flag.write_text("")
+    done = served.broker("retry", run["run"])
+    assert done.code == 0, done
+    assert served.until_over(run["run"])["state"] in ("succeeded", "failed")
+    assert served.broker("retry", "nope").code == 2
+
+
+def test_resubmit_with_other_parameters(served):
+    served.place.write("p.yaml", HELLO)
+    first = served.broker("submit", "p.yaml").out.strip()
+    served.until_over(first)
+    done = served.broker("resubmit", first, "-p", "text=tach", "--watch", "-q", "--json")
+    assert done.code == 0, done
+    assert done.json["run"] != first
+    assert served.broker("export", f"{done.json['run']}/say.o", "-o", "-").out == "tach 1\n"
+    assert served.broker("resubmit", "nope").code == 2
+
+
+SLOW = exec_pipeline("echo begun; while [ ! -e o.txt ]; do sleep 0.05; done")
+
+
+def test_stop_ends_a_run(served):
+    run = served.submit(SLOW)
+    served.until_running(run)
+    assert served.broker("stop", run, "--kill").code == 0
+    assert served.until_over(run)["state"] == "cancelled"
+    again = served.broker("stop", run)
+    assert again.code == 3 and run in again.err
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_run(served):
+    served.place.write("p.yaml", SLOW)
+    watch = served.begin("submit", "p.yaml", "--watch", "--name", "slow")
+    run = wait_for(lambda: served.get("/v1/runs?name=slow")["runs"], "the run")[0]["run"]
+    served.until_running(run)
+    watch.send_signal(signal.SIGINT)
+    out, err = watch.communicate(timeout=60)
+    assert watch.returncode == 130, err
+    assert f"stop {run}" in err and served.get(f"/v1/runs/{run}")["state"] == "running"
+
+
+def test_many_runs_at_once(served):
+    runs = [served.submit(HELLO, params={"again": i}) for i in range(10)]
+    assert {served.until_over(run)["state"] for run in runs} == {"succeeded"}
+    assert [run["run"] for run in served.get("/v1/runs?limit=4")["runs"]] == runs[:5:-1]
+
+
+def test_a_broker_that_is_killed_goes_on_where_it_was(served):
+    """The watcher sees it through; what a worker of its own was doing is done again."""
+    served.place.write("p.yaml", """version: 1
+name: steps
+steps:
+  one: {kind: exec, outputs: {o: o.txt}, params: {command: "echo one > o.txt"}}
+  two: {kind: exec, inputs: {o: one.o}, outputs: {o: t.txt}, params: {command: "sleep 2; cat $o > t.txt"}}
+""")
+    watch = served.begin("submit", "p.yaml", "--watch", "--json")
+    wait_for(lambda: any(run["state"] == "running" for run in served.get("/v1/runs")["runs"]), "the run")
+    [run] = served.get("/v1/runs")["runs"]
+    wait_for(lambda: served.get(f"/v1/runs/{run['run']}")["steps"][0]["state"] == "succeeded", "one is done")
+    served.kill()
+    time.sleep(0.3)
+    served.start()
+    out, err = watch.communicate(timeout=60)
+    assert watch.returncode == 0, err
+    assert json.loads(out)["run"] == run["run"] and json.loads(out)["state"] == "succeeded"
+    assert served.broker("export", "two.o", "-o", "-").out == "one\n"
+
+
+def test_the_same_key_is_the_same_run(served):
+    served.place.write("p.yaml", HELLO)
+    first = served.broker("submit", "p.yaml", "--idempotency-key", "monday")
+    second = served.broker("submit", "p.yaml", "--idempotency-key", "monday")
+    assert first.code == 0 and first.out == second.out
+    other = served.broker("submit", "p.yaml", "-p", "text=other", "--idempotency-key", "monday")
+    assert other.code == 3 and "monday" in other.err
+
+
+def test_it_leaves_when_told(served):
+    run = served.submit(SLOW)
+    served.until_running(run)
+    assert served.stop() == 0
+    assert "leaving: open runs go on" in served.log.read_text()
+    served.start()
+    assert served.get(f"/v1/runs/{run}")["state"] == "running"
+    assert served.broker("stop", "--kill", run).code == 0
+    assert served.until_over(run)["state"] == "cancelled"
+
+
+# ---- what goes wrong ----
+
+def test_a_port_that_is_in_use(served, tmp_path):
+    second = served.place.broker("serve", "--http", served.address, "--home", tmp_path / "other")
+    assert second.code == 3, second
+    line = second.err.strip().splitlines()[-1]
+    assert f"--http {served.address}" in line and "another port" in line
+    assert "is served by a broker" in served.place.broker("doctor", "--http", served.address).out
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = "127.0.0.1:%d" % other.getsockname()[1]
+        doctor = served.place.broker("doctor", "--http", taken)
+        assert doctor.code == 3 and "BAD  http" in doctor.out and "choose another" in doctor.out
+
+
+def test_addresses_that_cannot_be(place):
+    for address in ("7001", "nowhere.example:7001", "127.0.0.1:99999"):
+        refused = place.broker("serve", "--http", address)
+        assert refused.code == 2 and "--http" in refused.err and address in refused.err, refused
+
+
+def test_two_brokers_in_one_folder(served):
+    second = served.place.broker("serve", "--http", "127.0.0.1:0")
+    assert second.code == 3, second
+    run = served.place.broker("run", "p.yaml")
+    assert run.code != 0
+
+
+def test_tokens(served):
+    served.place.write("p.yaml", HELLO)
+    def submit(**environment):
+        return served.broker("submit", "p.yaml", "--home", "elsewhere", **environment)
+    none, wrong, read = submit(), submit(PENSTOCK_TOKEN="wrong-wrong-wrong"), submit(PENSTOCK_TOKEN=served.token("read"))
+    assert none.code == wrong.code == read.code == 3
+    assert "PENSTOCK_TOKEN" in none.err and "PENSTOCK_TOKEN" in wrong.err and "write token" in read.err
+    assert submit(PENSTOCK_TOKEN=served.token("write")).code == 0
+    assert served.broker("list", "--home", "elsewhere", PENSTOCK_TOKEN=served.token("read")).code == 0
+    served.place.write("t", served.token("write"))
+    assert served.broker("list", "--home", "elsewhere", "--token-file", "t").code == 0
+    doctor = served.broker("doctor", "--home", "elsewhere", PENSTOCK_TOKEN="wrong-wrong-wrong")
+    assert doctor.code == 3 and "BAD  token" in doctor.out and "ok   server" in doctor.out
+    assert (served.place.path / ".penstock/write.token").stat().st_mode & 0o777 == 0o600
+
+
+def test_nobody_there(place):
+    for command in (["submit", "p.yaml"], ["workers"], ["watch", "latest"], ["stop", "latest"]):
+        place.write("p.yaml", HELLO)
+        away = place.broker(*command, PENSTOCK_SERVER="http://127.0.0.1:1")
+        assert away.code == 3 and "http://127.0.0.1:1: no broker answers there" in away.err, away
+    doctor = place.broker("doctor", PENSTOCK_SERVER="http://127.0.0.1:1")
+    assert doctor.code == 3 and "BAD  server" in doctor.out
+    assert place.broker("list", PENSTOCK_SERVER="localhost").code == 2
+
+
+def test_a_bad_file_is_refused_here_or_there(served):
+    served.place.write("bad.yaml", "version: 1\nsteps: {s: {kind: nonsense}}\n")
+    here = served.broker("submit", "bad.yaml")
+    assert here.code == 2 and "bad.yaml:2:" in here.err
+    there = served.ask("POST", "/v1/runs", {"pipeline": "version: 1\nsteps: {s: {kind: nonsense}}\n", "file": "bad.yaml"})
+    assert there.status == 400 and "bad.yaml:2:" in there.error["problems"][0]
