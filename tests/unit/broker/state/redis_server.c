@@ -115,7 +115,7 @@ const char *redis_server_ask(const struct redis_server *server, const char *cons
     static char text[4096];
     struct redis_url url;
     struct redis_link *link;
-    struct redis_reply *reply;
+    struct redis_reply *reply = NULL;
     struct err err = {0};
     assert_int_equal(redis_url_parse(server->url, &url, NULL), OK);
     if (redis_link_open(&url, &link, &err) != OK || redis_link_ask(link, words, &reply, &err) != OK)

@@ -31,7 +31,7 @@ static int begin(void **context)
     listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (bind(listener, (struct sockaddr *)&to, sizeof to) != 0 || listen(listener, 4) != 0)
         return -1;
-    return redis_url_parse(address, &url, &err);
+    return redis_url_parse(address, &url, &err) == OK ? 0 : -1;
 }
 
 static int end(void **context)
