@@ -98,7 +98,7 @@ $(B)/tests/sim/sim: $(call objects,$(SIM_SRC)) $(LIBS)
 	@echo "LD $@"
 	@$(CC) $(LDFLAGS_ALL) -o $@ $(call objects,$(SIM_SRC)) -Wl,--start-group $(LIBS) -Wl,--end-group $(COMMON_LIBS)
 
-.PHONY: unit stories sim mutants tidy test system pinned chaos bench sanitized iris install uninstall format clean help setup-build setup-test
+.PHONY: unit stories sim mutants tidy test system pinned chaos soak bench sanitized iris install uninstall format clean help setup-build setup-test
 ## iris: install what is missing, build, train and compare eight models on the iris flowers
 iris: setup-build
 	@$(MAKE) --no-print-directory all
@@ -151,6 +151,11 @@ sanitized: setup-build setup-test
 chaos: setup-build setup-test
 	@$(MAKE) --no-print-directory programs $(VENV)/ready
 	@BIN=$(abspath $(B)) $(VENV)/bin/python tests/chaos/chaos.py $(ARGS)
+
+## soak: a served broker kept busy for half an hour: are memory and descriptors flat? ARGS="--minutes N"
+soak: setup-build setup-test
+	@$(MAKE) --no-print-directory programs
+	@BIN=$(abspath $(B)) python3 tests/chaos/soak.py $(ARGS)
 
 ## bench: what it costs, beside its budget and a peer (release build)
 bench: setup-build setup-test
