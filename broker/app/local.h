@@ -153,7 +153,13 @@ MUST_USE enum status local_graph(struct app *app, const struct app_request *requ
 MUST_USE enum status local_lint(struct app *app, const struct app_request *request,
                                 struct err *err);
 
-/* lineage.c, logs.c, workers.c, recover.c, doctor.c */
+/* workers.c, uploads.c */
+MUST_USE enum status local_workers(struct app *app, struct arena *arena, struct value *out,
+                                   struct err *err);
+MUST_USE enum status local_uploads(struct app *app, const struct value *wanted, struct arena *arena,
+                                   struct value *out, struct err *err);
+
+/* lineage.c, logs.c, recover.c, doctor.c */
 MUST_USE enum status local_get(struct app *app, const char *ref, bool spec, struct arena *arena,
                                struct value *out, struct err *err);
 MUST_USE enum status local_lineage(struct app *app, const char *ref, struct arena *arena,

@@ -151,3 +151,29 @@ void sched_load(const struct sched *sched, struct sched_load *out)
     out->slots = sched->slots;
     out->slots_wanted = wanted < UINT32_MAX ? (uint32_t)wanted : UINT32_MAX;
 }
+
+bool sched_next_worker(const struct sched *sched, uint32_t *cursor, struct sched_worker_info *out)
+{
+    for (; *cursor < sched->workers.count; ++*cursor) {
+        const struct worker *worker = &sched->workers.items[*cursor];
+        if (!worker->is_used)
+            continue;
+        const struct offer *offer = &sched->offers.items[worker->offer];
+        *out = (struct sched_worker_info){.worker = *cursor,
+                                          .name = worker_name(sched, *cursor),
+                                          .is_silent = worker->is_silent,
+                                          .slots = worker->slots,
+                                          .running = worker->started,
+                                          .cpu_hundredths = offer->cpu_hundredths,
+                                          .memory_bytes = offer->memory_bytes,
+                                          .kind_count = offer->kind_count,
+                                          .kinds = offer->kinds,
+                                          .label_count = offer->label_count,
+                                          .labels = offer->labels,
+                                          .resource_count = offer->resource_count,
+                                          .resources = offer->resources};
+        ++*cursor;
+        return true;
+    }
+    return false;
+}

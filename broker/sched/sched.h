@@ -310,6 +310,20 @@ struct sched_load {
                               A task of several cores is worth as many slots */
 };
 void sched_load(const struct sched *sched, struct sched_load *out);
+struct sched_worker_info {
+    uint32_t worker; /* the router's number */
+    const char *name;
+    bool is_silent;          /* its lease ran out */
+    uint32_t slots, running; /* running: begun; others may be there, to be next */
+    uint32_t cpu_hundredths;
+    uint64_t memory_bytes;
+    uint32_t kind_count, label_count, resource_count;
+    const char *const *kinds;         /* "name@version" */
+    const char *const *labels;        /* pairs */
+    const struct resource *resources; /* beside cpu and memory */
+};
+/* One connected worker after the other; false: no more. Begins with a cursor of 0. */
+bool sched_next_worker(const struct sched *sched, uint32_t *cursor, struct sched_worker_info *out);
 /* Forgets a run that is over; tasks that no other run wants go with it. That is done by the steps
  * to come (SCHED_GO_ON); until it isn't is_known any more its specs are borrowed, and its number is
  * taken. None of its tasks may be asked for. */

@@ -9,7 +9,9 @@
 #include <cmocka.h>
 
 #include "common/base/doc.h"
+#include "common/crypto/hash.h"
 #include "common/fs.h"
+#include "common/store/store.h"
 #include "tests/unit/broker/app/serving.h"
 
 #define SLEEPS(n, seconds)                                                                         \
@@ -223,6 +225,72 @@ static void another_run_of_the_same(void **state)
     assert_int_equal(app_resubmit(serving->app, "nothing", &changes, other, &err), E_NOTFOUND);
 }
 
+/* What the store lacks is asked for, put there, and then named. */
+static void sources_are_uploaded_and_named(void **state)
+{
+    struct serving *serving = *state;
+    char run[APP_RUN_ID_BYTES], url[128], store_url[128];
+    struct err err = {0};
+    static const char text[] =
+        "version: 1\nname: up\nsources: {s: somewhere/else.txt}\nsteps:\n  a:\n    kind: exec\n    "
+        "inputs: {x: sources.s}\n    outputs: {o: o}\n    params: {command: \"cat ${inputs.x} > "
+        "o\"}\n";
+    struct id id;
+    AUTO(arena_fini) struct arena arena = {0};
+    AUTO(store_close) struct store *store = NULL;
+    struct value wanted = doc_list(), uploads;
+    hash_bytes(NULL, "abc", 3, &id);
+    struct value *item = doc_add(&arena, &wanted, doc_map());
+    doc_put(&arena, item, "name", value_string("s"));
+    doc_put(&arena, item, "id", doc_id(&arena, &id));
+    doc_put(&arena, item, "bytes", value_int(3));
+    doc_put(&arena, item, "is_tree", value_bool(false));
+    serving_open(serving, 1);
+    assert_int_equal(app_uploads(serving->app, &wanted, &arena, &uploads, &err), OK);
+    assert_int_equal(uploads.count, 1);
+    char hex[ID_HEX_BYTES];
+    snprintf(url, sizeof url, "/v1/blobs/%s", id_hex(&id, hex));
+    assert_string_equal(value_get_text(&uploads.items[0], "url"), url);
+    snprintf(store_url, sizeof store_url, "%s/store", serving->home);
+    assert_int_equal(store_open(store_url, &store, &err), OK);
+    assert_int_equal(store_put(store, "abc", 3, &id, &err), OK);
+    assert_int_equal(app_uploads(serving->app, &wanted, &arena, &uploads, &err), OK);
+    assert_int_equal(uploads.count, 0);
+    struct app_request request = serving_request(text);
+    request.sources = &wanted;
+    serving_submit(serving, &request, run);
+    serving_finish(serving, run);
+    serving_expect(serving, run, "succeeded", 1, 0);
+    AUTO(buf_fini) struct buf out = buf_init(0);
+    assert_int_equal(app_export(serving->app, "a.o", NULL, &out, &err), OK);
+    assert_string_equal(buf_text(&out), "abc");
+}
+
+static bool has_worker(struct serving *serving, const char *run)
+{
+    (void)run;
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value workers;
+    return app_workers(serving->app, &arena, &workers, NULL) == OK && workers.count == 1;
+}
+
+static void workers_are_listed(void **state)
+{
+    struct serving *serving = *state;
+    char run[APP_RUN_ID_BYTES];
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value workers;
+    struct app_request request = serving_request(SLEEPS("4", "0.01"));
+    serving_open(serving, 3);
+    serving_submit(serving, &request, run);
+    serving_until(serving, has_worker, run);
+    assert_int_equal(app_workers(serving->app, &arena, &workers, NULL), OK);
+    assert_string_equal(value_get_text(&workers.items[0], "name"), "local");
+    assert_int_equal(value_get(&workers.items[0], "slots")->integer, 3);
+    assert_true(value_get(&workers.items[0], "kinds")->count > 5);
+    serving_finish(serving, run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +303,9 @@ int main(void)
                                         serving_teardown),
         cmocka_unit_test_setup_teardown(no_path_of_a_request_is_opened, serving_setup,
                                         serving_teardown),
+        cmocka_unit_test_setup_teardown(sources_are_uploaded_and_named, serving_setup,
+                                        serving_teardown),
+        cmocka_unit_test_setup_teardown(workers_are_listed, serving_setup, serving_teardown),
         cmocka_unit_test_setup_teardown(another_run_of_the_same, serving_setup, serving_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
