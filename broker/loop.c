@@ -71,6 +71,12 @@ void loop_hurry(struct loop *loop)
     loop->is_hurried = true;
 }
 
+void loop_watch(struct loop *loop, uint32_t worker, const struct watch_msg *watch)
+{
+    if (loop->options.router)
+        router_watch(loop->options.router, worker, watch);
+}
+
 void loop_leave(struct loop *loop)
 {
     bool is_more = loop->pause.is_committing || !loop_batch_is_empty(&loop->batch);
@@ -295,6 +301,14 @@ static void receive_event(void *context, struct sched_event *event,
         loop_do(loop, event);
 }
 
+static void receive_log(void *context, uint32_t worker, const struct log_msg *log)
+{
+    struct loop *loop = context;
+    const struct loop_hooks *hooks = &loop->options.hooks;
+    if (hooks->log)
+        hooks->log(hooks->context, worker, log);
+}
+
 static void expect_results(void *context, const struct id *tasks, uint32_t count)
 {
     struct loop *loop = context;
@@ -357,8 +371,9 @@ enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err)
     if (!loop_pause_is_on(&loop->pause) && !loop->is_left) {
         look_at_clock(loop);
         if (loop->options.router)
-            TRY(router_receive(loop->options.router, loop->now,
-                               &(struct router_sink){receive_event, expect_results, loop}, err));
+            TRY(router_receive(
+                loop->options.router, loop->now,
+                &(struct router_sink){receive_event, receive_log, expect_results, loop}, err));
         TRY(loop_hear_ender(loop, err));
         tick(loop);
         loop->stats.step_us += clock_us() - begun_us;

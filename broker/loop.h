@@ -19,6 +19,7 @@ struct loop_hooks {
                       uint32_t task);               /* a task's visible state changed */
     void (*run_ended)(void *context, uint32_t run); /* nothing of it is left to do */
     void (*run_over)(void *context, uint32_t run);  /* and what it made survives a power loss */
+    void (*log)(void *context, uint32_t worker, const struct log_msg *log); /* see loop_watch */
     void *context;
 };
 
@@ -46,6 +47,8 @@ void loop_submit(struct loop *loop, struct sched_event *submit);
 uint64_t loop_put_run(struct loop *loop, const char *id, const uint8_t *document, size_t bytes);
 /* Is it there, and does it survive a power loss? */
 bool loop_has_kept(const struct loop *loop, uint64_t put);
+/* Asks a worker for what an attempt has written; the hook `log` hears the answer. */
+void loop_watch(struct loop *loop, uint32_t worker, const struct watch_msg *watch);
 /* From a hook: the turn ends without sleeping, since somebody wants to hear of it. */
 void loop_hurry(struct loop *loop);
 /* Nothing is received or stepped any more; what is there is committed and sent. */

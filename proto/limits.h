@@ -81,6 +81,11 @@ enum {
     MANIFEST_BYTES_MAX = 1 << 30,
     /* What is kept of a task's stdout and stderr. */
     LOG_BYTES_MAX = 16 << 20,
+    /* A piece of a running task's output on the wire, and what a broker keeps of one that somebody
+       follows: they read faster than a screen scrolls, and are few. */
+    LOG_FRAME_BYTES_MAX = 64 << 10,
+    LOG_TAIL_BYTES_MAX = 256 << 10,
+    LOG_TAILS_MAX = 64,
     /* Events that a broker keeps for those who watch, and their bytes: whoever is further behind
        reads the run anew. */
     EVENTS_KEPT_MAX = 8192,

@@ -10,6 +10,8 @@ enum {
     REFUSED_ITEMS = 3,
     NOT_LEADER_ITEMS = 3,
     PROGRESS_ITEMS = 5,
+    WATCH_ITEMS = 3,
+    LOG_ITEMS = 5,
     RESULTS_ITEMS = 4
 };
 enum { TASK_ITEMS = 9, DONE_ITEMS = 4, FAILED_ITEMS = 6, BATCH_ITEMS = 2 };
@@ -249,6 +251,30 @@ enum status msg_decode_progress(const uint8_t *frame, size_t bytes, struct progr
     return mp_reader_finish(&r, "PROGRESS", err);
 }
 
+enum status msg_decode_watch(const uint8_t *frame, size_t bytes, struct watch_msg *out,
+                             struct err *err)
+{
+    struct mp_reader r = mp_reader(frame, bytes);
+    expect(&r, WATCH_ITEMS, MSG_WATCH);
+    msg_next_attempt(&r, &out->attempt);
+    out->offset = mp_read_uint(&r);
+    return mp_reader_finish(&r, "WATCH", err);
+}
+
+enum status msg_decode_log(const uint8_t *frame, size_t bytes, struct log_msg *out, struct err *err)
+{
+    struct mp_reader r = mp_reader(frame, bytes);
+    expect(&r, LOG_ITEMS, MSG_LOG);
+    msg_next_attempt(&r, &out->attempt);
+    out->offset = mp_read_uint(&r);
+    out->size = mp_read_uint(&r);
+    out->text.bytes = mp_read_bin(&r, &out->text.count);
+    if (out->text.count > LOG_FRAME_BYTES_MAX || out->size > LOG_BYTES_MAX ||
+        out->offset > LOG_BYTES_MAX)
+        r.is_bad = true;
+    return mp_reader_finish(&r, "LOG", err);
+}
+
 void msg_write_hello(struct mp_writer *w, const struct hello *hello)
 {
     mp_write_array(w, HELLO_ITEMS);
@@ -309,6 +335,24 @@ void msg_write_progress(struct mp_writer *w, const struct progress_msg *progress
     mp_write_uint(w, progress->step);
     mp_write_uint(w, progress->total);
     mp_write_raw(w, progress->metrics.bytes, progress->metrics.count);
+}
+
+void msg_write_watch(struct mp_writer *w, const struct watch_msg *watch)
+{
+    mp_write_array(w, WATCH_ITEMS);
+    mp_write_uint(w, MSG_WATCH);
+    msg_write_attempt(w, &watch->attempt);
+    mp_write_uint(w, watch->offset);
+}
+
+void msg_write_log(struct mp_writer *w, const struct log_msg *log)
+{
+    mp_write_array(w, LOG_ITEMS);
+    mp_write_uint(w, MSG_LOG);
+    msg_write_attempt(w, &log->attempt);
+    mp_write_uint(w, log->offset);
+    mp_write_uint(w, log->size);
+    mp_write_bin(w, log->text.bytes, log->text.count);
 }
 
 /* ---- batches ---- */

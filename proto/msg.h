@@ -34,6 +34,8 @@ enum msg_type {
     MSG_GOODBYE = 11,    /* worker: drain; the attempts it hands back */
     MSG_REVOKED = 12,    /* worker: these attempts were given back, never begun */
     MSG_NOT_LEADER = 13, /* broker: another one leads */
+    MSG_WATCH = 14,      /* broker: what has this attempt written, from here on? */
+    MSG_LOG = 15,        /* worker: the answer */
     MSG_TYPE_COUNT
 };
 
@@ -120,6 +122,19 @@ struct progress_msg {
     struct mp_view metrics; /* map string → real */
 };
 
+struct watch_msg {
+    struct attempt attempt;
+    uint64_t offset;
+};
+
+/* LOG_FRAME_BYTES_MAX at most; no bytes: there is nothing behind, or the attempt is not running. */
+struct log_msg {
+    struct attempt attempt;
+    uint64_t offset; /* of the first byte: more than was asked for where that is far back */
+    uint64_t size;   /* of all that was written so far */
+    struct mp_view text;
+};
+
 /* The type of a frame, or MSG_TYPE_COUNT when it is not one of ours. */
 enum msg_type msg_type(const uint8_t *frame, size_t bytes);
 
@@ -135,6 +150,11 @@ MUST_USE enum status msg_decode_results(const uint8_t *frame, size_t bytes, stru
                                         struct err *err);
 MUST_USE enum status msg_decode_progress(const uint8_t *frame, size_t bytes,
                                          struct progress_msg *out, struct err *err);
+
+MUST_USE enum status msg_decode_watch(const uint8_t *frame, size_t bytes, struct watch_msg *out,
+                                      struct err *err);
+MUST_USE enum status msg_decode_log(const uint8_t *frame, size_t bytes, struct log_msg *out,
+                                    struct err *err);
 
 /* Batches. `msg_batch_begin` checks the head and returns the count; each `msg_next_*` reads one
  * entry; after the last, `mp_reader_finish` must be OK, or the whole frame is refused before
@@ -162,5 +182,7 @@ void msg_write_result(struct mp_writer *writer, const struct result_msg *result)
 void msg_write_attempt(struct mp_writer *writer, const struct attempt *attempt);
 void msg_write_results(struct mp_writer *writer, const struct results_msg *results);
 void msg_write_progress(struct mp_writer *writer, const struct progress_msg *progress);
+void msg_write_watch(struct mp_writer *writer, const struct watch_msg *watch);
+void msg_write_log(struct mp_writer *writer, const struct log_msg *log);
 void mp_write_artifact(struct mp_writer *writer, const struct artifact *artifact);
 void mp_write_resources(struct mp_writer *writer, const struct resource *resources, uint32_t count);

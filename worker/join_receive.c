@@ -137,6 +137,13 @@ static void on_shut_out(struct join *join, const char *reason)
     join_tell(join, &event);
 }
 
+static void on_watch(struct join *join, const uint8_t *bytes, size_t count, struct err *err)
+{
+    struct watch_msg watch;
+    if (msg_decode_watch(bytes, count, &watch, err) == OK && join->is_welcome)
+        join_send_log(join, &watch);
+}
+
 static void on_frame(struct join *join, const uint8_t *bytes, size_t count)
 {
     struct err err = {0};
@@ -146,6 +153,7 @@ static void on_frame(struct join *join, const uint8_t *bytes, size_t count)
     case MSG_WELCOME: on_welcome(join, bytes, count, &err); break;
     case MSG_REFUSED: on_refused(join, bytes, count, &err); break;
     case MSG_NOT_LEADER: on_not_leader(join, bytes, count, &err); break;
+    case MSG_WATCH: on_watch(join, bytes, count, &err); break;
     case MSG_TASKS: on_tasks(join, bytes, count, &err); break;
     case MSG_ACK:
     case MSG_REVOKE:

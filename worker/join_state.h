@@ -67,6 +67,8 @@ void join_send_held(struct join *join, enum msg_type type);
 void join_send_progress(struct join *join, struct seat *seat, const struct slot_message *message);
 /* What has piled up in this beat: attempts given back, attempts begun, closed RESULTS frames. */
 void join_send_queued(struct join *join);
+/* join_log.c: answers a WATCH. */
+void join_send_log(struct join *join, const struct watch_msg *watch);
 /* Hands what the link has to the agent. */
 void join_receive(struct join *join);
 /* Steps the agent and does what it says. */

@@ -75,6 +75,7 @@ static void local_close(struct app *base)
         router_close(app->router);
     runs_fini(app);
     idempotency_fini(&app->idempotency);
+    tails_free(app);
     if (app->events)
         events_free(app->events);
     if (app->state)
@@ -145,14 +146,15 @@ enum status local_begin(struct local *app, struct err *err)
     TRY(store_open(app->store_url, &app->ending_store, err));
     if (app->listens_early)
         TRY(listen_open(app, err));
-    struct loop_options options = {.state = app->state,
-                                   .store = app->ending_store,
-                                   .router = app->router,
-                                   .lease_ms = app->lease_ms,
-                                   .workers_min = app->workers_min,
-                                   .hooks = {progress_published, run_ended, run_over, app},
-                                   .seed = (uint64_t)clock_epoch_us(),
-                                   .wake_fd = app->wake_fd};
+    struct loop_options options = {
+        .state = app->state,
+        .store = app->ending_store,
+        .router = app->router,
+        .lease_ms = app->lease_ms,
+        .workers_min = app->workers_min,
+        .hooks = {progress_published, run_ended, run_over, tails_heard, app},
+        .seed = (uint64_t)clock_epoch_us(),
+        .wake_fd = app->wake_fd};
     app->events = events_new();
     app->loop = loop_new(&options);
     return OK;

@@ -58,7 +58,8 @@ struct local {
     struct run **runs; /* by the scheduler's number; NULL: the number is free */
     uint32_t run_count, run_capacity;
     struct idempotency idempotency;
-    int64_t id_ms; /* of the last run's id */
+    int64_t id_ms;       /* of the last run's id */
+    struct tails *tails; /* NULL: nobody follows a task's output */
     bool is_served, is_left, is_killed;
     struct shortage shortage;
     struct publication publication;
@@ -204,6 +205,13 @@ MUST_USE enum status local_care_part(struct app *app, enum app_care_part part,
                                      const struct app_gc *gc, const struct app_fsck *fsck,
                                      int plan_fd, struct arena *arena, struct value *out,
                                      struct err *err);
+
+/* tails.c: the output of tasks that run, as far as somebody follows it. */
+void tails_heard(void *app, uint32_t worker, const struct log_msg *log);
+/* What is known of the attempt from `at` on; asks its worker for more. */
+void tails_read(struct local *app, uint32_t worker, const struct attempt *attempt,
+                struct app_log *at, struct buf *out);
+void tails_free(struct local *app);
 
 /* ref.c: REF (design: §11) → the artifact, and the task that made it where REF names one. */
 struct ref {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <string.h>
 
-#include "broker/app/local.h"
+#include "broker/app/run.h"
 #include "common/base/doc.h"
 #include "proto/limits.h"
 
@@ -69,19 +69,74 @@ static enum status find_log(struct local *app, const char *text, struct arena *a
                          text);
 }
 
+/* Of a run that goes on here, without a look at what is stored. */
+static bool find_live(struct local *app, const char *text, struct arena *arena,
+                      struct sched_task_info *out)
+{
+    const struct run *run = app->loop ? runs_find(app, ref_run(text, arena)) : NULL;
+    const char *slash = strchr(text, '/'), *open = strchr(text, '[');
+    const char *name = slash && (!open || slash < open) ? slash + 1 : text;
+    struct id id;
+    uint32_t at;
+    if (strlen(text) == ID_HEX_BYTES - 1 && id_parse(text, strlen(text), &id, NULL) == OK) {
+        at = app->loop ? sched_task_find(loop_sched(app->loop), &id) : UINT32_MAX;
+        if (at != UINT32_MAX)
+            sched_task_info(loop_sched(app->loop), at, out);
+        return at != UINT32_MAX;
+    }
+    if (!run || !run->is_begun ||
+        submission_task(run->submission, name, strlen(name), &at, NULL) != OK)
+        return false;
+    sched_node_info(loop_sched(app->loop), run->number, at, out);
+    return true;
+}
+
+/* What is stored of a task that ended. */
+static enum status read_stored(struct local *app, const struct found_log *found, struct app_log *at,
+                               struct buf *out, struct err *err)
+{
+    AUTO(buf_fini) struct buf text = buf_init(LOG_BYTES_MAX);
+    if (found->has_log)
+        TRY(store_get(app->store, &found->log, &text, err));
+    if (at->offset < text.count)
+        buf_put(out, text.bytes + at->offset, text.count - at->offset);
+    *at = (struct app_log){.attempt = at->attempt, .offset = text.count, .is_final = true};
+    return OK;
+}
+
+static enum status read_live(struct local *app, const struct sched_task_info *info,
+                             struct app_log *at, struct buf *out, struct err *err)
+{
+    struct found_log found = {0};
+    struct attempt attempt = {info->id, info->attempts};
+    at->is_final = false;
+    if (info->state == TASK_RUNNING && info->worker != UINT32_MAX)
+        tails_read(app, info->worker, &attempt, at, out);
+    if (info->state < TASK_SUCCEEDED) /* not yet begun, or between two attempts */
+        return OK;
+    if (at->attempt && at->attempt != info->attempts)
+        at->offset = 0;
+    at->attempt = info->attempts;
+    found.has_log = info->has_log;
+    found.log = info->log.id;
+    if (info->state == TASK_SUCCEEDED)
+        TRY(state_find_tasks(app->state, &info->id, 1, found_record, &found, err));
+    return read_stored(app, &found, at, out, err);
+}
+
 enum status local_logs(struct app *base, const char *task, struct app_log *at, struct buf *out,
                        struct err *err)
 {
     struct local *app = local_of(base);
     AUTO(arena_fini) struct arena arena = {0};
-    AUTO(buf_fini) struct buf text = buf_init(LOG_BYTES_MAX);
     struct found_log found = {0};
+    struct sched_task_info info;
     TRY(local_open_reader(app, err));
+    const struct run *run = app->loop ? runs_find(app, ref_run(task, &arena)) : NULL;
+    if (run && !run->is_begun) /* it is on its way */
+        return OK;
+    if (find_live(app, task, &arena, &info))
+        return read_live(app, &info, at, out, err);
     TRY(find_log(app, task, &arena, &found, err));
-    if (found.has_log)
-        TRY(store_get(app->store, &found.log, &text, err));
-    if (at->offset < text.count)
-        buf_put(out, text.bytes + at->offset, text.count - at->offset);
-    *at = (struct app_log){.attempt = at->attempt, .offset = text.count, .is_final = true};
-    return OK;
+    return read_stored(app, &found, at, out, err);
 }

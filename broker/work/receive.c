@@ -217,6 +217,25 @@ static enum status receive_progress(const struct sink *sink, uint32_t worker, co
     return OK;
 }
 
+static enum status receive_log(const struct sink *sink, uint32_t worker, const uint8_t *bytes,
+                               size_t count, struct err *err)
+{
+    struct log_msg log;
+    TRY(msg_decode_log(bytes, count, &log, err));
+    if (sink->to->on_log)
+        sink->to->on_log(sink->to->context, worker, &log);
+    return OK;
+}
+
+void router_watch(struct router *router, uint32_t worker, const struct watch_msg *watch)
+{
+    enum { FRAME_BYTES = 80 };
+    uint8_t frame[FRAME_BYTES];
+    struct mp_writer writer = mp_writer(frame, sizeof frame);
+    msg_write_watch(&writer, watch);
+    router_send_frame(router, worker, frame, writer.need);
+}
+
 static enum status receive_goodbye(const struct sink *sink, uint32_t worker, const uint8_t *bytes,
                                    size_t count, struct err *err)
 {
@@ -238,6 +257,7 @@ static enum status receive_message(const struct sink *sink, uint32_t worker, zmq
     case MSG_HEARTBEAT:
         return receive_attempts(sink, worker, bytes, count, type, SCHED_HEARTBEAT, err);
     case MSG_PROGRESS: return receive_progress(sink, worker, bytes, count, err);
+    case MSG_LOG: return receive_log(sink, worker, bytes, count, err);
     case MSG_GOODBYE: return receive_goodbye(sink, worker, bytes, count, err);
     default: return err_set(err, E_PROTOCOL, "a frame of %zu bytes that no worker sends", count);
     }

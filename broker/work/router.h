@@ -63,6 +63,8 @@ struct router_record {
 enum { RECEIVE_RESULTS_MAX = 2048 /* a commit's worth: the other beats want their turn */ };
 struct router_sink {
     void (*on_event)(void *context, struct sched_event *event, const struct router_record *record);
+    /* What a running attempt has written (router_watch). May be NULL. */
+    void (*on_log)(void *context, uint32_t worker, const struct log_msg *log);
     /* Before the events of a RESULTS frame: the tasks they are about, in order. May be NULL. */
     void (*on_results)(void *context, const struct id *tasks, uint32_t count);
     void *context;
@@ -78,6 +80,8 @@ void router_assign(struct router *router, uint32_t worker, const struct task_msg
 void router_ack(struct router *router, uint64_t handle); /* and forgets the frame */
 void router_revoke(struct router *router, uint32_t worker, const struct attempt *attempt);
 void router_kill(struct router *router, uint32_t worker, const struct attempt *attempt);
+/* Asks for what an attempt has written; sent at once, the answer comes to on_log. */
+void router_watch(struct router *router, uint32_t worker, const struct watch_msg *watch);
 /* Is everything sent that was queued? */
 bool router_is_idle(const struct router *router);
 MUST_USE enum status router_flush(struct router *router, struct err *err);

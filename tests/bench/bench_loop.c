@@ -216,7 +216,7 @@ int main(int argc, char **argv)
     struct loop_options options = {.state = state,
                                    .store = store,
                                    .router = router,
-                                   .hooks = {NULL, NULL, run_over, &is_over},
+                                   .hooks = {NULL, NULL, run_over, NULL, &is_over},
                                    .wake_fd = -1};
     struct loop *loop = loop_new(&options);
     submit(loop, count);

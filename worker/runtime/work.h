@@ -50,6 +50,8 @@ MUST_USE enum status works_take(struct works *works, const uint8_t *frame, size_
                                 struct buf *jobs, struct err *err);
 struct work *works_get(struct works *works, uint32_t job);
 void works_release(struct works *works, uint32_t job);
+/* The file that the job's stdout and stderr go to; NULL: none, or not yet. */
+const char *works_log_path(struct works *works, uint32_t job);
 
 /* Begins to fetch the inputs of `job` and makes its folders; works_next_ended() tells when that is
  * done. */

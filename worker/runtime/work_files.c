@@ -213,6 +213,12 @@ void works_slot_job(struct works *works, uint32_t job, struct slot_job *out)
     out->secret_count = heavy->secret_count;
 }
 
+const char *works_log_path(struct works *works, uint32_t job)
+{
+    const struct work_heavy *heavy = works_get(works, job)->heavy;
+    return heavy && heavy->is_begun && heavy->folder ? heavy->folder->log_path : NULL;
+}
+
 /* ---- outputs ---- */
 
 void works_publish(struct works *works, uint32_t job, enum status code, const char *text)

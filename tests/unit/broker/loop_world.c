@@ -33,7 +33,7 @@ void loop_world_new_loop(struct world *world, bool has_router)
     struct loop_options options = {.state = &world->state.base,
                                    .store = world->store,
                                    .router = has_router ? world->router : NULL,
-                                   .hooks = {published, NULL, run_over, world},
+                                   .hooks = {published, NULL, run_over, NULL, world},
                                    .wake_fd = -1};
     if (world->loop)
         loop_free(world->loop);

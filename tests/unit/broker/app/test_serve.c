@@ -291,6 +291,51 @@ static void workers_are_listed(void **state)
     serving_finish(serving, run);
 }
 
+/* What a task writes is followed while it runs, and is the same when it has ended. */
+struct follower {
+    struct app_log at;
+    struct buf text;
+};
+
+static struct follower follower;
+
+static bool has_read_first(struct serving *serving, const char *run)
+{
+    char task[2 * APP_RUN_ID_BYTES];
+    snprintf(task, sizeof task, "%s/talk", run);
+    assert_int_equal(app_logs(serving->app, task, &follower.at, &follower.text, NULL), OK);
+    return strstr(buf_text(&follower.text), "first\n") != NULL;
+}
+
+static bool has_read_all(struct serving *serving, const char *run)
+{
+    has_read_first(serving, run);
+    return follower.at.is_final;
+}
+
+static void the_output_of_a_running_task_is_followed(void **state)
+{
+    struct serving *serving = *state;
+    char run[APP_RUN_ID_BYTES];
+    struct app_request request = serving_request(
+        "version: 1\nname: talk\nsteps:\n  talk:\n    kind: exec\n    outputs: {o: o}\n    "
+        "params: {command: \"echo first; sleep 1; echo second >&2; echo done > o\"}\n");
+    follower = (struct follower){.text = buf_init(0)};
+    serving_open(serving, 1);
+    serving_submit(serving, &request, run);
+    serving_until(serving, has_read_first, run);
+    assert_false(follower.at.is_final);
+    assert_null(strstr(buf_text(&follower.text), "second"));
+    serving_until(serving, has_read_all, run);
+    assert_string_equal(buf_text(&follower.text), "first\nsecond\n");
+    serving_finish(serving, run);
+    follower.at = (struct app_log){0};
+    buf_clear(&follower.text);
+    assert_true(has_read_all(serving, run)); /* and read later */
+    assert_string_equal(buf_text(&follower.text), "first\nsecond\n");
+    buf_fini(&follower.text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +349,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_path_of_a_request_is_opened, serving_setup,
                                         serving_teardown),
         cmocka_unit_test_setup_teardown(sources_are_uploaded_and_named, serving_setup,
+                                        serving_teardown),
+        cmocka_unit_test_setup_teardown(the_output_of_a_running_task_is_followed, serving_setup,
                                         serving_teardown),
         cmocka_unit_test_setup_teardown(workers_are_listed, serving_setup, serving_teardown),
         cmocka_unit_test_setup_teardown(another_run_of_the_same, serving_setup, serving_teardown),

@@ -88,7 +88,7 @@ static void note(void *context, struct sched_event *event, const struct router_r
     }
 }
 
-#define SINK(world) (&(const struct router_sink){note, NULL, (world)})
+#define SINK(world) (&(const struct router_sink){note, NULL, NULL, (world)})
 
 /* Receives until `words` words have come, or half a second has passed. */
 static const char *receive(struct world *world, size_t words)
