@@ -23,6 +23,7 @@ from redis_beside import REDIS
 from rows import ROWS, table
 from running import Bench, Failure
 from scale import SCALE
+from serving import SERVING
 from storing import STORING
 
 ROUNDS, ROUNDS_SLOW, SLOW_S = 5, 3, 10
@@ -56,7 +57,7 @@ def measure_all(bench, chosen, rounds):
 
 
 def main():
-    known = measurements(Path(os.environ["BENCH"]), {**SCALE, **REDIS, **QUEUES, **STORING})
+    known = measurements(Path(os.environ["BENCH"]), {**SCALE, **REDIS, **QUEUES, **SERVING, **STORING})
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measurements", nargs="*", metavar="MEASUREMENT", help=", ".join(known))
     parser.add_argument("--quick", action="store_true", help="one round of each instead of five")

@@ -95,6 +95,7 @@ ROWS = [
     Row("recover of 1,000,000 records into an empty Redis", "redis recover", TIME, budget=60),
     Row("chain of 10,000 with Redis beside, a link", "redis chain, a link", TIME, budget=250e-6),
     Row("the same: from submission to its end", "redis chain, a link from submit", TIME, budget=250e-6),
+    Row("a broker with 100,000 open tasks is started again", "restart", TIME, budget=2.0),
     *worker_rows(100),
     *worker_rows(1000),
     *keyed_rows(),

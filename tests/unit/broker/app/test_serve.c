@@ -1,5 +1,6 @@
 /* Many runs in one broker, which is started again in the midst of them. */
 // SPDX-License-Identifier: Apache-2.0
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -336,6 +337,35 @@ static void the_output_of_a_running_task_is_followed(void **state)
     buf_fini(&follower.text);
 }
 
+enum { AT_ONCE = 100 };
+
+/* The same 40 tasks again and again: each run finds all of them. */
+static void run_many(struct serving *serving, int rounds)
+{
+    struct app_request request = serving_request(SLEEPS("40", "0"));
+    static char runs[AT_ONCE][APP_RUN_ID_BYTES];
+    for (int round = 0; round < rounds; round++) {
+        for (int i = 0; i < AT_ONCE; i++)
+            serving_submit(serving, &request, runs[i]);
+        for (int i = 0; i < AT_ONCE; i++)
+            serving_finish(serving, runs[i]);
+    }
+}
+
+/* A hundred at once, again and again: what they had is given back. Before it is looked at, the list
+ * of events is full. */
+static void memory_is_flat_over_many_runs(void **state)
+{
+    struct serving *serving = *state;
+    serving_open(serving, 2);
+    run_many(serving, 2);
+    size_t before = mallinfo2().uordblks;
+    run_many(serving, 3);
+    size_t after = mallinfo2().uordblks;
+    if (after > before + AT_ONCE * 3 * 200) /* 200 bytes a run would be a leak */
+        fail_msg("%zu bytes before three hundred runs, %zu after", before, after);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +381,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(sources_are_uploaded_and_named, serving_setup,
                                         serving_teardown),
         cmocka_unit_test_setup_teardown(the_output_of_a_running_task_is_followed, serving_setup,
+                                        serving_teardown),
+        cmocka_unit_test_setup_teardown(memory_is_flat_over_many_runs, serving_setup,
                                         serving_teardown),
         cmocka_unit_test_setup_teardown(workers_are_listed, serving_setup, serving_teardown),
         cmocka_unit_test_setup_teardown(another_run_of_the_same, serving_setup, serving_teardown),
