@@ -176,11 +176,27 @@ static enum status get_task(struct local *app, const char *text, bool spec, stru
     return status;
 }
 
+/* What is known of it now, also before it is stored. */
+static enum status get_live(struct local *app, struct run *run, struct arena *arena,
+                            struct value *out, struct err *err)
+{
+    struct value result;
+    if (run->is_begun)
+        TRY(report_result(app, run, false, arena, &result, err));
+    struct value document =
+        run_document_make(run, "running", run->is_begun ? &result : NULL, arena);
+    *out = doc_copy(arena, &document);
+    return OK;
+}
+
 enum status local_get(struct app *base, const char *ref, bool spec, struct arena *arena,
                       struct value *out, struct err *err)
 {
     struct local *app = local_of(base);
     TRY(local_open_reader(app, err));
+    struct run *run = spec ? NULL : runs_find(app, ref);
+    if (run)
+        return get_live(app, run, arena, out, err);
     enum status status = spec ? E_NOTFOUND : run_document_get(app, ref, arena, out, err);
     if (status == OK || status == E_INVALID) /* or a prefix of several runs */
         return status;

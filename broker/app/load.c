@@ -120,23 +120,45 @@ static enum status read_number(const char *text, const char *name, int64_t *out,
     return OK;
 }
 
+/* What is published, which may be of another process. */
+static enum status read_published(struct local *app, bool *is_running, int64_t out[NUMBERS],
+                                  struct err *err)
+{
+    AUTO(buf_fini) struct buf text = buf_init(0);
+    AUTO(arena_fini) struct arena arena = {0};
+    enum status status = is_live(app) ? fs_read(metrics_path(app, &arena), &text, err) : E_NOTFOUND;
+    *is_running = status == OK; /* it may have ended just now */
+    if (!*is_running)
+        return status == E_NOTFOUND ? OK : status;
+    for (size_t i = 0; i < NUMBERS; i++)
+        TRY(read_number(buf_text(&text), numbers[i].name, &out[i], err));
+    return OK;
+}
+
+static void read_own(const struct local *app, int64_t out[NUMBERS])
+{
+    struct sched_load load;
+    sched_load(loop_sched(app->loop), &load);
+    for (size_t i = 0; i < NUMBERS; i++) {
+        uint32_t number;
+        memcpy(&number, (const char *)&load + numbers[i].at, sizeof number);
+        out[i] = number;
+    }
+}
+
 enum status local_load(struct app *base, struct arena *arena, struct value *out, struct err *err)
 {
     struct local *app = local_of(base);
-    AUTO(buf_fini) struct buf text = buf_init(0);
-    bool is_running = is_live(app);
-    enum status status = is_running ? fs_read(metrics_path(app, arena), &text, err) : E_NOTFOUND;
-    if (status != OK && status != E_NOTFOUND)
-        return status;
-    is_running = status == OK; /* it may have ended just now */
+    int64_t found[NUMBERS] = {0};
+    bool is_running = app->loop != NULL;
+    if (is_running)
+        read_own(app, found);
+    else
+        TRY(read_published(app, &is_running, found, err));
     struct value answer = doc_map(), tasks = doc_map();
     doc_put(arena, &answer, "is_running", value_bool(is_running));
-    for (size_t i = 0; i < NUMBERS; i++) {
-        int64_t number = 0;
-        if (is_running)
-            TRY(read_number(buf_text(&text), numbers[i].name, &number, err));
-        doc_put(arena, numbers[i].group ? &tasks : &answer, numbers[i].key, value_int(number));
-    }
+    for (size_t i = 0; i < NUMBERS; i++)
+        doc_put(arena, numbers[i].group ? &tasks : &answer, numbers[i].key, value_int(found[i]));
     doc_put(arena, &answer, "tasks", tasks);
     *out = answer;
     return OK;

@@ -113,7 +113,9 @@ MUST_USE enum status local_result(struct app *app, const char *run, bool full, s
 /* A record's outputs and metrics, as they stand in `steps`. */
 void report_record(const struct record *record, struct arena *arena, struct value *entry);
 
-/* run_document.c: into the next commit. */
+/* run_document.c: as it is kept; and into the next commit. */
+struct value run_document_make(const struct run *run, const char *state, const struct value *result,
+                               struct arena *arena);
 MUST_USE enum status run_document_put(struct local *app, struct run *run, const char *state,
                                       const struct value *result, struct err *err);
 /* `put` (may be NULL): what loop_put_run says. */

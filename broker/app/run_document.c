@@ -8,10 +8,9 @@
 #include "common/base/doc.h"
 #include "common/base/mem.h"
 
-enum status run_document_put(struct local *app, struct run *run, const char *state,
-                             const struct value *result, struct err *err)
+struct value run_document_make(const struct run *run, const char *state, const struct value *result,
+                               struct arena *arena)
 {
-    AUTO(arena_fini) struct arena arena = {0};
     struct value document = doc_map();
     const struct value nil = value_nil();
     const struct {
@@ -21,18 +20,26 @@ enum status run_document_put(struct local *app, struct run *run, const char *sta
                  {"name", run->name}, {"key", run->key},
                  {"only", run->only}, {"force", run->force}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        doc_put(&arena, &document, texts[i].key, texts[i].text ? value_string(texts[i].text) : nil);
-    doc_put(&arena, &document, "begun_us", value_int(run->begun_us));
-    doc_put(&arena, &document, "ended_us", run->ended_us ? value_int(run->ended_us) : nil);
-    doc_put(&arena, &document, "labels", run->labels);
-    doc_put(&arena, &document, "request", doc_id(&arena, &run->request));
-    doc_put(&arena, &document, "force_all", value_bool(run->forces_all));
-    doc_put(&arena, &document, "cancelled", value_bool(run->is_cancelled));
-    doc_put(&arena, &document, "retries", value_int(run->retries));
-    doc_put(&arena, &document, "params", *pipeline_params(run->submission->pipeline));
-    submission_document(run->submission, &arena, &document);
+        doc_put(arena, &document, texts[i].key, texts[i].text ? value_string(texts[i].text) : nil);
+    doc_put(arena, &document, "begun_us", value_int(run->begun_us));
+    doc_put(arena, &document, "ended_us", run->ended_us ? value_int(run->ended_us) : nil);
+    doc_put(arena, &document, "labels", run->labels);
+    doc_put(arena, &document, "request", doc_id(arena, &run->request));
+    doc_put(arena, &document, "force_all", value_bool(run->forces_all));
+    doc_put(arena, &document, "cancelled", value_bool(run->is_cancelled));
+    doc_put(arena, &document, "retries", value_int(run->retries));
+    doc_put(arena, &document, "params", *pipeline_params(run->submission->pipeline));
+    submission_document(run->submission, arena, &document);
     if (result)
-        doc_put(&arena, &document, "result", *result);
+        doc_put(arena, &document, "result", *result);
+    return document;
+}
+
+enum status run_document_put(struct local *app, struct run *run, const char *state,
+                             const struct value *result, struct err *err)
+{
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value document = run_document_make(run, state, result, &arena);
     return run_document_store(app, run->id, &document, &run->put, err);
 }
 

@@ -8,7 +8,8 @@
 #include "common/base/mem.h"
 #include "common/crypto/hash.h"
 
-enum { CHUNK_BYTES = 1 << 20 };
+/* Of specs: a small run has a small one, a large one few. */
+enum { CHUNK_BYTES_MIN = 1 << 12, CHUNK_BYTES_MAX = 1 << 20 };
 
 /* Parameters of one step by combination. Tasks come last axis fastest, so if only leading axes
  * matter equal combinations are neighbours and one is kept; else all are, in a table. */
@@ -24,8 +25,8 @@ struct params_cache {
 struct expander {
     struct pipeline *p; /* a private view; see graph_expand */
     struct graph *graph;
-    uint8_t *chunk; /* specs are packed into large pieces */
-    size_t chunk_left;
+    uint8_t *chunk;                 /* specs are packed into large pieces */
+    size_t chunk_left, chunk_bytes; /* chunk_bytes: of the last one */
     uint64_t spec_bytes;
     uint32_t *first_task; /* per step as written */
 };
@@ -192,7 +193,10 @@ static enum status write_spec(struct expander *e, const struct spec *spec, struc
         return E_LIMIT;
     }
     if (need > e->chunk_left) {
-        e->chunk_left = need > CHUNK_BYTES ? need : CHUNK_BYTES;
+        e->chunk_bytes = e->chunk_bytes ? 2 * e->chunk_bytes : CHUNK_BYTES_MIN;
+        if (e->chunk_bytes > CHUNK_BYTES_MAX)
+            e->chunk_bytes = CHUNK_BYTES_MAX;
+        e->chunk_left = need > e->chunk_bytes ? need : e->chunk_bytes;
         e->chunk = arena_alloc(&e->graph->arena, e->chunk_left);
         need = task_spec_write(spec, e->chunk, e->chunk_left);
     }

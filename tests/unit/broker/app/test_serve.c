@@ -57,6 +57,18 @@ static bool is_half_done(struct serving *serving, const char *run)
     return step.succeeded >= 20;
 }
 
+/* Also before it is stored, there is a document. */
+static void expect_live(struct serving *serving, const char *run)
+{
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value document, load;
+    assert_int_equal(app_get(serving->app, run, false, &arena, &document, NULL), OK);
+    assert_string_equal(value_get_text(&document, "state"), "running");
+    assert_string_equal(value_get_text(&document, "pipeline"), "many");
+    assert_int_equal(app_load(serving->app, &arena, &load, NULL), OK);
+    assert_true(value_get(&load, "is_running")->boolean);
+}
+
 static void an_open_run_goes_on_after_a_restart(void **state)
 {
     struct serving *serving = *state;
@@ -67,7 +79,9 @@ static void an_open_run_goes_on_after_a_restart(void **state)
     serving_submit(serving, &first, small);
     serving_finish(serving, small);
     serving_submit(serving, &request, run);
+    expect_live(serving, run);
     serving_until(serving, is_half_done, run);
+    expect_live(serving, run);
     serving_close(serving);
     serving_open(serving, 2);
     assert_false(app_run_is_over(serving->app, run));
@@ -350,6 +364,8 @@ static void run_many(struct serving *serving, int rounds)
         for (int i = 0; i < AT_ONCE; i++)
             serving_finish(serving, runs[i]);
     }
+    for (int turn = 0; turn < 10; turn++) /* the last of them are forgotten */
+        assert_int_equal(app_turn(serving->app, 1, NULL), OK);
 }
 
 /* A hundred at once, again and again: what they had is given back. Before it is looked at, the list
