@@ -68,7 +68,8 @@ static void local_close(struct app *base)
     if (app->router && !app->is_served) /* else they come back to the next broker */
         router_dismiss(app->router);
     if (app->worker)
-        worker_process_stop(app->worker, app->is_killed ? 0 : GRACE_MS);
+        /* Of a broker that leaves, nobody told it to go; what it runs is the next one's to give. */
+        worker_process_stop(app->worker, app->is_killed || app->is_served ? 0 : GRACE_MS);
     if (app->loop)
         loop_free(app->loop);
     if (app->router)
