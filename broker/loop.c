@@ -363,10 +363,27 @@ static void tick(struct loop *loop)
     loop_do(loop, &(struct sched_event){.type = is_late ? SCHED_GO_ON : SCHED_TICK});
 }
 
+/* Another broker may lead by now: nothing is heard, committed or given out until that is known. */
+static enum status wait_for_lease(struct loop *loop, ms_t max_ms, struct err *err)
+{
+    enum { LOOK_MS = 50 };
+    struct err why;
+    struct pollfd fds[] = {{.fd = loop->options.wake_fd, .events = POLLIN},
+                           {.fd = state_fd(loop->options.state), .events = POLLIN}};
+    err_set(&why, E_UNREACHABLE, "the lease is over and could not be renewed");
+    bool is_told = loop_pause_is_on(&loop->pause) && !loop->pause.gives_up;
+    if (!is_told && loop_pause_fail(&loop->pause, why.code, &why) != OK)
+        return err_set(err, why.code, "%s", why.text);
+    poll(fds, 2, max_ms < LOOK_MS ? (int)max_ms : LOOK_MS);
+    return OK;
+}
+
 enum status loop_turn(struct loop *loop, ms_t max_ms, struct err *err)
 {
     int64_t begun_us = clock_us();
     TRY(loop_lead(&loop->lead, loop->options.state, loop->options.router, err));
+    if (state_is_cut_off(loop->options.state))
+        return wait_for_lease(loop, max_ms, err);
     /* Meanwhile sockets fill up and time stands still: a slow state expires no lease. */
     if (!loop_pause_is_on(&loop->pause) && !loop->is_left) {
         look_at_clock(loop);

@@ -25,6 +25,7 @@ struct state_backend {
                             state_run_fn *visit, void *context, struct err *err);
     uint64_t (*epoch)(const struct state *state);
     enum status (*leader)(struct state *state, struct state_lead *out, struct err *err);
+    bool (*is_cut_off)(const struct state *state); /* NULL: never */
     enum status (*renew)(struct state *state, struct err *err);
     enum status (*raise_epoch)(struct state *state, uint64_t seen, struct err *err);
     enum status (*find_proof)(struct state *state, const struct id *task, struct state_proof *out,

@@ -96,7 +96,6 @@ static enum status took(struct state_redis *state, const struct redis_reply *rep
     state->epoch = strtoull(item(reply, 1), NULL, 10);
     state->at = at;
     state->is_leader = true;
-    state->renewed_at = clock_ms();
     return OK;
 }
 
@@ -104,6 +103,7 @@ static enum status take_once(struct state_redis *state, bool is_forced, uint32_t
                              struct err *err)
 {
     struct redis_reply *reply;
+    ms_t asked_at = clock_ms();
     *left_ms = 0;
     TRY(ask_verb(state, state->work.link, "take", state->epoch, is_forced, &reply, err));
     if (strcmp(item(reply, 0), "HELD") == 0)
@@ -115,14 +115,16 @@ static enum status take_once(struct state_redis *state, bool is_forced, uint32_t
                        "%s: the namespace \"%s\" was written by a newer version (format %s; this "
                        "program knows %d); use that version, or another namespace (?ns=NAME)",
                        state->url.shown, state->url.ns, item(reply, 1), REDIS_FORMAT);
-    return took(state, reply, err);
+    TRY(took(state, reply, err));
+    state->renewed_at = asked_at;
+    return OK;
 }
 
 enum status redis_lead_take(struct state_redis *state, bool is_forced, struct err *err)
 {
     uint32_t left_ms;
     enum status status = take_once(state, is_forced, &left_ms, err);
-    if (status != E_CONFLICT || left_ms > LEAD_MS)
+    if (status != E_CONFLICT || state->waits_not || left_ms > LEAD_MS)
         return status;
     /* Its holder may have died: then this is as long as its lease goes on. */
     usleep((left_ms + 10) * 1000);
@@ -133,6 +135,7 @@ enum status redis_lead_confirm(struct state_redis *state, struct err *err)
 {
     struct redis_reply *reply;
     struct mark at;
+    ms_t asked_at = clock_ms();
     TRY(ask_verb(state, state->work.link, "renew", state->epoch, false, &reply, err));
     if (strcmp(item(reply, 0), "FENCED") == 0)
         return redis_lead_fenced(state, reply, err);
@@ -142,7 +145,7 @@ enum status redis_lead_confirm(struct state_redis *state, struct err *err)
     if (!is_known || (!is_ours && !mark_equal(at, state->at)))
         return redis_lead_lost(state, item(reply, 2), err);
     state->at = at; /* what was under way when the connection broke may be there */
-    state->renewed_at = clock_ms();
+    state->renewed_at = asked_at;
     return OK;
 }
 
@@ -156,6 +159,12 @@ void redis_lead_release(struct state_redis *state)
         log_event(LOG_INFO, "lease.kept", "redis=%s", state->url.shown);
 }
 
+bool redis_is_cut_off(const struct state *base)
+{
+    const struct state_redis *state = (const struct state_redis *)base;
+    return state->mode == STATE_WRITE && clock_ms() >= state->renewed_at + LEAD_MS;
+}
+
 uint64_t redis_epoch(const struct state *base)
 {
     return ((const struct state_redis *)base)->epoch;
@@ -167,10 +176,13 @@ static enum status renew(struct state_redis *state, struct err *err)
 {
     if (state->work.link)
         TRY(redis_work_pump(state, err));
-    if (state->is_renewing || clock_ms() < state->renewed_at + RENEW_MS)
+    if (state->is_renewing || clock_ms() < state->renewed_at + LEAD_RENEW_MS)
         return OK;
-    TRY(redis_work_ready(state, err));
-    if (clock_ms() < state->renewed_at + RENEW_MS) /* a new connection began with it */
+    enum status status = redis_work_ready(state, err);
+    /* What is being put back may take long. */
+    if (status != OK && (status != E_UNREACHABLE || !state->is_putting || !state->work.link))
+        return status;
+    if (clock_ms() < state->renewed_at + LEAD_RENEW_MS) /* a new connection began with it */
         return OK;
     queue_verb(state, state->work.link, "renew", state->epoch, false);
     redis_work_owe(state, OWED_RENEWAL);
@@ -200,6 +212,7 @@ enum status redis_raise_epoch(struct state *base, uint64_t seen, struct err *err
     struct state_redis *state = state_redis_of(base);
     struct redis_reply *reply;
     bool is_new;
+    ms_t asked_at = clock_ms();
     if (state->mode == STATE_READ)
         return err_set(err, E_DENIED, "%s: opened for reading alone", state->url.shown);
     TRY(redis_work_ready(state, err));
@@ -216,6 +229,7 @@ enum status redis_raise_epoch(struct state *base, uint64_t seen, struct err *err
         return err_set(err, E_FENCED, "%s: another broker leads", state->url.shown);
     }
     TRY(took(state, reply, err));
+    state->renewed_at = asked_at;
     if (state->journal) {
         redis_journal_put_back(state->journal, state->epoch);
         state->is_putting = true;
@@ -237,6 +251,8 @@ enum status redis_leader(struct state *base, struct state_lead *out, struct err 
         &lead, err));
     out->epoch = strtoull(item(lead, 0), NULL, 10);
     snprintf(out->holder, sizeof out->holder, "%s", item(lead, 1));
-    out->is_held = strtoll(item(lead, 2), NULL, 10) > now_ms;
+    int64_t left_ms = strtoll(item(lead, 2), NULL, 10) - now_ms;
+    out->is_held = left_ms > 0;
+    out->left_ms = left_ms > 0 ? (uint32_t)left_ms : 0;
     return OK;
 }

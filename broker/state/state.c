@@ -152,6 +152,11 @@ enum status state_renew(struct state *state, struct err *err)
     return state->backend->renew(state, err);
 }
 
+bool state_is_cut_off(const struct state *state)
+{
+    return state->backend->is_cut_off && state->backend->is_cut_off(state);
+}
+
 enum status state_raise_epoch(struct state *state, uint64_t seen, struct err *err)
 {
     uint64_t epoch = state_epoch(state);

@@ -50,6 +50,7 @@ struct state_options {
      * machine's name and the process id. */
     const char *holder;
     uint64_t epoch_min; /* the epoch will be higher: what a worker has seen */
+    bool waits_not;     /* a lease that somebody holds is E_CONFLICT at once */
     /* Redis, STATE_WRITE: the store that gets the journal (segment.h). NULL: none is written, and
      * what Redis loses is lost. A folder's journal is in the folder. */
     const char *journal_store;
@@ -129,8 +130,11 @@ MUST_USE enum status state_flush(struct state *state, struct err *err);
 
 /* The epoch that this writer acts under; a reader's: the last one there was. */
 uint64_t state_epoch(const struct state *state);
+/* How long a lease goes on that nobody renews, and how often it is renewed. */
+enum { LEAD_MS = 3000, LEAD_RENEW_MS = LEAD_MS / 3 };
 struct state_lead {
-    bool is_held; /* by somebody who lives, as far as one can know */
+    bool is_held;     /* by somebody who lives, as far as one can know */
+    uint32_t left_ms; /* of a lease: so long it goes on by itself */
     uint64_t epoch;
     char holder[STATE_HOLDER_BYTES]; /* of the last who wrote; "" nobody yet */
 };
@@ -139,6 +143,9 @@ MUST_USE enum status state_leader(struct state *state, struct state_lead *out, s
 /* Called every turn; cheap. Keeps the lease. Errors: E_FENCED another writer leads: end, or become
  * its standby. A server that does not answer is no error here. */
 MUST_USE enum status state_renew(struct state *state, struct err *err);
+/* Is our lease over, as far as we can know, since it could not be renewed in time? Another may lead
+ * already: until it is renewed nobody is to be told anything. Of a lock: never. */
+bool state_is_cut_off(const struct state *state);
 /* A worker has seen `seen`, higher than our epoch: Redis has lost that it was given. The epoch
  * becomes higher than `seen`. Errors: E_FENCED; E_LIMIT no broker can have come so far
  * (EPOCH_AHEAD_MAX); as a commit's. */

@@ -90,7 +90,7 @@ static void watch_fd(struct state_redis *state, int fd)
 /* The lease is due while everybody sleeps, too. */
 static void watch_clock(struct state_redis *state)
 {
-    struct timespec beat = {RENEW_MS / 1000, RENEW_MS % 1000 * 1000000};
+    struct timespec beat = {LEAD_RENEW_MS / 1000, LEAD_RENEW_MS % 1000 * 1000000};
     state->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     state->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     ASSERT(state->epoll_fd >= 0 && state->timer_fd >= 0);
@@ -167,6 +167,7 @@ static enum status redis_open(const char *place, const struct state_options *opt
     state->base.backend = &state_redis;
     state->mode = options->mode;
     state->epoch = options->epoch_min;
+    state->waits_not = options->waits_not;
     state->epoll_fd = state->timer_fd = -1;
     state->owed = buf_init(0);
     state->entries = buf_init(0);
@@ -200,6 +201,7 @@ const struct state_backend state_redis = {.open = redis_open,
                                           .epoch = redis_epoch,
                                           .leader = redis_leader,
                                           .renew = redis_renew,
+                                          .is_cut_off = redis_is_cut_off,
                                           .raise_epoch = redis_raise_epoch,
                                           .find_proof = redis_find_proof,
                                           .recovered = redis_recovered,

@@ -15,12 +15,7 @@
 #include "broker/state/redis_script.h"
 #include "common/base/ms.h"
 
-enum {
-    LEAD_MS = 3000, /* a lease; a standby takes over within one and a second */
-    RENEW_MS = LEAD_MS / 3,
-    BACKOFF_MS_MIN = 50,
-    BACKOFF_MS_MAX = 2000
-};
+enum { BACKOFF_MS_MIN = 50, BACKOFF_MS_MAX = 2000 };
 
 struct redis_session {
     struct redis_link *link; /* NULL: not connected */
@@ -45,6 +40,7 @@ struct state_redis {
     bool wants_room;        /* what epoll was told */
     /* the lease */
     uint64_t epoch, writer;
+    bool waits_not;  /* for a lease that somebody holds */
     bool is_leader;  /* has been, and as far as we know is */
     bool is_fenced;  /* for good */
     bool is_lost;    /* the server has forgotten commits, or that we lead */
@@ -95,6 +91,7 @@ MUST_USE enum status redis_leader(struct state *base, struct state_lead *out, st
 MUST_USE enum status redis_renew(struct state *base, struct err *err);
 MUST_USE enum status redis_raise_epoch(struct state *base, uint64_t seen, struct err *err);
 uint64_t redis_epoch(const struct state *base);
+bool redis_is_cut_off(const struct state *base);
 
 /* ---- commits (redis_commit.c) ---- */
 
