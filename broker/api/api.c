@@ -91,9 +91,24 @@ static void handle(struct api *api, struct httpd_request *request)
     arena_fini(&call.arena);
 }
 
+static void refuse(struct api *api, struct httpd_request *request)
+{
+    struct err err;
+    err_set(&err, E_UNREACHABLE,
+            "this broker stands by, and does not know where the one that leads is reached; ask "
+            "again in a moment, or ask another (--server URL,URL)");
+    struct httpd_response response = answer_error(503, &err, NULL);
+    httpd_response_header(&response, "Retry-After", "1");
+    answer_send(api->server, request, &response);
+}
+
 /* The path's answer is the leader's. */
 static void send_on(struct api *api, struct httpd_request *request)
 {
+    if (!*api->leader) {
+        refuse(api, request);
+        return;
+    }
     AUTO(buf_fini) struct buf location = buf_init(0), none = buf_init(0);
     struct httpd_response response = answer_bytes(307, "text/plain", &none);
     buf_format(&location, "%s%s", api->leader, request->target);
@@ -215,6 +230,8 @@ int api_fd(const struct api *api)
 void api_follow(struct api *api, const char *leader)
 {
     mem_free(api->leader);
+    if (leader)
+        watchers_end(api->watchers);
     api->leader = leader ? mem_copy_text(leader, strlen(leader)) : NULL;
 }
 

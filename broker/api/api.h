@@ -41,8 +41,8 @@ int api_fd(const struct api *api);
 /* Answers what has come, and passes on what happened to those who watch. Called after every turn of
  * the application. */
 void api_turn(struct api *api);
-/* From now on every request but /healthz is sent on (307) to the broker that leads, at the URL
- * `leader`; NULL: this one answers itself. */
+/* From now on every request that needs a token is sent on (307) to the broker that leads, at the
+ * URL `leader` ("": not known, 503), and streams are ended; NULL: this one answers itself. */
 void api_follow(struct api *api, const char *leader);
 /* False: /readyz says 503, for instance while the broker takes its leave. */
 void api_set_ready(struct api *api, bool is_ready);

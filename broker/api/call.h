@@ -83,6 +83,8 @@ void gate_refuse(void *gate, const struct httpd_request *request, unsigned statu
 struct watchers *watchers_new(struct api *api);
 void watchers_free(struct watchers *watchers);
 void watchers_turn(struct watchers *watchers);
+/* Whoever watches is to ask again. */
+void watchers_end(struct watchers *watchers);
 void watchers_closed(struct watchers *watchers, uint64_t id);
 /* Events of `run` (NULL: of all) behind number `after`, to the call's client. */
 void watch_events(struct api_call *call, const char *run, uint64_t after);

@@ -236,7 +236,10 @@ const char *const api_components[] = {
     "  properties:\n"
     "    id: {$ref: \"#/components/schemas/Id\"}\n"
     "    urls: {type: array, items: {type: object}}\n",
-    "Health: {type: object, required: [ok], properties: {ok: {type: boolean}}}\n",
+    "Health:\n"
+    "  type: object\n"
+    "  required: [ok]\n"
+    "  properties: {ok: {type: boolean}, leader: {type: string}}\n",
     "Load:\n"
     "  type: object\n"
     "  required: [is_running, workers, slots, slots_wanted, tasks]\n"

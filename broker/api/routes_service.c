@@ -1,26 +1,33 @@
 /* The broker itself: is it well, what has it to do, who works for it, what can it be asked. */
 // SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
 #include "broker/api/call.h"
 #include "common/base/doc.h"
 
-static enum status say(struct api_call *call, bool is_well)
+static void say(struct api_call *call, bool is_well)
 {
     call->answer = doc_map();
     doc_put(&call->arena, &call->answer, "ok", value_bool(is_well));
     call->status = is_well ? 200 : 503;
-    return OK;
 }
 
 static enum status healthz(struct api_call *call, struct err *err)
 {
     (void)err;
-    return say(call, true); /* who reads this has been served */
+    say(call, true); /* who reads this has been served */
+    return OK;
 }
 
 static enum status readyz(struct api_call *call, struct err *err)
 {
     (void)err;
-    return say(call, call->api->is_ready && !call->api->leader);
+    const char *leader = call->api->leader;
+    say(call, call->api->is_ready && !leader);
+    if (leader && *leader)
+        doc_put(&call->arena, &call->answer, "leader",
+                doc_text(&call->arena, leader, strlen(leader)));
+    return OK;
 }
 
 static enum status openapi(struct api_call *call, struct err *err)
@@ -63,7 +70,7 @@ const struct api_route routes_service[] = {
     {.method = "GET",
      .pattern = "/readyz",
      .name = "getReadiness",
-     .help = "Does it lead, and take work? 503 while not.",
+     .help = "Does it lead, and take work? 503 while not, with the URL of who does.",
      .answer = "Health",
      .also = {503},
      .handle = readyz},

@@ -174,6 +174,15 @@ void watchers_turn(struct watchers *watchers)
     }
 }
 
+void watchers_end(struct watchers *watchers)
+{
+    for (struct watcher *w = watchers->first; w; w = w->next) {
+        if (!w->is_over)
+            http_server_stream_end(watchers->api->server, w->id);
+        w->is_over = true;
+    }
+}
+
 static struct watcher *add(struct api_call *call, const char *type)
 {
     struct watchers *watchers = call->api->watchers;
