@@ -12,7 +12,11 @@
 #include "common/crypto/secret.h"
 #include "common/fs.h"
 
-enum { TOKEN_BYTES_MAX = 256, HOST_BYTES_MAX = 255 };
+enum {
+    TOKEN_BYTES_MAX = 256,
+    HOST_BYTES_MAX = 255,
+    PATIENCE_MS = 10000 /* a standby takes over within 5 s */
+};
 
 /* ---- questions ---- */
 
@@ -355,6 +359,7 @@ enum status remote_open(const struct app_options *options, struct app **out, str
     *out = NULL;
     struct remote *remote = mem_alloc(sizeof *remote);
     remote->base.backend = &backend;
+    remote->patience_ms = PATIENCE_MS;
     remote->diagnostics.text = buf_init(0);
     enum status status = set_up(remote, options, err);
     if (status != OK)

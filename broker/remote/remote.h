@@ -15,6 +15,7 @@
 #pragma once
 #include "broker/app/backend.h"
 #include "broker/pipeline/pipeline.h"
+#include "common/base/ms.h"
 #include "common/net/http_client.h"
 #include "common/store/store.h"
 
@@ -28,6 +29,7 @@ struct remote {
     const char *home, *store_url, *source_cache, *who;
     char *servers[SERVERS_MAX];  /* "http://127.0.0.1:7001", without a slash at the end */
     size_t server_count, server; /* the one that answered last */
+    ms_t patience_ms;            /* with several brokers of which none leads */
     char *authorization;         /* "Bearer …", in locked memory; NULL: no token */
     struct http *http;
     struct diagnostics diagnostics;
@@ -70,9 +72,9 @@ MUST_USE enum status remote_get(struct remote *remote, const char *path,
 enum status remote_error(struct remote *remote, struct http_call *call, struct err *err);
 /* Is the URL below one of the servers that were named? Which. */
 bool remote_is_server(const struct remote *remote, const char *url, size_t *index);
-/* The leader that a 307 named becomes the server. Errors: E_DENIED it wasn't named. */
-MUST_USE enum status remote_follow(struct remote *remote, const struct http_call *call,
-                                   struct err *err);
+/* The error of an answer that sends on to a leader: E_DENIED it wasn't named; E_UNREACHABLE. */
+enum status remote_refuse(const struct remote *remote, const struct http_call *call,
+                          struct err *err);
 /* Headers every request has; returns how many. */
 enum { REMOTE_HEADERS_MAX = 6 };
 size_t remote_headers(const struct remote *remote, bool with_token,

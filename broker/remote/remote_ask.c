@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
 #include <string.h>
 
 #include "broker/remote/remote.h"
 #include "common/clock.h"
 #include "common/text/json.h"
 
-enum { WHOLE_MS = 60000, TRIES = 3, HOPS_MAX = 4, ANSWER_BYTES_MAX = 1 << 30 };
+enum { WHOLE_MS = 60000, TRIES = 3, STEP_MS = 250, ANSWER_BYTES_MAX = 1 << 30 };
 
 void remote_put_escaped(struct buf *out, const char *text)
 {
@@ -81,19 +82,18 @@ enum status remote_error(struct remote *remote, struct http_call *call, struct e
                    message);
 }
 
-enum status remote_follow(struct remote *remote, const struct http_call *call, struct err *err)
+enum status remote_refuse(const struct remote *remote, const struct http_call *call,
+                          struct err *err)
 {
-    const char *location = http_header(call, "location");
+    const char *location = http_header(call, "location"), *server = remote->servers[remote->server];
     size_t index;
-    if (location && remote_is_server(remote, location, &index)) {
-        remote->server = index;
-        return OK;
-    }
+    if (location && remote_is_server(remote, location, &index))
+        return err_set(err, E_UNREACHABLE, "%s: sends on to %s, which does not answer yet", server,
+                       remote->servers[index]);
     return err_set(err, E_DENIED,
                    "%s: sends on to %.200s, which was not named; the token goes only to servers "
                    "that are: --server %s,URL",
-                   remote->servers[remote->server], location ? location : "(nowhere)",
-                   remote->servers[remote->server]);
+                   server, location ? location : "(nowhere)", server);
 }
 
 /* `why` begins with the URL, which says nothing new. */
@@ -113,22 +113,61 @@ struct exchange {
     const struct http_request *request; /* url and headers are filled in here */
     const char *path;
     bool is_repeatable; /* twice is as good as once */
-    size_t refused;     /* servers that could not be reached, one after the other */
-    int tries, hops;
+    int tries;
+    size_t steps; /* from one server to another */
+    ms_t until;   /* 0: nobody has been waited for */
 };
 
-/* True: again. */
-static bool tries_again(struct exchange *x, struct http_call *call)
+/* Once around at once; then it is waited for whoever takes the lead. */
+static bool may_step(struct exchange *x)
+{
+    ms_t now = clock_ms();
+    if (++x->steps <= x->remote->server_count)
+        return true;
+    if (!x->until)
+        x->until = now + x->remote->patience_ms;
+    poll(NULL, 0, STEP_MS);
+    return now < x->until;
+}
+
+static bool goes_to_next(struct exchange *x)
 {
     struct remote *remote = x->remote;
+    if (remote->server_count == 1 || !may_step(x))
+        return false;
+    remote->server = (remote->server + 1) % remote->server_count;
+    return true;
+}
+
+/* No answer came. True: again. */
+static bool tries_again(struct exchange *x, struct http_call *call)
+{
     enum http_fault fault = http_fault(call);
-    bool is_away = fault == HTTP_NO_HOST || fault == HTTP_NO_CONNECTION;
-    if (is_away && ++x->refused < remote->server_count) {
-        remote->server = (remote->server + 1) % remote->server_count;
-        return true;
-    }
+    if (fault == HTTP_NO_HOST || fault == HTTP_NO_CONNECTION)
+        return goes_to_next(x);
     return (fault == HTTP_BROKEN || fault == HTTP_TOO_SLOW) && x->is_repeatable &&
            ++x->tries < TRIES;
+}
+
+/* Does it say that another broker answers this? A store's URL is something else. */
+static bool is_sent_on(const struct exchange *x, const struct http_call *call)
+{
+    const char *location = http_status(call) == 307 ? http_header(call, "location") : NULL;
+    size_t bytes = location ? strlen(location) : 0, path = strlen(x->path);
+    return bytes > path && strncmp(location, "http", 4) == 0 &&
+           strcmp(location + bytes - path, x->path) == 0;
+}
+
+/* True: another server is to be asked. One that was not named is not talked to: another of those
+ * that were may know better, or lead by then. */
+static bool is_elsewhere(struct exchange *x, const struct http_call *call)
+{
+    size_t index;
+    if (is_sent_on(x, call) && remote_is_server(x->remote, http_header(call, "location"), &index)) {
+        x->remote->server = index;
+        return may_step(x);
+    }
+    return (is_sent_on(x, call) || http_status(call) == 503) && goes_to_next(x);
 }
 
 static enum status exchange(struct exchange *x, struct http_call **out, struct err *err)
@@ -142,21 +181,17 @@ static enum status exchange(struct exchange *x, struct http_call **out, struct e
         request.url = buf_text(&url);
         AUTO(http_end) struct http_call *call = http_do(remote->http, &request);
         enum status status = http_result(call, &why);
-        if (status != OK) {
-            if (tries_again(x, call))
-                continue;
+        if (status == OK && !is_elsewhere(x, call)) {
+            if (is_sent_on(x, call))
+                return remote_refuse(remote, call, err);
+            *out = TAKE(call);
+            return OK;
+        }
+        if (status != OK && !tries_again(x, call))
             return status == E_UNREACHABLE ? unreachable(remote, &why, err)
                                            : err_set(err, status, "%s", why.text);
-        }
-        size_t index;
-        const char *location = http_header(call, "location");
-        bool is_sent_on = http_status(call) == 307 && location && strncmp(location, "http", 4) == 0;
-        if (is_sent_on && remote_is_server(remote, location, &index) && ++x->hops <= HOPS_MAX) {
-            remote->server = index;
-            continue;
-        }
-        *out = TAKE(call);
-        return OK;
+        if (x->request->out)
+            buf_clear(x->request->out);
     }
 }
 
@@ -187,8 +222,6 @@ enum status remote_ask(struct remote *remote, const struct remote_ask *ask, stru
                              ask->key || ask->is_repeatable || strcmp(ask->method, "GET") == 0};
     AUTO(http_end) struct http_call *call = NULL;
     TRY(exchange(&x, &call, err));
-    if (http_status(call) == 307)
-        return remote_follow(remote, call, err);
     if (http_status(call) / 100 != 2)
         return remote_error(remote, call, err);
     return json_parse(http_place(call), buf_text(&answer), answer.count, arena, out, err);

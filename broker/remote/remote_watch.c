@@ -247,11 +247,13 @@ static enum status ended(struct remote *remote, struct remote_watch *w, struct e
         return OK;
     if (status != OK && status != E_UNREACHABLE)
         return err_set(err, status, "%s", why.text);
-    if (status == OK && http == 307) {
-        TRY(remote_follow(remote, call, err));
-        w->again_at = 0;
+    const char *location = status == OK && http == 307 ? http_header(call, "location") : NULL;
+    if (location && remote_is_server(remote, location, &remote->server)) {
+        w->again_at = clock_ms() + AGAIN_MS_MIN;
         return OK;
     }
+    if (location && remote->server_count == 1)
+        return remote_refuse(remote, call, err);
     if (status == OK && http / 100 == 4)
         return remote_error(remote, call, err);
     if (!w->is_away && (status != OK || http / 100 != 2)) {
