@@ -24,9 +24,22 @@ const char *app_diagnostics(struct app *app)
     return app->backend->diagnostics(app);
 }
 
-enum status app_serve(struct app *app, struct err *err)
+enum status app_listen(struct app *app, struct err *err)
 {
-    return app->backend->serve ? app->backend->serve(app, err) : unsupported(app, "serve", err);
+    return app->backend->listen ? app->backend->listen(app, err) : unsupported(app, "listen", err);
+}
+
+enum status app_serve(struct app *app, const char *http, struct err *err)
+{
+    return app->backend->serve ? app->backend->serve(app, http, err)
+                               : unsupported(app, "serve", err);
+}
+
+void app_lead(const struct app *app, struct app_lead *out)
+{
+    *out = (struct app_lead){.is_ours = true, .who = "", .http = ""};
+    if (app->backend->lead)
+        app->backend->lead(app, out);
 }
 
 void app_leave(struct app *app)

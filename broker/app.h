@@ -33,6 +33,10 @@ struct app_options {
     /* Where workers may join beside the local one: "ipc://PATH", "tcp://HOST:PORT" (or :*). NULL:
      * only the local worker is expected, behind a socket in HOME. */
     const char *listen;
+    /* The endpoints by which others reach this broker, for workers (tcp://…) and for clients
+     * (http://…), where they are not those it listens at. Borrowed. 0: none. */
+    const char *const *advertised;
+    size_t advertised_count;
     bool with_keys;  /* also at an endpoint of this machine alone */
     bool insecure;   /* not even at one that others can reach */
     bool looks_only; /* nothing is listened at: keys that it would need may be missing */
@@ -91,10 +95,23 @@ const char *app_diagnostics(struct app *app);
 
 /* ---- doing ---- */
 
-/* Becomes the broker of this folder: takes the writer's lock, opens the socket, and begins again
- * what runs a former broker left open. Before any other call that does something. Errors:
- * E_CONFLICT another broker works here; E_IO, E_CORRUPT … */
-MUST_USE enum status app_serve(struct app *app, struct err *err);
+/* The first half of app_serve, which does it if nobody has: opens the socket, before it a folder's
+ * writer's lock. Errors: as app_serve. */
+MUST_USE enum status app_listen(struct app *app, struct err *err);
+/* Becomes the broker of this state: takes the writer's lock or lease, and begins again what runs a
+ * former broker left open. Before any other call that does something. Where another broker has the
+ * lease of a state in Redis, this one stands by: app_turn takes the lead when that has gone, and
+ * gives it up when another has it. `http`: the URL at which it is served; NULL: none. Errors:
+ * E_CONFLICT another broker works in this folder; E_UNREACHABLE, E_IO, E_CORRUPT … */
+MUST_USE enum status app_serve(struct app *app, const char *http, struct err *err);
+/* Who leads? While another does nothing can be asked of this one. */
+struct app_lead {
+    bool is_ours;
+    uint64_t epoch;   /* goes up with each that takes the lead */
+    const char *who;  /* its endpoints, or its machine and process; "": not known */
+    const char *http; /* while another leads: its URL; "": not known */
+};
+void app_lead(const struct app *app, struct app_lead *out);
 /* Nothing is received or given out any more; what was received is committed while app_turn is
  * called, until app_is_idle. Open runs stay open, for the next broker. */
 void app_leave(struct app *app);

@@ -9,7 +9,9 @@ struct app_backend {
     const char *name; /* for messages: "here", "a served broker" */
     void (*close)(struct app *app);
     const char *(*diagnostics)(struct app *app);
-    enum status (*serve)(struct app *app, struct err *err);
+    enum status (*listen)(struct app *app, struct err *err);
+    enum status (*serve)(struct app *app, const char *http, struct err *err);
+    void (*lead)(const struct app *app, struct app_lead *out);
     void (*leave)(struct app *app);
     bool (*is_idle)(const struct app *app);
     enum status (*submit)(struct app *app, const struct app_request *request,

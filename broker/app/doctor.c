@@ -145,6 +145,26 @@ static void check_state(struct doctor *d)
         doctor_put(d, "redis", false, doc_format(d->arena, "%s", err.text), "see the line above");
 }
 
+/* A state that several brokers share: is there one that leads? */
+static void check_lead(struct doctor *d)
+{
+    struct state_lead lead;
+    struct err err = {0};
+    if (!d->app->state || strncmp(d->app->state_url, "redis", 5) != 0)
+        return;
+    bool ok = state_leader(d->app->state, &lead, &err) == OK;
+    struct value found = doc_format(d->arena, "%s", err.text);
+    if (ok && !lead.epoch)
+        found = doc_format(d->arena, "nobody has led yet");
+    else if (ok && lead.is_held)
+        found = doc_format(d->arena, "%s leads, as epoch %llu", lead.holder,
+                           (unsigned long long)lead.epoch);
+    else if (ok)
+        found = doc_format(d->arena, "nobody leads; the last one was %s, as epoch %llu",
+                           lead.holder, (unsigned long long)lead.epoch);
+    doctor_put(d, "lead", ok, found, "see the line of the state");
+}
+
 static void check_limits(struct doctor *d)
 {
     struct rlimit files;
@@ -167,6 +187,7 @@ enum status local_doctor(struct app *base, struct arena *arena, struct value *ou
     check_home(&doctor);
     check_store(&doctor);
     check_state(&doctor);
+    check_lead(&doctor);
     check_limits(&doctor);
     doctor_keys(&doctor);
     return OK;

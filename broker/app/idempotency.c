@@ -15,6 +15,7 @@ struct idempotent {
 void idempotency_fini(struct idempotency *keys)
 {
     buf_fini(&keys->items);
+    keys->next = 0;
 }
 
 void idempotency_add(struct idempotency *keys, const char *key, const char *run,

@@ -75,8 +75,10 @@ enum status listen_open(struct local *app, struct err *err)
 {
     char here[PATH_MAX + sizeof ipc];
     const struct router_keys keys = {app->identity, app->workers_path};
-    struct router_options options = {
-        .endpoint = app->endpoint, .epoch = state_epoch(app->state), .lease_ms = app->lease_ms};
+    struct router_options options = {.endpoint = app->endpoint,
+                                     .epoch = app->state ? state_epoch(app->state)
+                                                         : 0, /* the loop says it again */
+                                     .lease_ms = app->lease_ms};
     TRY(check_path(app->endpoint, err));
     if (app->identity) {
         options.keys = &keys;

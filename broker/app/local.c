@@ -52,10 +52,29 @@ enum status app_open_local(const struct app_options *options, struct app **out, 
     app->diagnostics.text = buf_init(0);
     enum status status = listen_prepare(app, options, err);
     if (status == OK)
+        status = lead_prepare(app, options->advertised, options->advertised_count, err);
+    if (status == OK)
         *out = &app->base;
     else
         local_close(&app->base);
     return status;
+}
+
+void local_forget(struct local *app)
+{
+    load_retract(app);
+    care_fini(app);
+    if (app->loop)
+        loop_free(TAKE(app->loop));
+    runs_fini(app);
+    idempotency_fini(&app->idempotency);
+    tails_free(app);
+    if (app->events)
+        events_free(TAKE(app->events));
+    if (app->state)
+        state_close(TAKE(app->state));
+    if (app->ending_store)
+        store_close(TAKE(app->ending_store));
 }
 
 static void local_close(struct app *base)
@@ -71,20 +90,12 @@ static void local_close(struct app *base)
         /* Of a broker that leaves, nobody told it to go; what it runs is the next one's to give. */
         worker_process_stop(app->worker, app->is_killed || app->is_served ? 0 : GRACE_MS);
     if (app->loop)
-        loop_free(app->loop);
+        loop_free(TAKE(app->loop));
     if (app->router)
         router_close(app->router);
-    runs_fini(app);
-    idempotency_fini(&app->idempotency);
-    tails_free(app);
-    if (app->events)
-        events_free(app->events);
-    if (app->state)
-        state_close(app->state);
+    local_forget(app);
     if (app->store)
         store_close(app->store);
-    if (app->ending_store)
-        store_close(app->ending_store);
     if (app->is_writer) { /* after state_close: what was written behind is in it */
         int64_t main_us = clock_thread_cpu_us();
         log_event(LOG_INFO, "process.stats", "main_cpu_us=%lld other_cpu_us=%lld",
@@ -105,8 +116,12 @@ static enum status open_both(struct local *app, enum state_mode mode, struct err
 {
     if (!app->store)
         TRY(store_open(app->store_url, &app->store, err));
-    struct state_options options = {
-        .url = app->state_url, .mode = mode, .journal_store = app->store_url};
+    struct state_options options = {.url = app->state_url,
+                                    .mode = mode,
+                                    .holder = app->lead.holder[0] ? app->lead.holder : NULL,
+                                    .epoch_min = app->lead.epoch_seen,
+                                    .waits_not = app->is_served,
+                                    .journal_store = app->store_url};
     if (!app->state)
         TRY(state_open(&options, &app->state, err));
     return OK;
@@ -145,7 +160,7 @@ enum status local_begin(struct local *app, struct err *err)
         return OK;
     TRY(local_open_writer(app, err));
     TRY(store_open(app->store_url, &app->ending_store, err));
-    if (app->listens_early)
+    if (app->listens_early && !app->router)
         TRY(listen_open(app, err));
     struct loop_options options = {
         .state = app->state,
@@ -178,7 +193,9 @@ static const struct app_backend local_backend = {
     .name = "a broker that is not served",
     .close = local_close,
     .diagnostics = local_diagnostics,
+    .listen = local_listen,
     .serve = local_serve,
+    .lead = local_lead,
     .leave = local_leave,
     .is_idle = local_is_idle,
     .submit = local_submit,

@@ -9,6 +9,7 @@
 #include "broker/app/backend.h"
 #include "broker/app/events.h"
 #include "broker/app/idempotency.h"
+#include "broker/app/lead.h"
 #include "broker/app/submission.h"
 #include "broker/app/worker_process.h"
 #include "broker/loop.h"
@@ -61,6 +62,7 @@ struct local {
     int64_t id_ms;       /* of the last run's id */
     struct tails *tails; /* NULL: nobody follows a task's output */
     bool is_served, is_left, is_killed;
+    struct leadership lead;
     struct shortage shortage;
     struct publication publication;
     struct care *care; /* NULL: neither gc nor fsck was asked for */
@@ -75,6 +77,8 @@ static inline struct local *local_of(struct app *app)
 MUST_USE enum status local_open_reader(struct local *app,
                                        struct err *err); /* state (if there is one) and store */
 MUST_USE enum status local_open_writer(struct local *app, struct err *err);
+/* Closes all that there is while it leads: loop, runs, state. */
+void local_forget(struct local *app);
 /* Ready to run: the writer's lock, the loop, and the socket where it opens early. */
 MUST_USE enum status local_begin(struct local *app, struct err *err);
 
@@ -88,12 +92,18 @@ MUST_USE enum status run_submit(struct local *app, struct submission **submissio
                                 struct err *err);
 
 /* reopen.c */
-MUST_USE enum status local_serve(struct app *app, struct err *err);
+/* The runs that a former broker left open go on. */
+MUST_USE enum status reopen_open_runs(struct local *app, struct err *err);
 MUST_USE enum status local_retry(struct app *app, const char *run, char out[APP_RUN_ID_BYTES],
                                  struct err *err);
 MUST_USE enum status local_resubmit(struct app *app, const char *run,
                                     const struct app_request *changes, char out[APP_RUN_ID_BYTES],
                                     struct err *err);
+
+/* lead.c */
+MUST_USE enum status local_listen(struct app *app, struct err *err);
+MUST_USE enum status local_serve(struct app *app, const char *http, struct err *err);
+void local_lead(const struct app *app, struct app_lead *out);
 
 /* turn.c */
 void local_leave(struct app *app);

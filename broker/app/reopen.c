@@ -207,17 +207,16 @@ static enum status open_all(struct local *app, struct look *look, struct err *er
     const struct key_run *keys = (const struct key_run *)(const void *)look->keys.bytes;
     for (size_t i = look->keys.count / sizeof *keys; i-- > 0;)
         idempotency_add(&app->idempotency, keys[i].key, keys[i].run, &keys[i].request);
-    for (size_t i = look->open.count / sizeof *runs; i-- > 0;) /* in the order they began */
+    for (size_t i = look->open.count / sizeof *runs; i-- > 0;) { /* in the order they began */
+        TRY(state_renew(app->state, err));
         TRY(open_again(app, &runs[i], err));
+    }
     return OK;
 }
 
-enum status local_serve(struct app *base, struct err *err)
+enum status reopen_open_runs(struct local *app, struct err *err)
 {
-    struct local *app = local_of(base);
     struct look look = {.app = app, .open = buf_init(0), .keys = buf_init(0)};
-    app->is_served = app->listens_early = true;
-    TRY(local_begin(app, err));
     enum status status = state_each_run(app->state, 0, look_at, &look, err);
     if (status == OK)
         status = open_all(app, &look, err);

@@ -44,7 +44,8 @@ void runs_fini(struct local *app)
 {
     while (app->run_count)
         runs_remove(app, app->runs[app->run_count - 1]);
-    mem_free(app->runs);
+    mem_free(TAKE(app->runs));
+    app->run_capacity = 0;
 }
 
 struct run *runs_find(const struct local *app, const char *ref)

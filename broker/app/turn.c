@@ -109,9 +109,8 @@ static enum status tend_worker(struct local *app, struct err *err)
     return app->worker && !app->is_left ? check_worker(app, err) : OK;
 }
 
-enum status local_turn(struct app *base, ms_t max_ms, struct err *err)
+static enum status turn(struct local *app, ms_t max_ms, struct err *err)
 {
-    struct local *app = local_of(base);
     TRY(tend_worker(app, err));
     TRY(loop_turn(app->loop, max_ms, err));
     if (app->is_left)
@@ -131,11 +130,19 @@ enum status local_turn(struct app *base, ms_t max_ms, struct err *err)
     return OK;
 }
 
+enum status local_turn(struct app *base, ms_t max_ms, struct err *err)
+{
+    struct local *app = local_of(base);
+    return app->lead.stands_by ? lead_wait(app, max_ms, err)
+                               : lead_judge(app, turn(app, max_ms, err), err);
+}
+
 void local_leave(struct app *base)
 {
     struct local *app = local_of(base);
     app->is_left = true;
-    loop_leave(app->loop);
+    if (app->loop)
+        loop_leave(app->loop);
 }
 
 bool local_is_idle(const struct app *base)

@@ -18,7 +18,13 @@ struct serve_options {
     struct broker_options broker;
     struct command_line line;
     const char *http;
-    struct config_list hosts;
+    struct config_list hosts, advertised;
+};
+
+/* What was said last of who leads. */
+struct told {
+    bool was_told, was_ours, had_name;
+    uint64_t epoch;
 };
 
 /* The loop waits for one descriptor: a signal or a request makes it readable. */
@@ -49,11 +55,31 @@ static enum status open_http(const struct serve_options *o, struct app *app, str
     return add_wake(o->common.app.wake_fd, api_fd(*out), err);
 }
 
+/* One line for each change of who leads; requests go where that is. */
+static void tell_lead(const struct app *app, struct api *api, struct told *told)
+{
+    struct app_lead lead;
+    app_lead(app, &lead);
+    if (told->was_told && lead.is_ours == told->was_ours &&
+        (lead.is_ours || lead.epoch == told->epoch) && !*lead.who == !told->had_name)
+        return;
+    if (lead.is_ours && told->was_told)
+        fprintf(stderr, "leading, as epoch %llu\n", (unsigned long long)lead.epoch);
+    else if (!lead.is_ours && *lead.who)
+        fprintf(stderr, "standing by: %s leads, as epoch %llu\n", lead.who,
+                (unsigned long long)lead.epoch);
+    else if (!lead.is_ours)
+        fputs("standing by: who leads is not known\n", stderr);
+    *told = (struct told){true, lead.is_ours, *lead.who != 0, lead.epoch};
+    api_follow(api, lead.is_ours ? NULL : lead.http);
+}
+
 static enum status work(struct app *app, struct api *api, struct err *err)
 {
-    while (!signals_taken()) {
-        TRY(app_turn(app, TURN_MS, err));
+    struct told told = {0};
+    for (tell_lead(app, api, &told); !signals_taken(); tell_lead(app, api, &told)) {
         api_turn(api);
+        TRY(app_turn(app, TURN_MS, err));
     }
     return OK;
 }
@@ -83,10 +109,13 @@ static void tell_joining(const struct app *app)
 static enum status serve(struct serve_options *o, struct app **app, struct err *err)
 {
     AUTO(api_close) struct api *api = NULL;
+    AUTO(buf_fini) struct buf url = buf_init(0);
     TRY(app_open(&o->common.app, app, err));
-    TRY(app_serve(*app, err));
+    TRY(app_listen(*app, err));
     tell_joining(*app);
     TRY(open_http(o, *app, &api, err));
+    buf_format(&url, "http://%s", api_address(api));
+    TRY(app_serve(*app, buf_text(&url), err));
     TRY(work(*app, api, err));
     return leave(*app, api, err);
 }
@@ -98,6 +127,9 @@ static void add_options(struct serve_options *o)
          "where to listen for people and programs; 0.0.0.0:7001 is for other machines, too"},
         {"http-host", 0, CONFIG_LIST, "PENSTOCK_HTTP_HOST", "NAME", &o->hosts,
          "a name by which browsers reach it, behind a proxy for instance"},
+        {"advertise", 0, CONFIG_LIST, "PENSTOCK_ADVERTISE", "ENDPOINT", &o->advertised,
+         "how others reach it, where that is not where it listens: tcp://HOST:PORT for workers, "
+         "http://HOST:PORT for clients (both: with a comma between)"},
     };
     o->http = HTTP_ADDRESS_DEFAULT;
     command_line_common(&o->line, &o->common);
@@ -125,6 +157,8 @@ static int run(const struct command *command, int argc, char **argv)
     enum status status = broker_options_take(&o.broker, &o.common.app, &err);
     /* Who lets workers in from elsewhere does so that they work. */
     o.common.app.has_slots |= o.common.app.listen != NULL;
+    o.common.app.advertised = o.advertised.items;
+    o.common.app.advertised_count = o.advertised.count;
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (status == OK && (epoll_fd < 0 || !signals_watch()))
         status = err_set(&err, E_IO, "cannot watch signals: %s", strerror(errno));
@@ -146,8 +180,10 @@ const struct command command_serve = {
         "Others use it with broker submit, list, watch, … (--server), or with any HTTP client:\n"
         "/openapi.json describes it. It is plain HTTP: beyond this machine put a proxy with TLS\n"
         "before it. A run that was open when the broker ended, however it ended, goes on when it\n"
-        "is started again. SIGTERM (or Ctrl-C): nothing new is given out, what was received is\n"
-        "committed, and it leaves; workers stay and come back to the next broker. A second signal\n"
-        "ends it at once; nothing is lost by that.",
+        "is started again. One that is started on a Redis where another leads stands by: it sends\n"
+        "workers and clients there, and takes over when that is gone. SIGTERM (or Ctrl-C): "
+        "nothing\n"
+        "new is given out, what was received is committed, and it leaves; workers stay and come\n"
+        "back to the next broker. A second signal ends it at once; nothing is lost by that.",
     .run = run,
 };
