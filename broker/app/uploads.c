@@ -50,7 +50,7 @@ static enum status add_missing(struct local *app, const struct artifact *artifac
         enum status status = tree_check(app->store, &artifact->id, &inside, err);
         if (status != OK && status != E_NOTFOUND)
             return status;
-        has = status == OK;
+        has = status == OK && !inside.count; /* the manifest may be what is missing */
     }
     if (has)
         return OK;

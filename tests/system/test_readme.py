@@ -63,3 +63,25 @@ def test_workers_on_other_machines(iris):
     ended = [process.communicate(timeout=60) for process in started]
     assert [process.returncode for process in started] == [0, 0], ended
     assert "the winner" in ended[0][0]
+
+
+def shell_lines(title):
+    section = re.search(rf"^## {title}\n(.*?)^## ", (ROOT / "README.md").read_text(), re.M | re.S).group(1)
+    return re.findall(r"^    (\S.*?)(?:  +#.*)?$", section, re.M)
+
+
+def test_a_served_broker(iris):
+    """The serving line in the background, the others one after the other in one shell (configs/hello.yaml goes up by curl); another
+    port, since this one may be taken."""
+    serve, *others = shell_lines("A served broker")
+    assert serve == "build/release/broker serve" and len(others) == 15, others
+    address = f"127.0.0.1:{free_port()}"
+    script = "\n".join([f"{serve} 2>serve.log &", "trap 'kill %1; wait %1' EXIT", "until grep -q 'serving at' serve.log; do sleep 0.05; done"] +
+                       [f"echo \"+ $((i=i+1))\" && {line} || exit 1" for line in others])
+    script = "i=0; set -o pipefail\n" + script.replace("build/release", str(BIN)).replace("127.0.0.1:7001", address)
+    done = subprocess.run(["bash", "-c", script], cwd=iris.path, env=iris.environment(PENSTOCK_HTTP=address), text=True,
+                          capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr + (iris.path / "serve.log").read_text()
+    answers = [answer.partition("\n")[2] for answer in done.stdout.split("+ ")[1:]]
+    assert "the winner" in answers[1] and '"run": ' in answers[9] and "event: run" in answers[10]
+    assert answers[12] == answers[13] == "hello you\n" and '"links"' in answers[14]

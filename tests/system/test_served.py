@@ -20,6 +20,8 @@ def test_submit_watch_and_look(served):
     assert served.broker("export", "say.o", "-o", "-").out == "moin 1\n"
     assert served.broker("get", "latest", "--json").json["id"] == run["run"]
     assert served.broker("watch", run["run"]).code == 0  # it is over: it says how
+    workers = served.broker("workers", "--json").json
+    assert [worker["slots"] > 0 for worker in workers] == [True]
     wait_for(lambda: served.broker("load", "--json").json["workers"] == 1, "the worker is counted")
     assert "hit" in served.broker("plan", "p.yaml", "-p", "text=moin").out
     assert served.broker("explain", "p.yaml", "say").code == 0
@@ -28,6 +30,47 @@ def test_submit_watch_and_look(served):
     # The same again is known.
     again = served.broker("submit", "p.yaml", "--watch", "-p", "text=moin", "--json", "-q")
     assert again.json["tasks"]["hit"] == 1
+
+
+def test_sources_go_up_and_no_path_of_the_broker_is_opened(served, tmp_path):
+    """The client stands somewhere else: its files are its own, and the broker never sees their paths."""
+    from conftest import Place
+    client = Place(tmp_path / "client")
+    client.path.mkdir()
+    client.write("data/a.txt", "aaa\n")
+    client.write("data/more/1.csv", "1\n")
+    client.write("data/more/2.csv", "2\n")
+    client.write("p.yaml", """version: 1
+name: up
+sources: {a: data/a.txt, more: "data/more/*.csv"}
+steps:
+  join:
+    kind: exec
+    inputs: {a: sources.a, more: sources.more}
+    outputs: {o: o.txt}
+    params: {command: "cat ${inputs.a} ${inputs.more}/* > o.txt"}
+""")
+    done = client.broker("submit", "p.yaml", "--watch", PENSTOCK_SERVER=served.url, PENSTOCK_TOKEN=served.token())
+    assert done.code == 0, done
+    assert client.broker("export", "join.o", "-o", "-", PENSTOCK_SERVER=served.url,
+                         PENSTOCK_TOKEN=served.token("read")).out == "aaa\n1\n2\n"
+    # What isn't there is told at the client's, place and all.
+    client.write("q.yaml", client.path.joinpath("p.yaml").read_text().replace("a.txt", "nowhere.txt"))
+    missing = client.broker("submit", "q.yaml", PENSTOCK_SERVER=served.url, PENSTOCK_TOKEN=served.token())
+    assert missing.code == 2 and "q.yaml:3:" in missing.err and "nowhere.txt" in missing.err
+    # Whoever names a file of the broker's machine gets nothing: the bytes come by their ids alone.
+    secret = served.place.write("secret.txt", "secret\n")
+    text = f"""version: 1
+sources: {{a: {secret}}}
+steps:
+  s: {{kind: exec, inputs: {{a: sources.a}}, outputs: {{o: o.txt}}, params: {{command: "cp ${{inputs.a}} o.txt"}}}}
+"""
+    answer = served.ask("POST", "/v1/runs", {"pipeline": text})
+    assert answer.status in (400, 422), answer
+    lie = [{"name": "a", "location": str(secret), "id": "00" * 32, "bytes": 7}]
+    answer = served.ask("POST", "/v1/runs", {"pipeline": text, "sources": lie})
+    assert answer.status in (400, 422) and "is not in the store" in str(answer.error), answer
+    assert b"secret" not in answer.bytes.replace(b"secret.txt", b"")
 
 
 def test_a_tree_comes_back_as_a_folder(served):
@@ -83,6 +126,16 @@ def test_stop_ends_a_run(served):
     assert served.until_over(run)["state"] == "cancelled"
     again = served.broker("stop", run)
     assert again.code == 3 and run in again.err
+
+
+def test_logs_are_followed_while_it_runs(served):
+    run = served.submit(exec_pipeline("for i in 1 2 3; do echo line $i; sleep 0.3; done; echo x > o.txt"))
+    follow = served.begin("logs", "-f", f"{run}/say")
+    first = follow.stdout.readline()
+    assert first == "line 1\n" and served.get(f"/v1/runs/{run}")["state"] == "running"
+    out, err = follow.communicate(timeout=60)
+    assert out == "line 2\nline 3\n" and follow.returncode == 0, err
+    assert served.broker("logs", f"{run}/say").out == "line 1\nline 2\nline 3\n"
 
 
 def test_ctrl_c_ends_the_watching_and_not_the_run(served):

@@ -144,6 +144,19 @@ def test_fifty_watch_and_one_is_slow(served):
     wait_for(lambda: fds() <= before, "descriptors are back")
 
 
+def test_a_log_as_it_grows(served):
+    run = served.submit(exec_pipeline("for i in 1 2 3; do echo line $i; sleep 0.2; done; echo x > o.txt"))
+    served.until_logged(f"{run}/say", "line 1")
+    plain = served.ask("GET", f"/v1/runs/{run}/tasks/say/log?follow=true")
+    assert plain.text == "line 1\nline 2\nline 3\n"
+    answer = served.ask("GET", f"/v1/runs/{run}/tasks/say/log")
+    assert answer.headers["X-Log-Final"] == "true" and answer.text == plain.text
+    offset = answer.headers["X-Log-Offset"]
+    assert served.ask("GET", f"/v1/runs/{run}/tasks/say/log?attempt={answer.headers['X-Log-Attempt']}&offset={offset}").text == ""
+    seen = list(events(open_stream(served, f"/v1/logs/{run}/say?follow=true", Accept="text/event-stream")))
+    assert "".join(data["text"] for _, _, data in seen) == plain.text and seen[-1][2]["is_final"]
+
+
 def test_slow_and_broken_clients_cost_a_connection_at_most(served):
     host, port = served.address.rsplit(":", 1)
     clients = []
