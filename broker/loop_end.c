@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "broker/loop_pause.h"
 #include "common/base/assert.h"
 #include "common/base/mem.h"
 #include "common/log.h"
@@ -149,11 +150,6 @@ static enum status check(struct errand *errand, struct store *store, struct err 
     return OK;
 }
 
-static bool may_pass(enum status status)
-{
-    return status == E_FULL || status == E_IO || status == E_UNREACHABLE || status == E_NOMEM;
-}
-
 static void wait_to_retry(struct loop_ender *ender)
 {
     struct timespec at;
@@ -175,7 +171,7 @@ static enum status do_it(struct loop_ender *ender, struct errand *errand, struct
         enum status status = errand->end.is_flush ? store_flush(ender->store, err)
                                                   : check(errand, ender->store, err);
         pthread_mutex_lock(&ender->lock);
-        if (!may_pass(status) || ender->gives_up || ender->is_stopping) {
+        if (!loop_may_pass(status) || ender->gives_up || ender->is_stopping) {
             if (is_told)
                 log_event(LOG_WARN, "store.back", "doing=%s",
                           errand->end.is_flush ? "flush" : "check");

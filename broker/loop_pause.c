@@ -18,11 +18,15 @@ void loop_pause_begin_commit(struct loop_pause *pause)
     pause->is_committing = true;
 }
 
+bool loop_may_pass(enum status status)
+{
+    return status == E_FULL || status == E_IO || status == E_UNREACHABLE || status == E_NOMEM;
+}
+
 enum status loop_pause_fail(struct loop_pause *pause, enum status status, struct err *err)
 {
     char quoted[2 * ERR_TEXT_BYTES];
-    if (pause->gives_up ||
-        (status != E_FULL && status != E_IO && status != E_UNREACHABLE && status != E_NOMEM))
+    if (pause->gives_up || !loop_may_pass(status))
         return status;
     if (!pause->is_waiting) {
         log_event(LOG_WARN, "state.waiting", "reason=%s",

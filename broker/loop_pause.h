@@ -24,6 +24,8 @@ static inline bool loop_pause_is_on(const struct loop_pause *pause)
 /* The scheduler's time. */
 ms_t loop_pause_now(const struct loop_pause *pause);
 void loop_pause_begin_commit(struct loop_pause *pause);
+/* Is it a failure that passes: a full disk, or a state or store that is away? */
+bool loop_may_pass(enum status status);
 /* What fails is tried again: a full disk, or a state or store that is away, pauses the run and
  * loses nothing. Returns what can't be waited for. */
 MUST_USE enum status loop_pause_fail(struct loop_pause *pause, enum status status, struct err *err);
