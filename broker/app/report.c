@@ -121,6 +121,18 @@ static void complete_entry(struct value *entry, struct arena *arena)
     doc_put(arena, entry, "metrics", doc_map());
 }
 
+/* A success without its record is none: nobody can say what it made. */
+static void tell_lost(struct value *entry, struct arena *arena)
+{
+    *(struct value *)(uintptr_t)value_get(entry, "state") =
+        value_string(task_state_name(TASK_FAILED));
+    struct value *error = doc_put(arena, entry, "error", doc_map());
+    doc_put(arena, error, "code", value_string(status_name(E_LOST)));
+    doc_put(arena, error, "text",
+            value_string("it succeeded, but the state has lost its record; broker retry, or the "
+                         "same run again, makes it anew"));
+}
+
 static void add_record(void *context, uint32_t task, const struct record *record)
 {
     struct listing *listing = context;
@@ -145,7 +157,14 @@ static enum status list_tasks(struct local *app, struct run *run, struct arena *
     struct listing listing = {app, run, arena, entries};
     TRY(submission_look_up(run->submission, app->state,
                            &(struct submission_finder){listed_id, add_record, &listing}, err));
+    run->lost_count = 0;
     for (uint32_t task = 0; task < count; task++) {
+        bool is_lost =
+            run->is_ended && !value_get(&entries[task], "outputs") &&
+            value_is_text(value_get(&entries[task], "state"), task_state_name(TASK_SUCCEEDED));
+        run->lost_count += is_lost;
+        if (is_lost)
+            tell_lost(&entries[task], arena);
         complete_entry(&entries[task], arena);
         doc_add(arena, steps, entries[task]);
     }
@@ -188,14 +207,16 @@ static const char *run_state(const struct run *run, const struct sched_run_info 
         return "running";
     if (info->is_cancelled)
         return "cancelled";
-    return info->counts[TASK_FAILED] || info->counts[TASK_UPSTREAM_FAILED] ? "failed" : "succeeded";
+    return info->counts[TASK_FAILED] || info->counts[TASK_UPSTREAM_FAILED] || run->lost_count
+               ? "failed"
+               : "succeeded";
 }
 
 static struct value task_counts(const struct run *run, const struct sched_run_info *info,
                                 struct arena *arena)
 {
     struct value tasks = doc_map();
-    uint32_t succeeded = info->counts[TASK_SUCCEEDED];
+    uint32_t succeeded = info->counts[TASK_SUCCEEDED] - run->lost_count;
     doc_put(arena, &tasks, "total", value_int(run->submission->graph->task_count));
     uint32_t executed = info->executed + run->done_count;
     executed = executed < succeeded ? executed : succeeded; /* what was lost ran once more */
@@ -204,7 +225,9 @@ static struct value task_counts(const struct run *run, const struct sched_run_in
     static const enum task_state shown[] = {TASK_FAILED, TASK_UPSTREAM_FAILED, TASK_SKIPPED,
                                             TASK_UNNEEDED, TASK_CANCELLED};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
-        doc_put(arena, &tasks, task_state_name(shown[i]), value_int(info->counts[shown[i]]));
+        doc_put(arena, &tasks, task_state_name(shown[i]),
+                value_int((int64_t)info->counts[shown[i]] +
+                          (shown[i] == TASK_FAILED ? run->lost_count : 0)));
     return tasks;
 }
 
@@ -225,10 +248,12 @@ void report_head(const struct local *app, const struct run *run, struct arena *a
 enum status report_result(struct local *app, struct run *run, bool full, struct arena *arena,
                           struct value *out, struct err *err)
 {
-    report_head(app, run, arena, out);
     struct value steps = doc_list();
-    if (full || run->submission->graph->task_count <= LISTED_TASKS_MAX) {
+    bool lists_tasks = full || run->submission->graph->task_count <= LISTED_TASKS_MAX;
+    if (lists_tasks)
         TRY(list_tasks(app, run, arena, &steps, err));
+    report_head(app, run, arena, out); /* it counts what is lost */
+    if (lists_tasks) {
         doc_put(arena, out, "steps", steps);
         comparison_add(app, run, arena, out);
         return OK;

@@ -45,13 +45,15 @@ struct run {
     bool is_cancelled;
     int64_t begun_us, ended_us;
     uint8_t *is_forced, *is_target;
-    bool is_begun;   /* its tasks are there */
-    bool is_ended;   /* nothing is left to do; what its tasks became stands in `seen` */
-    bool is_over;    /* what they made survives a power loss */
-    bool is_told;    /* its result is on its way into the state … */
-    uint64_t put;    /* … as this (loop_put_run) */
-    bool is_kept;    /* and there */
-    bool is_leaving; /* the scheduler forgets it */
+    bool is_begun;            /* its tasks are there */
+    bool is_ended;            /* nothing is left to do; what its tasks became stands in `seen` */
+    bool is_over;             /* what they made survives a power loss */
+    ms_t tell_at, tell_until; /* its result is asked for again, and for how long; 0: not yet */
+    uint32_t lost_count;      /* tasks that succeeded, and have no record any more */
+    bool is_told;             /* its result is on its way into the state … */
+    uint64_t put;             /* … as this (loop_put_run) */
+    bool is_kept;             /* and there */
+    bool is_leaving;          /* the scheduler forgets it */
     /* Of a run that goes on after a restart, per node: 1 where it was executed before; else
      * NULL. */
     uint8_t *done;
@@ -113,9 +115,12 @@ MUST_USE enum status local_result(struct app *app, const char *run, bool full, s
 /* A record's outputs and metrics, as they stand in `steps`. */
 void report_record(const struct record *record, struct arena *arena, struct value *entry);
 
-/* run_document.c: as it is kept; and into the next commit. */
+/* run_document.c: as it is kept. */
 struct value run_document_make(const struct run *run, const char *state, const struct value *result,
                                struct arena *arena);
+/* Can it be kept? Errors: E_INVALID parameters nested too deep, or no numbers. */
+MUST_USE enum status run_document_check(const struct run *run, struct err *err);
+/* Into the next commit. */
 MUST_USE enum status run_document_put(struct local *app, struct run *run, const char *state,
                                       const struct value *result, struct err *err);
 /* `put` (may be NULL): what loop_put_run says. */

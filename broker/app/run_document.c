@@ -35,6 +35,21 @@ struct value run_document_make(const struct run *run, const char *state, const s
     return document;
 }
 
+static enum status no_form(const char *id, struct err *err)
+{
+    return err_set(err, E_INVALID,
+                   "run %s can't be kept: its parameters are nested too deep, or one is not a "
+                   "finite number",
+                   id);
+}
+
+enum status run_document_check(const struct run *run, struct err *err)
+{
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value document = run_document_make(run, "running", NULL, &arena);
+    return value_encode(&document, NULL, 0) ? OK : no_form(run->id, err);
+}
+
 enum status run_document_put(struct local *app, struct run *run, const char *state,
                              const struct value *result, struct err *err)
 {
@@ -48,7 +63,7 @@ enum status run_document_store(struct local *app, const char *id, const struct v
 {
     size_t bytes = value_encode(document, NULL, 0);
     if (!bytes)
-        return err_set(err, E_INVALID, "run %s: its document has no canonical form", id);
+        return no_form(id, err);
     AUTO(mem_free) uint8_t *encoded = mem_alloc(bytes);
     value_encode(document, encoded, bytes);
     uint64_t at = loop_put_run(app->loop, id, encoded, bytes);

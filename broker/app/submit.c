@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "broker/app/run.h"
+#include "broker/loop_pause.h"
 #include "common/base/doc.h"
 #include "common/base/mem.h"
 #include "common/clock.h"
@@ -107,8 +108,7 @@ static enum status look_up(struct local *app, struct run *run, struct restore *r
         enum status status =
             submission_look_up(run->submission, app->state,
                                &(struct submission_finder){NULL, restore_found, restore}, &why);
-        bool can_wait = status == E_UNREACHABLE || status == E_IO || status == E_FULL;
-        if (status == OK || !can_wait || app->is_served || clock_ms() > end)
+        if (status == OK || !loop_may_pass(status) || app->is_served || clock_ms() > end)
             return status == OK ? OK : err_set(err, status, "%s", why.text);
         if (!is_told)
             log_event(LOG_WARN, "state.waiting", "reason=%s",
@@ -321,6 +321,7 @@ static enum status begin(struct local *app, struct run *run, struct err *err)
     if (!run->submission->graph)
         TRY(submission_expand(run->submission, err));
     run_make_id(app, run);
+    TRY(run_document_check(run, err)); /* afterwards it can't be taken back */
     TRY(run_begin(app, run, !app->is_served, err));
     if (run->key)
         idempotency_add(&app->idempotency, run->key, run->id, &run->request);

@@ -4,10 +4,18 @@
 
 #include "broker/app/comparison.h"
 #include "broker/app/run.h"
+#include "broker/loop_pause.h"
+#include "common/base/doc.h"
 #include "common/clock.h"
 #include "common/crypto/identity.h"
+#include "common/log.h"
 
-enum { BEGIN_NODES = 1 << 16 /* counted in one turn: a few ms */ };
+enum {
+    BEGIN_NODES = 1 << 16, /* counted in one turn: a few ms */
+    TELL_AGAIN_MS = 200,
+    /* That Redis has forgotten what it had is noticed within a second or two, and then put back. */
+    LOST_MS = 5000
+};
 
 /* The first time something has to run: a worker, and a socket if there is none yet. */
 static enum status start_worker(struct local *app, struct err *err)
@@ -50,16 +58,64 @@ static bool is_work_ready(const struct local *app)
     return load.ready > 0;
 }
 
-/* Its result goes into the state, and to the disk. */
-static enum status finish(struct local *app, struct run *run, struct err *err)
+static void wait_to_tell(struct run *run, const char *reason, ms_t now)
+{
+    char quoted[2 * ERR_TEXT_BYTES];
+    if (!run->tell_at)
+        log_event(LOG_WARN, "run.waiting", "run=%s reason=%s", run->id,
+                  log_quote(reason, quoted, sizeof quoted));
+    run->tell_at = now + TELL_AGAIN_MS;
+}
+
+/* What has no canonical form, as axes that are nested too deep, must not end every broker that the
+ * run is opened in: it is left out. */
+static enum status keep_result(struct local *app, struct run *run, const struct value *result,
+                               struct err *err)
+{
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value head;
+    struct err why = {0};
+    const char *state = value_get_text(result, "state");
+    if (run_document_put(app, run, state, result, &why) == OK)
+        return OK;
+    log_event(LOG_ERROR, "run.cut", "run=%s reason=\"its result is nested too deep\"", run->id);
+    report_head(app, run, &arena, &head);
+    doc_put(&arena, &head, "steps", doc_list());
+    return run_document_put(app, run, state, &head, err);
+}
+
+/* A state that is away is asked again, and one that lacks a record may be getting it back. */
+static enum status tell_result(struct local *app, struct run *run, ms_t now, struct err *err)
 {
     AUTO(arena_fini) struct arena arena = {0};
     struct value result;
-    if (!run->is_told) {
-        TRY(report_result(app, run, false, &arena, &result, err));
-        TRY(run_document_put(app, run, value_get_text(&result, "state"), &result, err));
-        run->is_told = true;
+    struct err why = {0};
+    bool gives_up = app->is_killed && !app->is_served;
+    if (now < run->tell_at && !gives_up)
+        return OK;
+    run->tell_until = run->tell_until ? run->tell_until : now + LOST_MS;
+    enum status status = report_result(app, run, false, &arena, &result, &why);
+    if (status == OK && run->lost_count && now < run->tell_until)
+        err_set(&why, E_LOST, "the state lacks %u records of it", run->lost_count);
+    if (!gives_up && (loop_may_pass(status) || (status == OK && why.code == E_LOST))) {
+        wait_to_tell(run, why.text, now);
+        return OK;
     }
+    if (status != OK)
+        return err_set(err, status, "run %s: %s", run->id, why.text);
+    if (run->lost_count)
+        log_event(LOG_ERROR, "run.lost", "run=%s records=%u", run->id, run->lost_count);
+    run->is_told = true;
+    return keep_result(app, run, &result, err);
+}
+
+/* Its result goes into the state, and to the disk. */
+static enum status finish(struct local *app, struct run *run, ms_t now, struct err *err)
+{
+    if (!run->is_told)
+        TRY(tell_result(app, run, now, err));
+    if (!run->is_told)
+        return OK;
     run->is_kept =
         loop_has_kept(app->loop, run->put) && (app->is_served || loop_is_idle(app->loop));
     if (!run->is_kept)
@@ -99,7 +155,7 @@ static enum status drive(struct local *app, struct run *run, ms_t now, struct er
     begin_run(app, run, &info);
     progress_tell(app, run, now);
     bool is_counted = run->nodes.added == run->nodes.count;
-    return run->is_over && is_counted && !run->is_kept ? finish(app, run, err) : OK;
+    return run->is_over && is_counted && !run->is_kept ? finish(app, run, now, err) : OK;
 }
 
 static enum status tend_worker(struct local *app, struct err *err)

@@ -129,6 +129,9 @@ enum status redis_find(struct state *base, enum space space, const struct id *ke
     struct err why = {0};
     char mark = space == SPACE_TASK ? 't' : 'a';
     bool is_new, has_answered;
+    if (state->is_lost ||
+        state->is_putting) /* else what is put back would seem never to have been */
+        return err_set(err, E_UNREACHABLE, "%s: what it lost is being put back", state->url.shown);
     TRY(look_ready(state, &is_new, err));
     enum status status = find(state, mark, keys, count, found, context, &has_answered, &why);
     if (may_be_stale(state, is_new || has_answered, status)) {

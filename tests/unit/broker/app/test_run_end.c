@@ -1,0 +1,167 @@
+/* How runs end: what of them can't be kept, and what the state has lost by then. */
+// SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "broker/app/run.h"
+#include "tests/unit/broker/app/serving.h"
+#include "tests/unit/broker/state/redis_server.h"
+
+static const char one[] =
+    "version: 1\nname: one\nparams: {i: 0}\nsteps:\n  work:\n    kind: sleep\n"
+    "    params: {seconds: 0}\n";
+static const char with_axis[] =
+    "version: 1\nname: deep\nparams: {i: [1]}\nsteps:\n  work:\n    kind: sleep\n"
+    "    matrix: {i: \"${params.i}\"}\n    params: {seconds: 0}\n";
+
+static void expect_refused(struct serving *serving, const char *text, const char *param,
+                           const char *word)
+{
+    char run[APP_RUN_ID_BYTES];
+    struct err err = {0};
+    struct app_request request = serving_request(text);
+    request.params = &param;
+    request.param_count = 1;
+    assert_int_equal(app_submit(serving->app, &request, run, &err), E_INVALID);
+    assert_non_null(strstr(err.text, word));
+}
+
+/* "i=[[[…1…]]]" */
+static const char *nested(uint32_t levels)
+{
+    static char text[256];
+    memset(text, '[', sizeof text);
+    memcpy(text, "i=", 2);
+    text[2 + levels] = '1';
+    memset(text + 3 + levels, ']', levels);
+    text[3 + 2 * levels] = '\0';
+    return text;
+}
+
+static void what_cannot_be_kept_does_not_begin(void **state)
+{
+    struct serving *serving = *state;
+    char run[APP_RUN_ID_BYTES];
+    struct app_request request = serving_request(one);
+    serving_open(serving, 1);
+    expect_refused(serving, one, nested(63), "nested too deep");
+    serving_submit(serving, &request, run); /* nothing of the other goes on */
+    serving_finish(serving, run);
+    serving_expect(serving, run, "succeeded", 1, 0);
+}
+
+/* Each broker that opened such a run would end with it. */
+static void a_result_that_cannot_be_kept_is_cut(void **state)
+{
+    struct serving *serving = *state;
+    char run[APP_RUN_ID_BYTES];
+    const char *param = nested(61);
+    struct app_request request = serving_request(with_axis);
+    request.params = &param;
+    request.param_count = 1;
+    serving_open(serving, 1);
+    serving_submit(serving, &request, run);
+    serving_finish(serving, run);
+    serving_close(serving);
+    serving_open(serving, 1);
+    serving_expect(serving, run, "succeeded", 1, 0);
+}
+
+static bool has_ended(struct serving *serving, const char *run)
+{
+    const struct run *there = runs_find(local_of(serving->app), run);
+    return !there || there->is_ended;
+}
+
+static struct redis_server redis;
+
+static int setup_with_redis(void **state)
+{
+    redis_server_start(&redis, NULL); /* forgetful */
+    setenv("REDIS_URL", redis.url, 1);
+    return serving_setup(state);
+}
+
+static int teardown_with_redis(void **state)
+{
+    int result = serving_teardown(state);
+    unsetenv("REDIS_URL");
+    redis_server_stop(&redis);
+    return result;
+}
+
+static const struct value *first_task(struct serving *serving, const char *run, struct arena *arena)
+{
+    struct err err = {0};
+    static struct value result;
+    if (app_result(serving->app, run, false, arena, &result, &err) != OK)
+        fail_msg("%s", err.text);
+    return &value_get(&result, "steps")->items[0];
+}
+
+static void what_redis_forgets_at_the_end_of_a_run_is_waited_for(void **state)
+{
+    struct serving *serving = *state;
+    char run[APP_RUN_ID_BYTES];
+    struct err err = {0};
+    AUTO(arena_fini) struct arena arena = {0};
+    struct app_request request = serving_request(one);
+    serving_open(serving, 1);
+    serving_submit(serving, &request, run);
+    serving_until(serving, has_ended, run);
+    redis_server_kill(&redis);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(app_turn(serving->app, 20, &err), OK);
+    redis_server_restart(&redis, NULL);
+    serving_finish(serving, run);
+    serving_expect(serving, run, "succeeded", 1, 0);
+    const struct value *task = first_task(serving, run, &arena);
+    assert_int_equal(value_get(task, "worker")->type, VALUE_STRING); /* from its record */
+}
+
+static void a_record_that_is_lost_is_no_success(void **state)
+{
+    struct serving *serving = *state;
+    static const char *const forget[] = {
+        "EVAL", "return redis.call('DEL', unpack(redis.call('KEYS', '*:t:*')))", "0", NULL};
+    char run[APP_RUN_ID_BYTES], again[APP_RUN_ID_BYTES];
+    struct err err = {0};
+    AUTO(arena_fini) struct arena arena = {0};
+    struct app_request request = serving_request(one);
+    serving_open(serving, 1);
+    serving_submit(serving, &request, run);
+    serving_until(serving, has_ended, run);
+    assert_string_equal(redis_server_ask(&redis, forget), "1");
+    serving_finish(serving, run);
+    serving_expect(serving, run, "failed", 0, 0);
+    const struct value *task = first_task(serving, run, &arena);
+    assert_string_equal(value_get_text(task, "state"), "failed");
+    assert_string_equal(value_get_text(value_get(task, "error"), "code"), "lost");
+    assert_int_equal(app_retry(serving->app, run, again, &err), OK);
+    serving_finish(serving, run);
+    serving_expect(serving, run, "succeeded", 1, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_cannot_be_kept_does_not_begin, serving_setup,
+                                        serving_teardown),
+        cmocka_unit_test_setup_teardown(a_result_that_cannot_be_kept_is_cut, serving_setup,
+                                        serving_teardown),
+    };
+    const struct CMUnitTest with_redis[] = {
+        cmocka_unit_test_setup_teardown(what_redis_forgets_at_the_end_of_a_run_is_waited_for,
+                                        setup_with_redis, teardown_with_redis),
+        cmocka_unit_test_setup_teardown(a_record_that_is_lost_is_no_success, setup_with_redis,
+                                        teardown_with_redis),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return redis_server_is_there() ? failed + cmocka_run_group_tests(with_redis, NULL, NULL)
+                                   : failed;
+}
