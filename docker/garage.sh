@@ -1,10 +1,10 @@
 #!/bin/sh
 # The S3 server of the tests, Garage: prints where its program is, and makes it with cargo when there is none. Kept outside the
-# tree, in ${PENSTOCK_CACHE:-~/.cache/penstock}, since making it takes about 17 minutes on two cores. Nothing is printed where
+# tree, in ${XDG_CACHE_HOME:-~/.cache}/penstock, since making it takes about 17 minutes on two cores. Nothing is printed where
 # it can't be had; the tests then use moto, from PyPI.
 set -u
 version=2.3.0
-cache=${PENSTOCK_CACHE:-${HOME:-/tmp}/.cache/penstock}/garage
+cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/penstock/garage
 if [ -x "$cache/bin/garage" ]; then
     echo "$cache/bin/garage"
     exit 0

@@ -18,8 +18,8 @@ BUCKET, REGION = "artifacts", "garage"
 
 
 def garage_program():
-    cache = pathlib.Path(os.environ.get("PENSTOCK_CACHE", pathlib.Path.home() / ".cache/penstock"))
-    made = cache / "garage/bin/garage"
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    made = cache / "penstock/garage/bin/garage"
     return str(made) if os.access(made, os.X_OK) else shutil.which("garage")
 
 
