@@ -15,8 +15,7 @@ int command_fail(const struct err *err)
     case OK: return EXIT_DONE;
     case E_INVALID:
     case E_NOTFOUND:
-    case E_LIMIT:
-    case E_UNSUPPORTED: return EXIT_USAGE;
+    case E_LIMIT: return EXIT_USAGE;
     case E_CORRUPT: return EXIT_DAMAGED;
     case E_CANCELLED: return EXIT_INTERRUPTED;
     case E_TIMEOUT:
