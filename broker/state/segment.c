@@ -9,8 +9,7 @@
 #include "broker/state/crc32c.h"
 #include "broker/state/journal_meta.h"
 #include "common/base/assert.h"
-#include "common/crypto/hash.h"
-#include "common/crypto/sign.h"
+#include "common/crypto/results.h"
 
 enum { MAGIC = 0x31455350 /* "PSE1" */ };
 
@@ -178,12 +177,10 @@ static enum status check_signature(struct walk *walk, const struct state_batch *
 {
     struct mp_view frame = batch->frames[index];
     const uint8_t *key = batch->frame_keys + (size_t)index * PUBLIC_KEY_BYTES;
-    struct id digest;
     if (walk->frame == index)
         return OK;
     TRY(msg_decode_results(frame.bytes, frame.count, &walk->results, err));
-    hash_bytes(PERSON_FRAME, walk->results.body, walk->results.body_bytes, &digest);
-    if (!sign_verify(key, &digest, walk->results.signature))
+    if (!results_are_signed_by(&walk->results, key))
         return err_set(err, E_DENIED, "its frame's signature is not that of the key given with it");
     walk->frame = index;
     begin_walk(walk);

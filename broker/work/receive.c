@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
-#include "common/crypto/hash.h"
-#include "common/crypto/sign.h"
+#include "common/crypto/results.h"
 #include "common/log.h"
 
 enum { PROBE_MS = 1000 };
@@ -59,9 +58,7 @@ void receive_revoke(const struct sink *sink, uint32_t worker, const struct err *
 static enum status check_signature(const struct session *session, const struct results_msg *results,
                                    struct err *err)
 {
-    struct id digest;
-    hash_bytes(PERSON_FRAME, results->body, results->body_bytes, &digest);
-    if (!sign_verify(session->public_key, &digest, results->signature))
+    if (!results_are_signed_by(results, session->public_key))
         return err_set(err, E_DENIED, "RESULTS %llu: its signature is not that of worker %s",
                        (unsigned long long)results->sequence, session->name);
     return OK;

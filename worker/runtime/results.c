@@ -5,7 +5,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/mem.h"
-#include "common/crypto/hash.h"
+#include "common/crypto/results.h"
 #include "proto/limits.h"
 #include "proto/task_spec.h"
 
@@ -88,7 +88,6 @@ static void keep(struct results *results, uint8_t *bytes, size_t count)
 void results_close(struct results *results)
 {
     uint8_t head[HEAD_BYTES], signature[SIGN_BYTES];
-    struct id digest;
     if (!results->entries)
         return;
     struct mp_writer writer = mp_writer(head, sizeof head);
@@ -99,8 +98,7 @@ void results_close(struct results *results)
                                   .signature = signature,
                                   .body = results->body.bytes + offset,
                                   .body_bytes = results->body.count - offset};
-    hash_bytes(PERSON_FRAME, message.body, message.body_bytes, &digest);
-    signer_sign(results->signer, &digest, signature);
+    results_sign(results->signer, message.body, message.body_bytes, signature);
     size_t room = message.body_bytes + ENVELOPE_BYTES;
     uint8_t *bytes = mem_resize(NULL, room);
     writer = mp_writer(bytes, room);
