@@ -27,6 +27,7 @@ enum {
     S3_SIGNED_BYTES =
         64 << 10,        /* bodies up to this are signed, too; more costs more than it is worth */
     S3_KEY_BYTES = 1024, /* S3's own limit of a key, with the prefix */
+    S3_ANSWER_BYTES_MAX = 1 << 20, /* of one that tells how something went */
 };
 
 struct s3 {
@@ -59,9 +60,10 @@ struct s3_op {
     void *context;
     /* Called before each try; may set headers anew. */
     void (*prepare)(struct s3_op *op);
-    bool may_be_absent; /* 404 is an answer: is_absent is set */
-    bool may_be_empty;  /* 416 is an answer: an empty object has no first byte */
-    uint64_t number;    /* the caller's */
+    bool may_be_absent;  /* 404 is an answer: is_absent is set */
+    bool may_be_empty;   /* 416 is an answer: an empty object has no first byte */
+    bool takes_its_time; /* the server works before it answers, and says little meanwhile */
+    uint64_t number;     /* the caller's */
 
     /* The answer, when it has ended well. */
     bool is_absent;
@@ -131,8 +133,10 @@ MUST_USE enum status s3_is_fresh(struct s3 *s3, const char *key, uint64_t bytes,
                                  struct err *err);
 bool s3_is_new(const struct s3_op *answer);
 /* Copies it on the server; onto itself makes it new. What the server can't copy at once (over 5 GB)
- * is E_IO or E_LIMIT. */
+ * is E_IO or E_LIMIT, what is not there E_NOTFOUND. */
 MUST_USE enum status s3_copy(struct s3 *s3, const char *from, const char *to, struct err *err);
+/* Makes it new where it lies. `*is_made` false: it is gone, or can't be copied. */
+MUST_USE enum status s3_make_new(struct s3 *s3, const char *key, bool *is_made, struct err *err);
 MUST_USE enum status s3_remove_key(struct s3 *s3, const char *key, struct err *err);
 enum status s3_list(struct store *store, store_visit_item *visit, void *context, struct err *err);
 enum status s3_list_objects(struct store *store, const char *prefix, store_visit_object *visit,

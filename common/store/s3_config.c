@@ -160,6 +160,9 @@ enum status s3_config_load(const char *url, struct s3_config *out, struct err *e
 
 enum status s3_config_move(struct s3_config *config, const char *region, struct err *err)
 {
+    if (region[strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-")])
+        return err_set(err, E_PROTOCOL, "the server names \"%.60s\" as the bucket's region",
+                       region);
     config->region = arena_text(&config->arena, region, strlen(region));
     return config->has_endpoint ? OK : set_endpoint(config, err);
 }

@@ -1,5 +1,6 @@
 /* What is in the bucket: listings by pages of a thousand, and who is there. */
 // SPDX-License-Identifier: Apache-2.0
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,28 +19,36 @@ enum {
 /* ---- pages ---- */
 
 struct page {
-    const char *place;
+    const char *place, *prefix;
     char next[TOKEN_BYTES]; /* where the next one begins; "": there is none */
-    char key[S3_KEY_BYTES];
+    char key[S3_KEY_BYTES]; /* "": none yet, or one that none of ours has */
     uint64_t bytes;
-    int64_t modified_s;
-    bool is_truncated, is_long; /* is_long: a key that none of ours has */
+    int64_t modified_s; /* of who does not tell it, it is never old */
+    bool is_truncated;
     enum status (*visit)(void *context, const struct store_object *object, struct err *err);
     void *context;
 };
 
 static enum status take_field(struct page *page, const char *field, const char *text)
 {
-    if (strcmp(field, "Key") == 0) {
-        page->is_long = strlen(text) >= sizeof page->key;
-        if (!page->is_long)
-            memcpy(page->key, text, strlen(text) + 1);
-    }
+    bool is_ours = strncmp(text, page->prefix, strlen(page->prefix)) == 0;
+    if (strcmp(field, "Key") == 0 && is_ours && strlen(text) < sizeof page->key)
+        memcpy(page->key, text, strlen(text) + 1);
     if (strcmp(field, "Size") == 0)
         page->bytes = strtoull(text, NULL, 10);
     if (strcmp(field, "LastModified") == 0 && !times_parse_iso(text, &page->modified_s))
-        page->modified_s = 0;
+        page->modified_s = INT64_MAX;
     return OK;
+}
+
+static enum status tell(struct page *page, struct err *err)
+{
+    const struct store_object object = {page->key, page->bytes, page->modified_s};
+    enum status status = page->key[0] ? page->visit(page->context, &object, err) : OK;
+    page->key[0] = 0;
+    page->bytes = 0;
+    page->modified_s = INT64_MAX;
+    return status;
 }
 
 static enum status take_element(void *context, const char *path, const char *text, struct err *err)
@@ -49,10 +58,8 @@ static enum status take_element(void *context, const char *path, const char *tex
     if (strncmp(path, root, sizeof root - 1) != 0)
         return OK;
     path += sizeof root - 1;
-    if (strcmp(path, "Contents") == 0) {
-        const struct store_object object = {page->key, page->bytes, page->modified_s};
-        return page->is_long ? OK : page->visit(page->context, &object, err);
-    }
+    if (strcmp(path, "Contents") == 0)
+        return tell(page, err);
     if (text && strncmp(path, content, sizeof content - 1) == 0)
         return take_field(page, path + sizeof content - 1, text);
     if (text && strcmp(path, "IsTruncated") == 0)
@@ -82,11 +89,14 @@ static enum status list_page(struct s3 *s3, const struct place *place, struct pa
     else if (place->after)
         s3_query(&op, "start-after", place->after);
     TRY(s3_do(s3, &op, err));
-    page->next[0] = 0;
+    page->next[0] = page->key[0] = 0;
+    page->modified_s = INT64_MAX;
     page->is_truncated = false;
     page->place = s3->base.url;
+    page->prefix = place->prefix;
     TRY(s3_read_xml(s3, &answer, take_element, page, err));
-    if (page->is_truncated && !page->next[0])
+    bool is_same = place->token && strcmp(page->next, place->token) == 0;
+    if (page->is_truncated && (!page->next[0] || is_same))
         return err_set(err, E_PROTOCOL, "%s: a listing goes on, but nowhere", page->place);
     return OK;
 }
@@ -317,7 +327,7 @@ enum status s3_renew(struct store *store, enum store_space space, const struct i
         char key[S3_KEY_BYTES];
         s3_key(s3_of(store), space, &ids[i], key);
         if (is_old[i])
-            has[i] = s3_copy(s3_of(store), key, key, NULL) == OK;
+            TRY(s3_make_new(s3_of(store), key, &has[i], err));
     }
     return OK;
 }

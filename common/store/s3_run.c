@@ -19,6 +19,8 @@ enum {
     BACKOFF_MAX_MS = 5000,
     SLOW_BYTES = 1000, /* a second: slower than any link that is of use */
     SLOW_SECONDS = 10,
+    WORK_BYTES = 1, /* a second, of who is busy for us: a space now and then, or nothing */
+    WORK_SECONDS = 300,
     TURN_MS = 1000,
     TOLD_MS = 2000, /* who waits for less hears of it by the failure */
 };
@@ -74,8 +76,9 @@ static void send_request(struct s3 *s3, struct s3_op *op, const struct sigv4_req
                                       .write = op->write,
                                       .out = op->out,
                                       .context = op->context,
-                                      .slow_bytes = SLOW_BYTES,
-                                      .slow_seconds = SLOW_SECONDS};
+                                      .slow_bytes = op->takes_its_time ? WORK_BYTES : SLOW_BYTES,
+                                      .slow_seconds =
+                                          op->takes_its_time ? WORK_SECONDS : SLOW_SECONDS};
     http_start(s3->http, &http, op, &op->call);
 }
 

@@ -21,7 +21,6 @@ enum {
     PART_BYTES = 16 << 20, /* a part that is sent again costs little; 5 MiB is the least S3 takes */
     PARTS_MAX = 10000,     /* S3's own limit */
     UPLOAD_ID_BYTES = 1024,
-    ANSWER_BYTES_MAX = 1 << 20,
 };
 
 static enum status read_source(const struct source_file *file, uint64_t offset, void *into,
@@ -92,7 +91,7 @@ static enum status take_upload_id(void *context, const char *path, const char *t
 
 static enum status begin_upload(struct upload *upload, struct err *err)
 {
-    AUTO(buf_fini) struct buf answer = buf_init(ANSWER_BYTES_MAX);
+    AUTO(buf_fini) struct buf answer = buf_init(S3_ANSWER_BYTES_MAX);
     struct s3_op op = {.method = "POST", .out = &answer};
     snprintf(op.key, sizeof op.key, "%s", upload->key);
     s3_query(&op, "uploads", "");
@@ -185,13 +184,14 @@ static enum status take_completion(void *context, const char *path, const char *
 
 static enum status complete_upload(struct upload *upload, struct err *err)
 {
-    AUTO(buf_fini) struct buf body = buf_init(0), answer = buf_init(ANSWER_BYTES_MAX);
+    AUTO(buf_fini) struct buf body = buf_init(0), answer = buf_init(S3_ANSWER_BYTES_MAX);
     write_parts(upload, &body);
     struct s3_op op = {.method = "POST",
                        .body = body.bytes,
                        .body_bytes = body.count,
                        .out = &answer,
-                       .may_be_absent = true};
+                       .may_be_absent = true,
+                       .takes_its_time = true};
     snprintf(op.key, sizeof op.key, "%s", upload->key);
     s3_query(&op, "uploadId", upload->id);
     TRY(s3_do(upload->s3, &op, err));

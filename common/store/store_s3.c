@@ -86,17 +86,47 @@ bool s3_is_new(const struct s3_op *answer)
     return answer->modified_s > clock_epoch_us() / 1000000 - STORE_FRESH_SECONDS;
 }
 
+static enum status take_copy(void *context, const char *path, const char *text, struct err *err)
+{
+    bool *is_copied = context;
+    if (strcmp(path, "CopyObjectResult") == 0)
+        *is_copied = true;
+    if (text && strcmp(path, "Error/Code") == 0)
+        return err_set(err, E_IO, "the copy was not made: %.100s", text);
+    return OK;
+}
+
+/* The server answers 200 before it knows how the copying ends: its body says. */
 enum status s3_copy(struct s3 *s3, const char *from, const char *to, struct err *err)
 {
     AUTO(buf_fini) struct buf source = buf_init(0), plain = buf_init(0);
-    struct s3_op op = {.method = "PUT", .may_be_absent = true};
+    AUTO(buf_fini) struct buf answer = buf_init(S3_ANSWER_BYTES_MAX);
+    bool is_copied = false;
+    struct s3_op op = {
+        .method = "PUT", .out = &answer, .may_be_absent = true, .takes_its_time = true};
     snprintf(op.key, sizeof op.key, "%s", to);
     buf_format(&plain, "/%s/%s", s3->config.bucket, from);
     sigv4_path(buf_text(&plain), &source);
     s3_header(&op, "X-Amz-Copy-Source", buf_text(&source));
     if (strcmp(from, to) == 0) /* else it would say that nothing changes */
         s3_header(&op, "X-Amz-Metadata-Directive", "REPLACE");
-    return s3_do(s3, &op, err);
+    TRY(s3_do(s3, &op, err));
+    if (op.is_absent)
+        return err_set(err, E_NOTFOUND, "store %s: %s is not there", s3->base.url, from);
+    TRY(s3_read_xml(s3, &answer, take_copy, &is_copied, err));
+    return is_copied
+               ? OK
+               : err_set(err, E_PROTOCOL, "store %s: a copy with an odd answer", s3->base.url);
+}
+
+/* What the server can't copy at once can't be made new either: it is put again. */
+enum status s3_make_new(struct s3 *s3, const char *key, bool *is_made, struct err *err)
+{
+    struct err why;
+    enum status status = s3_copy(s3, key, key, &why);
+    *is_made = status == OK;
+    bool is_no = status == E_NOTFOUND || status == E_IO || status == E_LIMIT;
+    return status == OK || is_no ? OK : err_set(err, status, "%s", why.text);
 }
 
 enum status s3_is_fresh(struct s3 *s3, const char *key, uint64_t bytes, bool *is_fresh,
@@ -107,7 +137,7 @@ enum status s3_is_fresh(struct s3 *s3, const char *key, uint64_t bytes, bool *is
     TRY(s3_do(s3, &op, err));
     *is_fresh = !op.is_absent && op.bytes == bytes;
     if (*is_fresh && !s3_is_new(&op))
-        *is_fresh = s3_copy(s3, key, key, NULL) == OK; /* else it is put again */
+        TRY(s3_make_new(s3, key, is_fresh, err));
     return OK;
 }
 
@@ -194,7 +224,7 @@ static enum status s3_remove_old(struct store *store, enum store_space space, co
     struct s3_op op = {.method = "HEAD", .may_be_absent = true};
     s3_key(s3_of(store), space, id, op.key);
     TRY(s3_do(s3_of(store), &op, err));
-    if (op.is_absent || op.modified_s >= before_s)
+    if (op.is_absent || op.modified_s >= before_s || !op.modified_s /* unknown */)
         return OK;
     *is_removed = true;
     return s3_remove_key(s3_of(store), op.key, err);
@@ -219,7 +249,7 @@ static enum status s3_quarantine(struct store *store, enum store_space space, co
     snprintf(place, sizeof place, "%squarantine/%s", s3->config.prefix, id_hex(id, hex));
     struct err why;
     enum status status = s3_copy(s3, key, place, &why);
-    if (status != OK && status != E_IO && status != E_LIMIT)
+    if (status != OK && status != E_NOTFOUND && status != E_IO && status != E_LIMIT)
         return err_set(err, status, "%s", why.text);
     return s3_remove_key(s3, key, err);
 }

@@ -145,6 +145,8 @@ static enum status close_element(struct reader *reader, struct err *err)
 
 static enum status read_close(struct reader *reader, struct err *err)
 {
+    if (!reader->depth)
+        return broken(reader, "an end that nothing began", err);
     reader->at += 2;
     if (!reader->depth)
         return broken(reader, "an end that nothing began", err);
@@ -222,6 +224,7 @@ static enum status read_markup(struct reader *reader, struct err *err)
 enum status xml_walk(const char *name, const char *text, size_t bytes, xml_visit *visit,
                      void *context, struct err *err)
 {
+    text = text ? text : "";
     AUTO(reader_fini)
     struct reader reader = {.name = name,
                             .start = text,
