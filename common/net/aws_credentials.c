@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/net/aws_credentials.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +79,16 @@ static enum status from_environment(struct aws_credentials *credentials, struct 
     return OK;
 }
 
+/* A file that is missing is one that a setting names: no reason to look elsewhere. */
+static enum status is_needed(enum status status, struct err *err)
+{
+    if (status != E_NOTFOUND)
+        return status;
+    if (err)
+        err->code = E_DENIED;
+    return E_DENIED;
+}
+
 static enum status exchange_token(struct aws_credentials *credentials,
                                   struct aws_web_identity *identity, struct aws_fetched *out,
                                   struct err *err)
@@ -89,12 +101,7 @@ static enum status exchange_token(struct aws_credentials *credentials,
             arena_format(&credentials->arena, "https://sts.%s.amazonaws.com/", credentials->region);
     identity->endpoint = endpoint ? endpoint : "https://sts.amazonaws.com/";
     credentials->is_remote = true;
-    enum status status = aws_fetch_web_identity(credentials->http, identity, out, err);
-    if (status != E_NOTFOUND)
-        return status;
-    if (err) /* what is missing is a file that a setting names: no reason to look elsewhere */
-        err->code = E_DENIED;
-    return E_DENIED;
+    return is_needed(aws_fetch_web_identity(credentials->http, identity, out, err), err);
 }
 
 static enum status from_web_identity(struct aws_credentials *credentials, struct aws_fetched *out,
@@ -146,13 +153,21 @@ static enum status from_profile(struct aws_credentials *credentials, struct aws_
 /* Over plain HTTP only to this machine and to where ECS and EKS have their agents. */
 static bool is_trusted(const char *url)
 {
-    static const char *const hosts[] = {
-        "https://",     "http://127.",           "http://localhost",
-        "http://[::1]", "http://169.254.170.2/", "http://169.254.170.23/"};
+    static const char *const hosts[] = {"localhost", "[::1]", "[fd00:ec2::23]", "169.254.170.2",
+                                        "169.254.170.23"};
+    char host[64];
+    struct in_addr address;
+    if (strncmp(url, "http://", 7) != 0)
+        return strncmp(url, "https://", 8) == 0;
+    url += 7;
+    size_t bytes = *url == '[' ? strcspn(url, "]") + 1 : strcspn(url, ":/?#");
+    if (bytes >= sizeof host || strcspn(url, "@\\") < strcspn(url, "/?#"))
+        return false;
+    snprintf(host, sizeof host, "%.*s", (int)bytes, url);
     for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
-        if (strncmp(url, hosts[i], strlen(hosts[i])) == 0)
+        if (strcmp(host, hosts[i]) == 0)
             return true;
-    return false;
+    return inet_pton(AF_INET, host, &address) == 1 && ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
 static enum status from_container(struct aws_credentials *credentials, struct aws_fetched *out,
@@ -170,15 +185,21 @@ static enum status from_container(struct aws_credentials *credentials, struct aw
                        "AWS_CONTAINER_CREDENTIALS_FULL_URI=%s: keys are fetched over https, or "
                        "from this machine",
                        buf_text(&url));
-    if (file)
-        TRY(fs_read(file, &token, err));
+    enum status status = file ? fs_read(file, &token, err) : OK;
+    if (status != OK) {
+        err_prefix(err, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+        return is_needed(status, err);
+    }
+    aws_trim_end(&token);
     struct aws_container container = {.url = buf_text(&url),
                                       .authorization =
                                           file ? buf_text(&token)
                                                : environment("AWS_CONTAINER_AUTHORIZATION_TOKEN")};
     credentials->source = "the container's metadata";
     credentials->is_remote = true;
-    enum status status = aws_fetch_container(credentials->http, &container, out, err);
+    status = aws_fetch_container(credentials->http, &container, out, err);
+    if (file)
+        secret_wipe(token.bytes, token.count);
     return status == E_NOTFOUND ? err_set(err, E_DENIED, "%s: has no keys", buf_text(&url))
                                 : status;
 }

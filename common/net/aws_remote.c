@@ -26,6 +26,12 @@ void aws_fetched_fini(struct aws_fetched *fetched)
     *fetched = (struct aws_fetched){0};
 }
 
+void aws_trim_end(struct buf *text)
+{
+    while (text->count && strchr(" \r\n\t", text->bytes[text->count - 1]))
+        text->count--;
+}
+
 static void keep(char **secret, const char *text)
 {
     secret_free(*secret);
@@ -110,8 +116,7 @@ enum status aws_fetch_web_identity(struct http *http, const struct aws_web_ident
         err_prefix(err, "AWS_WEB_IDENTITY_TOKEN_FILE");
         return status;
     }
-    while (token.count && strchr(" \r\n\t", token.bytes[token.count - 1]))
-        token.count--;
+    aws_trim_end(&token);
     const struct sigv4_pair pairs[] = {{"Action", "AssumeRoleWithWebIdentity"},
                                        {"Version", "2011-06-15"},
                                        {"RoleArn", identity->role_arn},
@@ -171,6 +176,7 @@ static enum status ask(struct http *http, const struct http_request *what, struc
     struct http_request request = *what;
     request.out = answer;
     request.whole_ms = METADATA_MS;
+    request.is_direct = true; /* a proxy's metadata would be those of its own machine */
     AUTO(http_end) struct http_call *call = http_do(http, &request);
     TRY(http_result(call, err));
     int status = http_status(call);

@@ -12,6 +12,8 @@ struct aws_fetched {
     int64_t expires_s; /* since 1970; INT64_MAX: never */
 };
 void aws_fetched_fini(struct aws_fetched *fetched);
+/* White space at the end goes: tokens in files end with a line. */
+void aws_trim_end(struct buf *text);
 
 struct aws_web_identity {
     const char *token_file, *role_arn, *session_name;

@@ -11,6 +11,7 @@
 #include "common/base/mem.h"
 #include "common/clock.h"
 #include "common/net/curl_ready.h"
+#include "common/net/http_fault.h"
 #include "proto/limits.h"
 
 enum { SAME_HOST_MAX = 8, IDLE_MAX = 16, WAIT_MS = 1000, PIECE_BYTES = 512 << 10 };
@@ -35,7 +36,7 @@ struct http_call {
     void *owner;
     char *place;
     uint64_t sent; /* offset of what is read next */
-    bool is_running, is_success;
+    bool is_running, is_success, has_bad_header;
     struct buf answer_headers; /* "name: value\0" each, names in lower case */
     struct buf error_body;
     enum http_fault fault;
@@ -171,8 +172,18 @@ static CURL *take_handle(struct http *http)
     return easy;
 }
 
+/* A token from a file or the environment may hold what would begin another header. */
+static bool has_line_end(const char *text)
+{
+    return text && strpbrk(text, "\r\n");
+}
+
 static void add_header(struct http_call *call, const char *name, const char *value)
 {
+    if (has_line_end(name) || has_line_end(value)) {
+        call->has_bad_header = true;
+        return;
+    }
     AUTO(buf_fini) struct buf line = buf_init(0);
     if (value && !*value)
         buf_format(&line, "%s;", name); /* libcurl's way to send an empty one */
@@ -226,8 +237,12 @@ static void set_limits(const struct http *http, const struct http_call *call)
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, request->follows_redirects ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_MAXREDIRS, 5L);
-    if (http->ca_file)
+    if (http->ca_file) {
         curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* instead of the system's, not beside them */
+    }
+    if (request->is_direct)
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
 }
 
 static void set_up(struct http *http, struct http_call *call)
@@ -251,6 +266,8 @@ static void set_up(struct http *http, struct http_call *call)
         add_header(call, request->headers[i].name, request->headers[i].value);
     add_header(call, "Expect", NULL); /* a second round trip for each body */
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
+    if (call->has_bad_header)
+        curl_easy_setopt(easy, CURLOPT_URL, ""); /* which ends it before anything is sent */
 }
 
 void http_start(struct http *http, const struct http_request *request, void *owner,
@@ -280,31 +297,6 @@ void http_start(struct http *http, const struct http_request *request, void *own
 
 /* ---- ending ---- */
 
-static enum http_fault fault_of(CURLcode code)
-{
-    switch (code) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY: return HTTP_NO_HOST;
-    case CURLE_COULDNT_CONNECT: return HTTP_NO_CONNECTION;
-    case CURLE_OPERATION_TIMEDOUT: return HTTP_TOO_SLOW;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_USE_SSL_FAILED: return HTTP_UNTRUSTED;
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL: return HTTP_BAD_URL;
-    default: return HTTP_BROKEN;
-    }
-}
-
-static enum status status_of(enum http_fault fault)
-{
-    return fault == HTTP_UNTRUSTED ? E_DENIED : fault == HTTP_BAD_URL ? E_INVALID : E_UNREACHABLE;
-}
-
 static void conclude(struct http_call *call, CURLcode code)
 {
     call->is_running = false;
@@ -312,15 +304,15 @@ static void conclude(struct http_call *call, CURLcode code)
     curl_multi_remove_handle(call->http->multi, call->easy);
     if (code == CURLE_OK || call->fault == HTTP_STOPPED)
         return;
-    call->fault = fault_of(code);
-    if (code == CURLE_UNSUPPORTED_PROTOCOL && strncmp(call->place, "http", 4) == 0)
-        call->fault = HTTP_BROKEN; /* what came back has no HTTP head */
+    if (call->has_bad_header)
+        snprintf(call->curl_text, sizeof call->curl_text, "a line's end in a header");
+    call->fault = http_fault_of(code, call->curl_text, call->place);
     double seconds = 0; /* a connection that was never made is not one that was too slow */
     if (code == CURLE_OPERATION_TIMEDOUT &&
         curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME, &seconds) == CURLE_OK &&
         seconds == 0)
         call->fault = HTTP_NO_CONNECTION;
-    err_set(&call->err, status_of(call->fault), "%s: %s", call->place,
+    err_set(&call->err, http_fault_status(call->fault), "%s: %s", call->place,
             call->curl_text[0] ? call->curl_text : curl_easy_strerror(code));
 }
 
@@ -455,6 +447,8 @@ const char *http_header(const struct http_call *call, const char *name)
 {
     const char *found = NULL, *at = (const char *)call->answer_headers.bytes;
     size_t name_bytes = strlen(name);
+    if (!at)
+        return NULL;
     for (const char *end = at + call->answer_headers.count; at < end; at += strlen(at) + 1)
         if (strncmp(at, name, name_bytes) == 0 && at[name_bytes] == ':')
             found = at + name_bytes + 1;

@@ -27,7 +27,7 @@ struct http;
 struct http_call;
 
 struct http_options {
-    const char *ca_file;    /* certificates to trust (PEM); NULL: the system's */
+    const char *ca_file;    /* certificates to trust (PEM), no others; NULL: the system's */
     uint32_t connect_ms;    /* to get a connection; 0: HTTP_CONNECT_MS */
     uint32_t same_host_max; /* connections to one host at a time; further requests wait. 0: 8 */
 };
@@ -59,6 +59,7 @@ struct http_request {
     /* It is given up when fewer bytes a second than this move for so long; 0: never. */
     uint32_t slow_bytes, slow_seconds;
     bool follows_redirects;
+    bool is_direct; /* past the proxies of the environment */
 };
 
 /* What became of a call, for who decides what to do next. */
@@ -69,7 +70,7 @@ enum http_fault {
     HTTP_TOO_SLOW,      /* whole_ms or slow_seconds */
     HTTP_BROKEN,        /* the connection ended early, or what came is no HTTP */
     HTTP_UNTRUSTED,     /* TLS: the certificate, or no TLS at all */
-    HTTP_BAD_URL,       /* the URL or ca_file can't be used */
+    HTTP_BAD_URL,       /* the URL, a header or ca_file can't be used */
     HTTP_STOPPED,       /* read or write said so */
 };
 

@@ -64,11 +64,25 @@ static void take_answer(struct http_server *server, struct message *message)
     link_resume(link);
 }
 
+/* What was sent goes from the front, so that a reader who never quite catches up does not make the
+ * queue hold all that ever was put; moved only when that is no more than what was sent. */
+static void forget_sent(struct link *link)
+{
+    struct buf *queue = &link->queue;
+    size_t left = queue->count - link->sent;
+    if (link->sent < left || !link->sent)
+        return;
+    memmove(queue->bytes, queue->bytes + link->sent, left);
+    queue->count = left;
+    link->sent = 0;
+}
+
 static void take_data(struct http_server *server, const struct message *message)
 {
     struct link *link = link_find(server, message->id);
     if (!link || !link->is_stream || link->is_cut)
         return;
+    forget_sent(link);
     buf_put(&link->queue, message->data.bytes, message->data.count);
     link->has_ended |= message->type == MESSAGE_END;
     if (message->data.count && link->queue.count - link->sent > HTTP_QUEUE_BYTES_MAX) {

@@ -4,7 +4,6 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "common/net/curl_ready.h"
 
 enum { HOST_BYTES_MAX = 256, URL_BYTES = HOST_BYTES_MAX + 64 };
 
@@ -20,13 +20,6 @@ struct stream {
     int fd;
     bool is_tls;
 };
-
-static pthread_once_t is_ready = PTHREAD_ONCE_INIT;
-
-static void make_ready(void)
-{
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-}
 
 /* ---- opening ---- */
 
@@ -80,6 +73,10 @@ static enum status open_tcp(struct stream *stream, const struct stream_options *
              goes_to_v6 ? "]" : "", options->port);
     struct curl_slist *target = curl_slist_append(NULL, to);
     CURL *curl = stream->curl = curl_easy_init();
+    if (!curl || !target) {
+        curl_slist_free_all(target);
+        return err_set(err, E_NOMEM, "%s: no memory for a connection", options->host);
+    }
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_CONNECT_TO, target);
     curl_easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L);
@@ -109,7 +106,7 @@ static enum status open_tcp(struct stream *stream, const struct stream_options *
 enum status stream_open(const struct stream_options *options, struct stream **out, struct err *err)
 {
     *out = NULL;
-    pthread_once(&is_ready, make_ready);
+    curl_ready();
     AUTO(stream_close) struct stream *stream = mem_alloc(sizeof *stream);
     stream->fd = -1;
     stream->is_tls = options->is_tls && !options->path;

@@ -284,16 +284,25 @@ static void a_container_has_keys(void **state)
     const char *answers[] = {metadata(temp, "POD", 3600), http_answer(temp, "404 Not Found", ""),
                              NULL};
     struct fake_server *server = fake_start(answers);
-    setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://example.com/keys", 1);
-    expect_no_keys(E_INVALID, "keys are fetched over https, or from this machine");
+    static const char *const elsewhere[] = {
+        "http://example.com/keys", "http://127.0.0.1.example.com/", "http://localhost.example/",
+        "http://127.example.com/", "http://127.0.0.1@example.com/", "http://169.254.170.2.nip/",
+        "file:///etc/passwd"};
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) {
+        setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", elsewhere[i], 1);
+        expect_no_keys(E_INVALID, "keys are fetched over https, or from this machine");
+    }
     setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", fake_url(server, "/v1/credentials"), 1);
-    temp_write_text(temp_at(temp, "token"), "Bearer x");
     setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", temp_at(temp, "token"), 1);
+    expect_no_keys(E_DENIED, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+    temp_write_text(temp_at(temp, "token"), "Bearer x\r\n");
+    setenv("http_proxy", "http://127.0.0.1:1", 1); /* it is not asked */
     struct chain chain = open_chain();
     expect_keys(&chain, "POD", "secret", "token");
     close_chain(&chain);
     expect_no_keys(E_DENIED, "has no keys");
-    assert_non_null(strstr(fake_requests(server), "Authorization: Bearer x\r\n"));
+    assert_non_null(strstr(fake_requests(server), "Authorization: Bearer x\r\n\r\n"));
+    unsetenv("http_proxy");
     fake_stop(server);
 }
 

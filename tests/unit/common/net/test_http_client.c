@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/net/http_client.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -296,6 +302,73 @@ static void long_answers_are_bounded(void **state)
     fake_stop(server);
 }
 
+/* Takes one connection, hears something, and closes. */
+static void *hang_up(void *context)
+{
+    const int *listener = context;
+    char heard[64];
+    int fd = accept(*listener, NULL, NULL);
+    (void)!recv(fd, heard, sizeof heard, 0);
+    close(fd);
+    return NULL;
+}
+
+/* So does a server that is just going: tried again, while a certificate that is wrong is not. */
+static void a_handshake_that_is_cut_off_is_no_distrust(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    char url[64];
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, bytes), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &bytes), 0);
+    assert_int_equal(pthread_create(&thread, NULL, hang_up, &listener), 0);
+    snprintf(url, sizeof url, "https://127.0.0.1:%u/", ntohs(address.sin_port));
+    struct http *http = client();
+    const struct http_request request = {.method = "GET", .url = url};
+    struct http_call *call = http_do(http, &request);
+    assert_int_equal(http_result(call, &err), E_UNREACHABLE);
+    assert_int_equal(http_fault(call), HTTP_BROKEN);
+    http_end(call);
+    http_close(http);
+    pthread_join(thread, NULL);
+    close(listener);
+}
+
+static void a_connection_that_is_gone_raises_no_signal(void **state)
+{
+    (void)state;
+    struct sigaction action;
+    struct http *http = client();
+    assert_int_equal(sigaction(SIGPIPE, NULL, &action), 0);
+    assert_true(action.sa_handler == SIG_IGN);
+    http_close(http);
+}
+
+static void what_would_be_another_header_is_refused(void **state)
+{
+    (void)state;
+    struct http *http = client();
+    static const struct http_header headers[] = {
+        {"X-A", "b\r\nX-C: d"}, {"X-A", "b\n"}, {"X-A\r\nX-C", "d"}, {"X-A", "\rb"}};
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+        const struct http_request request = {.method = "GET",
+                                             .url = "http://127.0.0.1:1/",
+                                             .headers = &headers[i],
+                                             .header_count = 1};
+        struct http_call *call = http_do(http, &request);
+        assert_int_equal(http_result(call, &err), E_INVALID);
+        assert_non_null(strstr(err.text, "a line's end in a header"));
+        assert_null(strstr(err.text, "X-C"));
+        http_end(call);
+    }
+    assert_int_equal(http_running(http), 0);
+    http_close(http);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +380,9 @@ int main(void)
         cmocka_unit_test(many_run_at_once),
         cmocka_unit_test(what_runs_may_be_given_up),
         cmocka_unit_test(long_answers_are_bounded),
+        cmocka_unit_test(a_handshake_that_is_cut_off_is_no_distrust),
+        cmocka_unit_test(a_connection_that_is_gone_raises_no_signal),
+        cmocka_unit_test(what_would_be_another_header_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
