@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -11,14 +12,16 @@
 /* ---- the connection ---- */
 
 /* Whoever sleeps on the state's descriptor hears of answers, and of room for what is not sent. */
-static void watch(struct state_redis *state, int operation)
+static enum status watch(struct state_redis *state, int operation, struct err *err)
 {
     bool wants_room = redis_link_wants_room(state->work.link);
     struct epoll_event event = {.events = EPOLLIN | (wants_room ? (uint32_t)EPOLLOUT : 0)};
     if (operation == EPOLL_CTL_MOD && wants_room == state->wants_room)
-        return;
+        return OK;
     state->wants_room = wants_room;
-    ASSERT(epoll_ctl(state->epoll_fd, operation, redis_link_fd(state->work.link), &event) == 0);
+    if (epoll_ctl(state->epoll_fd, operation, redis_link_fd(state->work.link), &event) == 0)
+        return OK;
+    return err_set(err, E_IO, "state: epoll: %s (fs.epoll.max_user_watches)", strerror(errno));
 }
 
 void redis_work_owe(struct state_redis *state, enum redis_owed what)
@@ -88,8 +91,9 @@ static enum status make_ready(struct state_redis *state, struct err *err)
     bool is_new;
     TRY(redis_session_ready(&state->work, &state->url, &is_new, err));
     if (is_new) {
-        watch(state, EPOLL_CTL_ADD);
-        enum status status = introduce(state, err);
+        enum status status = watch(state, EPOLL_CTL_ADD, err);
+        if (status == OK)
+            status = introduce(state, err);
         if (status != OK && !state->is_lost)
             return status;
     }
@@ -178,8 +182,7 @@ static enum status pump(struct state_redis *state, struct err *err)
         buf_clear(&state->owed);
         state->owed_first = 0;
     }
-    watch(state, EPOLL_CTL_MOD);
-    return OK;
+    return watch(state, EPOLL_CTL_MOD, err);
 }
 
 enum status redis_work_pump(struct state_redis *state, struct err *err)

@@ -26,6 +26,7 @@ struct redis_journal {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     int told_fd; /* an eventfd: something has come of it */
+    bool has_thread;
     bool is_stopping, is_urgent, wants_put_back, is_back;
     bool is_opening; /* what can't be put back the first time is told at once */
     uint64_t epoch;
@@ -193,6 +194,18 @@ static void *work(void *argument)
 
 /* ---- the committing thread ---- */
 
+/* The thread, and what it tells by. */
+static enum status begin(struct redis_journal *journal, struct err *err)
+{
+    journal->told_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (journal->told_fd < 0)
+        return err_set(err, E_IO, "state: no eventfd: %s (ulimit -n)", strerror(errno));
+    int error = pthread_create(&journal->thread, NULL, work, journal);
+    journal->has_thread = error == 0;
+    return error ? err_set(err, E_IO, "state: no thread: %s (ulimit -u, memory)", strerror(error))
+                 : OK;
+}
+
 enum status redis_journal_open(const struct redis_journal_options *options,
                                struct redis_journal **out, struct err *err)
 {
@@ -214,12 +227,13 @@ enum status redis_journal_open(const struct redis_journal_options *options,
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&journal->lock, NULL);
     pthread_cond_init(&journal->wake, &monotonic);
-    journal->told_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    ASSERT(journal->told_fd >= 0);
     pthread_condattr_destroy(&monotonic);
-    ASSERT(pthread_create(&journal->thread, NULL, work, journal) == 0);
-    *out = journal;
-    return OK;
+    enum status status = begin(journal, err);
+    if (status == OK)
+        *out = journal;
+    else
+        redis_journal_close(journal);
+    return status;
 }
 
 void redis_journal_close(struct redis_journal *journal)
@@ -228,12 +242,14 @@ void redis_journal_close(struct redis_journal *journal)
     journal->is_stopping = true;
     pthread_cond_signal(&journal->wake);
     pthread_mutex_unlock(&journal->lock);
-    pthread_join(journal->thread, NULL);
+    if (journal->has_thread)
+        pthread_join(journal->thread, NULL);
     while (journal->recent_first)
         drop_first_recent(journal);
     keeper_fini(&journal->keeper);
     pthread_cond_destroy(&journal->wake);
-    close(journal->told_fd);
+    if (journal->told_fd >= 0)
+        close(journal->told_fd);
     pthread_mutex_destroy(&journal->lock);
     mem_free(journal->store_url);
     mem_free(journal);

@@ -23,7 +23,7 @@ struct redis_journal_options {
 
 struct redis_journal;
 
-/* Errors: of store_open. */
+/* Errors: of store_open; E_IO no descriptor or no thread to be had. */
 MUST_USE enum status redis_journal_open(const struct redis_journal_options *options,
                                         struct redis_journal **out, struct err *err);
 /* What is left in the outbox is brought over first, if it can be; else the next writer does it. */

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/state/state_redis.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,21 +82,28 @@ static char *name_holder(const struct state_options *options)
     return mem_copy_text(text, strlen(text));
 }
 
-static void watch_fd(struct state_redis *state, int fd)
+static enum status lacks(const char *what, struct err *err)
+{
+    return err_set(err, E_IO, "state: no %s: %s (ulimit -n, fs.epoll.max_user_watches)", what,
+                   strerror(errno));
+}
+
+static enum status watch_fd(struct state_redis *state, int fd, struct err *err)
 {
     struct epoll_event event = {.events = EPOLLIN};
-    ASSERT(epoll_ctl(state->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0);
+    return epoll_ctl(state->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? lacks("epoll watch", err) : OK;
 }
 
 /* The lease is due while everybody sleeps, too. */
-static void watch_clock(struct state_redis *state)
+static enum status watch_clock(struct state_redis *state, struct err *err)
 {
     struct timespec beat = {LEAD_RENEW_MS / 1000, LEAD_RENEW_MS % 1000 * 1000000};
     state->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     state->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    ASSERT(state->epoll_fd >= 0 && state->timer_fd >= 0);
+    if (state->epoll_fd < 0 || state->timer_fd < 0)
+        return lacks(state->epoll_fd < 0 ? "epoll" : "timerfd", err);
     ASSERT(timerfd_settime(state->timer_fd, 0, &(struct itimerspec){beat, beat}, NULL) == 0);
-    watch_fd(state, state->timer_fd);
+    return watch_fd(state, state->timer_fd, err);
 }
 
 static void log_finding(void *context, const char *check, bool ok, const char *found,
@@ -116,7 +124,7 @@ static enum status put_back(struct state_redis *state, bool ignores_marks, struc
     if (!state->journal_store)
         return OK;
     TRY(redis_journal_open(&options, &state->journal, err));
-    watch_fd(state, redis_journal_fd(state->journal));
+    TRY(watch_fd(state, redis_journal_fd(state->journal), err));
     redis_journal_put_back(state->journal, state->epoch);
     state->is_putting = true;
     while (state->is_putting) {
@@ -132,7 +140,7 @@ static enum status put_back(struct state_redis *state, bool ignores_marks, struc
 
 static enum status open_writer(struct state_redis *state, bool recovers, struct err *err)
 {
-    watch_clock(state);
+    TRY(watch_clock(state, err));
     random_bytes(&state->writer, sizeof state->writer);
     TRY(redis_work_ready(state, err));
     if (redis_examine(&state->base, log_finding, NULL, NULL) != OK)

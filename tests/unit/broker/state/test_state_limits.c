@@ -12,15 +12,45 @@
 
 #include <cmocka.h>
 
+#include "broker/state/redis_journal.h"
+#include "broker/state/redis_url.h"
 #include "broker/state/state.h"
 #include "tests/unit/broker/state/commit.h"
 #include "tests/unit/broker/state/folder.h"
+#include "tests/unit/broker/state/redis_server.h"
+
+static enum status open_redis(const char *url, struct err *err)
+{
+    struct state *state;
+    const struct state_options options = {.url = url, .mode = STATE_WRITE};
+    TRY(state_open(&options, &state, err));
+    state_close(state);
+    return OK;
+}
+
+static enum status open_journal(const char *url, struct err *err)
+{
+    struct redis_url parsed;
+    struct redis_journal *journal;
+    TRY(redis_url_parse(url, &parsed, err));
+    const struct redis_journal_options options = {.url = &parsed, .store = "mem:", .epoch = 1};
+    enum status status = redis_journal_open(&options, &journal, err);
+    if (status == OK)
+        redis_journal_close(journal);
+    redis_url_fini(&parsed);
+    return status;
+}
+
+static enum status open_folder(const char *url, struct err *err)
+{
+    (void)url;
+    return folder_open_status(STATE_WRITE, err);
+}
 
 /* With room for one descriptor more each time, opening fails where each of them is made, until it
- * does not. */
-static void a_lack_of_descriptors_is_an_error(void **context)
+ * does not. Returns how often it failed. */
+static int open_with_few(enum status (*open)(const char *url, struct err *err), const char *url)
 {
-    (void)context;
     struct rlimit before, few;
     enum status status = E_IO;
     int failures = 0;
@@ -29,13 +59,31 @@ static void a_lack_of_descriptors_is_an_error(void **context)
     for (few.rlim_cur = 3; status != OK && few.rlim_cur < 64; few.rlim_cur++) {
         struct err err = {0};
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-        status = folder_open_status(STATE_WRITE, &err);
+        status = open(url, &err);
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
         failures += status != OK;
         assert_true(status == OK || *err.text);
     }
     assert_int_equal(status, OK);
-    assert_true(failures > 2);
+    return failures;
+}
+
+static void a_lack_of_descriptors_is_an_error(void **context)
+{
+    (void)context;
+    assert_true(open_with_few(open_folder, NULL) > 2);
+}
+
+static void so_it_is_with_redis(void **context)
+{
+    (void)context;
+    struct redis_server server;
+    if (!redis_server_is_there())
+        skip();
+    redis_server_start(&server, (const char *const[]){NULL});
+    assert_true(open_with_few(open_redis, server.url) > 2);
+    assert_true(open_with_few(open_journal, server.url) > 0);
+    redis_server_stop(&server);
 }
 
 /* Bytes of address space in use. */
@@ -78,6 +126,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_lack_of_descriptors_is_an_error, folder_make,
                                         folder_remove),
+        cmocka_unit_test(so_it_is_with_redis),
         cmocka_unit_test_setup_teardown(a_commit_that_gets_no_thread_is_tried_again, folder_make,
                                         folder_remove),
     };
