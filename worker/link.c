@@ -283,12 +283,11 @@ static void explain(struct link *link, const struct monitored *what)
                 "the broker at %s asks for no keys: leave --broker-key (PENSTOCK_BROKER_KEY) away, "
                 "or let it listen with --curve",
                 link->endpoint);
-    else if (link->has_keys)
-        err_set(
-            &link->shut_out, E_DENIED,
-            "what listens at %s does not have the key %s of --broker-key (PENSTOCK_BROKER_KEY); "
-            "broker keys list, on its machine, shows the right one",
-            link->endpoint, id_hex(&link->broker_key, hex));
+    else if (link->has_keys) /* it hung up; why, it does not always say before */
+        err_set(&link->shut_out, E_DENIED,
+                "what listens at %s does not have the key %s of --broker-key (PENSTOCK_BROKER_KEY) "
+                "(broker keys list shows its own), or asks for no keys: leave --broker-key away",
+                link->endpoint, id_hex(&link->broker_key, hex));
     else
         err_set(&link->shut_out, E_DENIED,
                 "what listens at %s closes the connection: it asks for keys, or is no broker; give "
