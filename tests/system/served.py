@@ -62,7 +62,7 @@ class Answer:
 class Served:
     def __init__(self, place, *args, address="127.0.0.1:0", **environment):
         self.place, self.args, self.environment = place, args, environment
-        self.address = address
+        self.address, self.begun = address, []
         self.start()
 
     def start(self):
@@ -134,7 +134,8 @@ class Served:
 
     def begin(self, *args, **environment):
         """The same as a process of its own."""
-        return self.place.start(*args, PENSTOCK_SERVER=self.url, **environment)
+        self.begun.append(self.place.start(*args, PENSTOCK_SERVER=self.url, **environment))
+        return self.begun[-1]
 
     def until_running(self, run):
         """Its first task has been given to a worker."""
@@ -154,6 +155,9 @@ def serving(place, *args, **more):
         yield served
     finally:
         served.kill()
+        for process in served.begun:  # a watcher would wait for the broker for ever
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture
