@@ -19,6 +19,12 @@
  * filter is loaded for each program without network, and local sockets are not looked at; so are
  * they not where a container's profile forbids to take them (pidfd_getfd).
  *
+ * That holds for programs with a network, too, as far as it can be looked at: the kernel connects
+ * their other sockets by itself, and one of their threads may put a local socket into the place of
+ * such a one between look and call. What listens on local sockets and believes whoever comes (the
+ * work socket of a broker without --curve, Docker's) is safe from a step with `network: true` only
+ * where the two have different users.
+ *
  * What remains: names, sizes and modes of files anywhere may be seen, and modes and times of what
  * belongs to the worker's user be changed (Landlock has no say in stat, chmod, utime); /proc shows
  * the command lines of others. Run workers as a user of their own.

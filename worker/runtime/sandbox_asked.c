@@ -21,7 +21,12 @@
 #include "common/fs.h"
 #include "worker/runtime/sandbox_state.h"
 
-enum { THREAD_STACK_BYTES = 256 << 10, STATUS_BYTES = 4096 };
+enum {
+    THREAD_STACK_BYTES = 256 << 10,
+    STATUS_BYTES = 4096,
+    /* For a server that takes nobody in, since all others wait meanwhile. */
+    CONNECT_SECONDS = 2
+};
 
 /* Is whoever asked still there, so that its number is its own? */
 static bool still_asks(const struct asked *asked, const struct seccomp_notif *question)
@@ -116,6 +121,33 @@ bool asked_can_take(void)
     return taken >= 0;
 }
 
+/* As the socket's owner would, but not for ever: EAGAIN then. */
+static int connect_soon(int socket, const struct sockaddr_un *address)
+{
+    struct timeval most = {.tv_sec = CONNECT_SECONDS}, before = {0};
+    socklen_t bytes = sizeof before;
+    bool is_short = getsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &before, &bytes) == 0 &&
+                    (before.tv_sec || before.tv_usec) && before.tv_sec < CONNECT_SECONDS;
+    if (!is_short)
+        (void)setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most);
+    const struct sockaddr *to = (const struct sockaddr *)(const void *)address;
+    int error = connect(socket, to, sizeof *address) ? errno : 0;
+    if (!is_short)
+        (void)setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &before, sizeof before);
+    return error;
+}
+
+/* Is it about a socket of the network, which is the kernel's to connect? Of what can't be looked at
+ * it is not said. */
+static bool is_of_network(const struct seccomp_notif *question)
+{
+    int family = AF_UNIX;
+    socklen_t bytes = sizeof family;
+    AUTO(fs_close_fd) int socket = take_socket(question);
+    return socket >= 0 && getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &family, &bytes) == 0 &&
+           family != AF_UNIX;
+}
+
 /* 0, or an error number. */
 static int connect_for(const struct asked *asked, const struct seccomp_notif *question)
 {
@@ -131,8 +163,7 @@ static int connect_for(const struct asked *asked, const struct seccomp_notif *qu
     /* By its descriptor, so that it is the one that was looked at. */
     address = (struct sockaddr_un){.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", target);
-    const struct sockaddr *to = (const struct sockaddr *)(const void *)&address;
-    return connect(socket, to, sizeof address) ? errno : 0;
+    return connect_soon(socket, &address);
 }
 
 static void answer(struct asked *asked, const struct seccomp_notif *question,
@@ -140,9 +171,10 @@ static void answer(struct asked *asked, const struct seccomp_notif *question,
 {
     *out = (struct seccomp_notif_resp){.id = question->id};
     pthread_mutex_lock(&asked->lock);
-    if (asked->has_network) {
+    bool is_connect = question->data.nr == SYS_connect;
+    if (asked->has_network && (!is_connect || is_of_network(question))) {
         out->flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-    } else if (question->data.nr == SYS_connect) {
+    } else if (is_connect) {
         out->error = -connect_for(asked, question);
     } else {
         asked->was_refused = true;

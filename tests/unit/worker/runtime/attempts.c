@@ -94,6 +94,19 @@ static int try_own_socket(const char *path)
     return outcome(write(fd, &letter, 1));
 }
 
+/* A server with room for two that takes in nobody. */
+static int try_full_socket(const char *path)
+{
+    socklen_t bytes;
+    struct sockaddr_un address = local_address(path, &bytes);
+    int error = listen_at(path) < 0 ? errno : 0;
+    for (int i = 0; !error && i < 4; i++) {
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        error = outcome(connect(fd, (const struct sockaddr *)(const void *)&address, bytes));
+    }
+    return error;
+}
+
 static int try_read(const char *path)
 {
     char letter;
@@ -223,6 +236,7 @@ static const struct {
                 {"connect_port", try_connect_port},
                 {"connect_local", try_connect_local},
                 {"own_socket", try_own_socket},
+                {"full_socket", try_full_socket},
                 {"read", try_read},
                 {"list", try_list},
                 {"write", try_write},

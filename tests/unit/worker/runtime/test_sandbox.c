@@ -153,6 +153,9 @@ static void local_sockets_reach_no_further_than_the_work_folder(void **state)
     int listener = listen_at(path);
     assert_true(listener >= 0);
     expect(world, "own_socket", "mine", 0);
+    expect(world, "full_socket", "full", EAGAIN); /* nobody waits for ever */
+    assert_int_equal(run_attempt(world, "own_socket", "mine-too", true), OK);
+    assert_int_equal(run_attempt(world, "connect_local", path, true), E_EXIT);
     expect(world, "connect_local", path, EACCES);
     expect(world, "connect_local", "../door", EACCES);
     expect(world, "connect_local", "not-there", ENOENT);
