@@ -306,7 +306,7 @@ static void conclude(struct http_call *call, CURLcode code)
         return;
     if (call->has_bad_header)
         snprintf(call->curl_text, sizeof call->curl_text, "a line's end in a header");
-    call->fault = http_fault_of(code, call->curl_text, call->place);
+    call->fault = http_fault_of((int)code, call->curl_text, call->place);
     double seconds = 0; /* a connection that was never made is not one that was too slow */
     if (code == CURLE_OPERATION_TIMEDOUT &&
         curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME, &seconds) == CURLE_OK &&
