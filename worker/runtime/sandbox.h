@@ -22,8 +22,8 @@
  * That holds for programs with a network, too, as far as it can be looked at: the kernel connects
  * their other sockets by itself, and one of their threads may put a local socket into the place of
  * such a one between look and call. What listens on local sockets and believes whoever comes (the
- * work socket of a broker without --curve, Docker's) is safe from a step with `network: true` only
- * where the two have different users.
+ * work socket that a broker has for its own worker, Docker's) is safe from a step with `network:
+ * true` only where the two have different users.
  *
  * What remains: names, sizes and modes of files anywhere may be seen, and modes and times of what
  * belongs to the worker's user be changed (Landlock has no say in stat, chmod, utime); /proc shows
