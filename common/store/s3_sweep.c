@@ -91,6 +91,10 @@ static enum status list_uploads(struct sweep *sweep, struct err *err)
         sweep->is_truncated = false;
         TRY(s3_do(sweep->s3, &op, err));
         TRY(s3_read_xml(sweep->s3, &answer, take_upload, sweep, err));
+        if (sweep->is_truncated && strcmp(key, sweep->next_key) == 0 &&
+            strcmp(upload, sweep->next_upload) == 0)
+            return err_set(err, E_PROTOCOL, "store %s: a listing goes on, but nowhere",
+                           sweep->s3->base.url);
         copy(key, sweep->next_key);
         copy(upload, sweep->next_upload);
     } while (sweep->is_truncated && key[0]);
@@ -99,7 +103,7 @@ static enum status list_uploads(struct sweep *sweep, struct err *err)
 
 static enum status remove_old(struct sweep *sweep, struct err *err)
 {
-    const char *at = (const char *)sweep->old.bytes, *end = at + sweep->old.count;
+    const char *at = buf_text(&sweep->old), *end = at + sweep->old.count;
     while (at < end) {
         const char *upload = at + strlen(at) + 1;
         struct s3_op op = {.method = "DELETE", .may_be_absent = true};
