@@ -116,6 +116,7 @@ static enum status search_member(void *context, const char *path, bool is_execut
     (void)is_executable, (void)bytes;
     const struct search *search = context;
     char full[PATH_MAX];
+    TRY(search_window(search, (const uint8_t *)path, strlen(path), err));
     if (snprintf(full, sizeof full, "%s/%s", search->path, path) >= (int)sizeof full)
         return err_set(err, E_LIMIT, "output %s: %s: the path is too long", search->name, path);
     return search_file(search, full, err);

@@ -183,6 +183,7 @@ static void an_output_that_holds_one_is_refused(void **state)
     static const char *const params[] = {
         "{\"command\":\"head -c 200000 /dev/zero > o; echo $PASSWORD >> o\"}",
         "{\"command\":\"mkdir -p o/deep; echo x$PASSWORD > o/deep/file\"}",
+        "{\"command\":\"mkdir o; echo x > o/for-$PASSWORD\"}",
         "{\"command\":\"echo $PASSWORD\",\"stdout\":\"o\"}"};
     for (size_t i = 0; i < sizeof params / sizeof *params; i++) {
         char text[ERR_TEXT_BYTES];
