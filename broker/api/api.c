@@ -52,17 +52,11 @@ size_t call_list(struct api_call *call, const char *name, const char *const **ou
 
 /* ---- one request ---- */
 
-static bool is_json(const struct httpd_request *request)
-{
-    const char *type = httpd_request_header(request, "Content-Type");
-    return type && strncmp(type, "application/json", strlen("application/json")) == 0;
-}
-
 static enum status read_body(struct api_call *call, struct err *err)
 {
     const struct api_route *route = call->match->route;
     struct buf *body = &call->request->body;
-    if (!route->body || !body->count || !is_json(call->request))
+    if (!route->body || !body->count || !httpd_request_is_type(call->request, "application/json"))
         return OK;
     TRY(json_parse("body", buf_text(body), body->count, &call->arena, &call->body, err));
     return schemas_check(call->api->schemas, route->body, &call->body, err);

@@ -141,12 +141,11 @@ static enum status check_content_type(const struct httpd_request *request,
                     (length && strspn(length, "0") != strlen(length));
     if (!route->body || !has_body)
         return OK;
-    size_t bytes = type ? strcspn(type, "; ") : 0;
-    if (bytes == strlen("application/json") && strncasecmp(type, "application/json", bytes) == 0)
-        return OK;
+    bool is_taken = httpd_request_is_type(request, "application/json");
     for (size_t i = 0; route->takes_yaml && i < sizeof yaml / sizeof *yaml; i++)
-        if (bytes == strlen(yaml[i]) && strncasecmp(type, yaml[i], bytes) == 0)
-            return OK;
+        is_taken |= httpd_request_is_type(request, yaml[i]);
+    if (is_taken)
+        return OK;
     *http = 415;
     return err_set(err, E_INVALID, "Content-Type: %.64s: this route takes application/json%s",
                    type ? type : "(none)", route->takes_yaml ? " or application/yaml" : "");

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -26,13 +27,13 @@ struct tokens {
     } token[ROLES];
 };
 
-static enum status make(const char *path, struct err *err)
+static enum status write_new(const char *path, struct err *err)
 {
     uint8_t random[RANDOM_BYTES];
     char text[2 * RANDOM_BYTES + 2] = "";
     AUTO(fs_close_fd) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
-        return errno == EEXIST ? OK : fs_error(err, errno, path, "cannot make it");
+        return fs_error(err, errno, path, "cannot make it");
     random_bytes(random, sizeof random);
     for (size_t i = 0; i < sizeof random; i++)
         snprintf(text + 2 * i, 3, "%02x", random[i]);
@@ -40,9 +41,23 @@ static enum status make(const char *path, struct err *err)
     enum status status = fs_write_all(fd, text, sizeof text - 1, path, err);
     secret_wipe(random, sizeof random);
     secret_wipe(text, sizeof text);
+    return status == OK ? fs_flush(path, err) : status;
+}
+
+/* It is whole when it gets its name: a broker that is killed meanwhile leaves no half of one, which
+ * the next would refuse. */
+static enum status make(const char *path, struct err *err)
+{
+    char temp[PATH_MAX];
+    if (fs_exists(path))
+        return OK;
+    TRY(fs_temp_name(path, temp, sizeof temp, err));
+    enum status status = write_new(temp, err);
+    if (status == OK)
+        status = fs_rename_new(temp, path, err);
     if (status != OK)
-        unlink(path);
-    return status;
+        unlink(temp);
+    return status == E_CONFLICT ? OK : status; /* another was quicker */
 }
 
 static enum status check_mode(int fd, const char *path, struct err *err)

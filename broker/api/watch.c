@@ -107,6 +107,7 @@ static void tell_events(struct watcher *w, struct app *app, struct buf *out)
     for (int i = 0; i < EVENTS_PER_TURN; i++) {
         if (!app_next_event(app, w->run, w->after, &event)) {
             w->is_over = w->run && app_run_is_over(app, w->run);
+            w->after = app_last_event(app); /* what others did is not looked through again */
             break;
         }
         put_event(out, event.id, event.event, event.json, event.json_bytes);

@@ -138,6 +138,13 @@ size_t httpd_request_header_count(const struct httpd_request *request, const cha
     return count;
 }
 
+bool httpd_request_is_type(const struct httpd_request *request, const char *type)
+{
+    const char *given = httpd_request_header(request, "Content-Type");
+    size_t bytes = given ? strcspn(given, "; ") : 0;
+    return given && bytes == strlen(type) && strncasecmp(given, type, bytes) == 0;
+}
+
 const char *httpd_request_query(const struct httpd_request *request, const char *name)
 {
     for (size_t i = request->query_count; i-- > 0;)

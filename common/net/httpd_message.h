@@ -64,6 +64,8 @@ MUST_USE enum status httpd_request_target(struct httpd_request *request, const c
 const char *httpd_request_header(const struct httpd_request *request, const char *name);
 /* How often it was sent. */
 size_t httpd_request_header_count(const struct httpd_request *request, const char *name);
+/* Is its Content-Type this one ("application/json"), whatever its parameters are? */
+bool httpd_request_is_type(const struct httpd_request *request, const char *type);
 /* The query's value of that name, the last one if there are several, or NULL. */
 const char *httpd_request_query(const struct httpd_request *request, const char *name);
 

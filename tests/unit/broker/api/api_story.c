@@ -146,6 +146,8 @@ static bool fake_next_event(struct app *app, const char *run, uint64_t after, st
     struct api_story *story = fake->story;
     uint64_t id = after + 1;
     bool is_lost = id < story->first_event;
+    if (!is_lost && run && id >= 2 && id < story->others_end)
+        id = story->others_end;
     if (is_lost)
         id = story->first_event - 1;
     if (id > story->event_count)

@@ -19,6 +19,8 @@ struct api_story {
     bool is_over;      /* every run */
     uint64_t event_count;
     uint64_t first_event; /* kept; older ones are lost */
+    uint64_t others_end;  /* events from 2 to before this one are of another run */
+    bool is_away;         /* nothing is committed */
     struct app_log log;   /* where the log ends */
     const char *log_text;
     struct value artifact; /* what every reference means */

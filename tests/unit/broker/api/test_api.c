@@ -232,6 +232,9 @@ static void test_submit_as_a_pipeline_file(void **state)
                  "who=- only=- force=- key=- sources=0\n");
     expect_error(api_ask(&story, "POST", "/v1/runs", yaml, ""), 400, "invalid",
                  "expected a pipeline");
+    static const char loud[] = "Content-Type: Application/JSON; charset=utf-8\r\n";
+    expect_error(api_ask(&story, "POST", "/v1/runs", loud, "[]"), 400, "invalid", "body");
+    expect_asked(""); /* JSON, and read as such */
     expect_error(api_ask(&story, "POST", "/v1/runs", "Content-Type: text/plain\r\n", "x"), 415,
                  "invalid", "application/json or application/yaml");
     expect_asked("");

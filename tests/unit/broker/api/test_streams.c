@@ -80,6 +80,25 @@ static void test_who_comes_back_goes_on_where_it_was(void **state)
         api_ask(&story, "GET", "/v1/runs/r/events", "Last-Event-ID: x\r\n", NULL).status, 400);
 }
 
+/* That others do much costs nothing to those who watch a run in which nothing happens. */
+static void test_nothing_is_lost_that_is_not_ones_own(void **state)
+{
+    (void)state;
+    story.event_count = 1;
+    int fd = api_say(&story, "GET", "/v1/runs/r/events", NULL, NULL);
+    api_hear(&story, fd, "id: 1\n");
+    story.event_count = 30;
+    story.others_end = 31;
+    api_turn(story.api);
+    story.first_event = 20;
+    story.event_count = 40;
+    story.others_end = 41;
+    api_turn(story.api);
+    story.event_count = 41;
+    assert_null(strstr(api_hear(&story, fd, "id: 41\n"), "lost"));
+    close(fd);
+}
+
 /* Whoever asks when it is all over hears at least how it ended. */
 static void test_a_run_that_is_over_says_how_it_ended(void **state)
 {
@@ -285,6 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_events_come_as_they_happen_until_the_run_is_over),
         TEST(test_who_comes_back_goes_on_where_it_was),
+        TEST(test_nothing_is_lost_that_is_not_ones_own),
         TEST(test_a_run_that_is_over_says_how_it_ended),
         TEST(test_many_watch_and_leave),
         TEST(test_a_log_is_read_from_where_one_stands),

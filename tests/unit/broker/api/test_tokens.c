@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/api/tokens.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -44,6 +45,16 @@ static enum api_role role_of(const struct tokens *tokens, const char *scheme, co
     return tokens_role(tokens, buf_text(&header));
 }
 
+static uint32_t files_in_home(void)
+{
+    DIR *folder = opendir(home);
+    uint32_t count = 0;
+    for (const struct dirent *entry; (entry = readdir(folder));)
+        count += entry->d_name[0] != '.';
+    closedir(folder);
+    return count;
+}
+
 static void test_tokens_are_made_once_and_kept(void **state)
 {
     (void)state;
@@ -58,6 +69,7 @@ static void test_tokens_are_made_once_and_kept(void **state)
     assert_int_equal(tokens_role(tokens, NULL), ROLE_NONE);
     assert_int_equal(tokens_role(tokens, "Bearer "), ROLE_NONE);
     tokens_free(tokens);
+    assert_int_equal(files_in_home(), 2);
     assert_int_equal(stat(path_of("write.token"), &about), 0);
     assert_int_equal(about.st_mode & 0777, 0600);
     assert_int_equal(fs_read(path_of("read.token"), &before, NULL), OK);
