@@ -129,6 +129,16 @@ uint64_t app_last_event(const struct app *app)
     return app->backend->last_event ? app->backend->last_event(app) : 0;
 }
 
+uint64_t app_last_order(const struct app *app)
+{
+    return app->backend->last_order ? app->backend->last_order(app) : 0;
+}
+
+bool app_is_committed(const struct app *app, uint64_t order)
+{
+    return !app->backend->is_committed || app->backend->is_committed(app, order);
+}
+
 enum status app_result(struct app *app, const char *run, bool full, struct arena *arena,
                        struct value *out, struct err *err)
 {

@@ -149,6 +149,12 @@ MUST_USE enum status app_resubmit(struct app *app, const char *run,
                                   const struct app_request *changes, char out[APP_RUN_ID_BYTES],
                                   struct err *err);
 
+/* The number of the last order that changed a run (submit, stop, retry, …), and whether all up to
+ * that number are committed: only then may their senders hear that they are accepted, since a broker
+ * that is killed before has never heard of them. For one that serves. */
+uint64_t app_last_order(const struct app *app);
+bool app_is_committed(const struct app *app, uint64_t order);
+
 /* ---- watching ---- */
 
 /* From now on app_turn brings the run's progress and events. A run that was submitted here is

@@ -61,6 +61,11 @@ uint64_t loop_put_run(struct loop *loop, const char *id, const uint8_t *document
     return loop->flush_wanted;
 }
 
+bool loop_has_committed(const struct loop *loop, uint64_t put)
+{
+    return loop->commits >= put;
+}
+
 bool loop_has_kept(const struct loop *loop, uint64_t put)
 {
     return loop->flush_done >= put;

@@ -45,6 +45,8 @@ void loop_submit(struct loop *loop, struct sched_event *submit);
 /* Adds a run's document (copied) to the next commit, and has it flushed. What it returns is for
  * loop_has_kept. */
 uint64_t loop_put_run(struct loop *loop, const char *id, const uint8_t *document, size_t bytes);
+/* Is it there, whoever is killed? */
+bool loop_has_committed(const struct loop *loop, uint64_t put);
 /* Is it there, and does it survive a power loss? */
 bool loop_has_kept(const struct loop *loop, uint64_t put);
 /* Asks a worker for what an attempt has written; the hook `log` hears the answer. */

@@ -33,6 +33,8 @@ static enum status commit(struct loop *loop, bool *is_durable, struct err *err)
     loop_go_on(loop);
     loop->stats.commits++;
     loop->commits++;
+    if (loop->batch.runs.count) /* who asked for it waits for its answer */
+        loop_hurry(loop);
     loop_batch_clear(&loop->batch);
     loop_batch_take_runs(&loop->batch, &loop->late);
     loop_do(loop, &(struct sched_event){.type = SCHED_COMMITTED});

@@ -62,8 +62,49 @@ static enum status read_body(struct api_call *call, struct err *err)
     return schemas_check(call->api->schemas, route->body, &call->body, err);
 }
 
+/* What is accepted is committed before anybody hears so. */
+struct held {
+    struct held *next;
+    uint64_t order;
+    struct httpd_request *request;
+    struct httpd_response response;
+};
+
+static void hold(struct api *api, struct api_call *call, uint64_t order)
+{
+    struct held *held = mem_alloc(sizeof *held);
+    *held = (struct held){.order = order, .request = call->request, .response = call->response};
+    *api->held_end = held;
+    api->held_end = &held->next;
+}
+
+static struct held *take_held(struct api *api)
+{
+    struct held *first = api->held_first;
+    api->held_first = first->next;
+    if (!api->held_first)
+        api->held_end = &api->held_first;
+    return first;
+}
+
+static void answer_committed(struct api *api)
+{
+    while (api->held_first && app_is_committed(api->app, api->held_first->order)) {
+        struct held *held = take_held(api);
+        answer_send(api->server, held->request, &held->response);
+        mem_free(held);
+    }
+}
+
+static bool has_to_wait(const struct api *api, const struct api_route *route, uint64_t *order)
+{
+    *order = app_last_order(api->app);
+    return route->role == ROLE_WRITE && !app_is_committed(api->app, *order);
+}
+
 static void handle(struct api *api, struct httpd_request *request)
 {
+    uint64_t order;
     struct api_call call = {
         .api = api, .app = api->app, .request = request, .match = request->route};
     const struct api_route *route = call.match->route;
@@ -80,7 +121,9 @@ static void handle(struct api *api, struct httpd_request *request)
         unsigned http = call.status ? call.status : route->status ? route->status : 200;
         call.response = answer_json(http, &call.answer);
     }
-    if (call.request)
+    if (call.request && status == OK && has_to_wait(api, route, &order))
+        hold(api, &call, order);
+    else if (call.request)
         answer_send(api->server, request, &call.response);
     arena_fini(&call.arena);
 }
@@ -94,6 +137,17 @@ static void refuse(struct api *api, struct httpd_request *request)
     struct httpd_response response = answer_error(503, &err, NULL);
     httpd_response_header(&response, "Retry-After", "1");
     answer_send(api->server, request, &response);
+}
+
+/* Whether what they asked for is known to the one that leads now, nobody here can tell. */
+static void refuse_held(struct api *api)
+{
+    while (api->held_first) {
+        struct held *held = take_held(api);
+        httpd_response_fini(&held->response);
+        refuse(api, held->request);
+        mem_free(held);
+    }
 }
 
 /* The path's answer is the leader's. */
@@ -112,6 +166,7 @@ static void send_on(struct api *api, struct httpd_request *request)
 
 void api_turn(struct api *api)
 {
+    answer_committed(api);
     for (struct httpd_request *r; (r = http_server_next(api->server, LANE_BROKER));) {
         const struct api_match *match = r->route;
         if (r->is_closed) {
@@ -186,6 +241,7 @@ enum status api_open(const struct api_options *options, struct api **out, struct
     struct api *api = mem_alloc(sizeof *api);
     api->app = options->app;
     api->is_ready = true;
+    api->held_end = &api->held_first;
     api->schemas = schemas_new();
     api->watchers = watchers_new(api);
     enum status status = open_parts(api, options, err);
@@ -198,6 +254,12 @@ enum status api_open(const struct api_options *options, struct api **out, struct
 
 void api_close(struct api *api)
 {
+    while (api->held_first) { /* the server says that it goes */
+        struct held *held = take_held(api);
+        httpd_response_fini(&held->response);
+        httpd_request_free(held->request);
+        mem_free(held);
+    }
     if (api->blobs)
         blobs_free(api->blobs);
     if (api->server)
@@ -224,8 +286,10 @@ int api_fd(const struct api *api)
 void api_follow(struct api *api, const char *leader)
 {
     mem_free(api->leader);
-    if (leader)
+    if (leader) {
         watchers_end(api->watchers);
+        refuse_held(api);
+    }
     api->leader = leader ? mem_copy_text(leader, strlen(leader)) : NULL;
 }
 

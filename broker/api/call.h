@@ -17,6 +17,7 @@ struct api {
     struct schemas *schemas;
     struct blobs *blobs;
     struct watchers *watchers;
+    struct held *held_first, **held_end; /* answers that wait for a commit, in order */
     char *spool, *leader;
     bool is_ready;
 };

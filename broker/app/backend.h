@@ -32,6 +32,8 @@ struct app_backend {
                           struct app_step_progress *out);
     bool (*next_event)(struct app *app, const char *run, uint64_t after, struct app_event *out);
     uint64_t (*last_event)(const struct app *app);
+    uint64_t (*last_order)(const struct app *app);
+    bool (*is_committed)(const struct app *app, uint64_t order);
     enum status (*result)(struct app *app, const char *run, bool full, struct arena *arena,
                           struct value *out, struct err *err);
     enum status (*plan)(struct app *app, const struct app_request *request, struct arena *arena,

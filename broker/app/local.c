@@ -173,6 +173,7 @@ enum status local_begin(struct local *app, struct err *err)
         .wake_fd = app->wake_fd};
     app->events = events_new();
     app->loop = loop_new(&options);
+    app->put = 0;
     return OK;
 }
 
@@ -181,6 +182,17 @@ static bool local_next_event(struct app *base, const char *run, uint64_t after,
 {
     struct local *app = local_of(base);
     return app->events && events_next(app->events, run, after, out);
+}
+
+static uint64_t local_last_order(const struct app *base)
+{
+    return ((const struct local *)base)->put;
+}
+
+static bool local_is_committed(const struct app *base, uint64_t order)
+{
+    const struct local *app = (const struct local *)base;
+    return app->loop && loop_has_committed(app->loop, order);
 }
 
 static uint64_t local_last_event(const struct app *base)
@@ -210,6 +222,8 @@ static const struct app_backend local_backend = {
     .step_progress = local_step_progress,
     .next_event = local_next_event,
     .last_event = local_last_event,
+    .last_order = local_last_order,
+    .is_committed = local_is_committed,
     .result = local_result,
     .plan = local_plan,
     .explain = local_explain,

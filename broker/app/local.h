@@ -60,6 +60,7 @@ struct local {
     uint32_t run_count, run_capacity;
     struct idempotency idempotency;
     int64_t id_ms;       /* of the last run's id */
+    uint64_t put;        /* the last run's document (loop_put_run) */
     struct tails *tails; /* NULL: nobody follows a task's output */
     bool is_served, is_left, is_killed;
     struct leadership lead;

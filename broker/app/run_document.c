@@ -66,9 +66,9 @@ enum status run_document_store(struct local *app, const char *id, const struct v
         return no_form(id, err);
     AUTO(mem_free) uint8_t *encoded = mem_alloc(bytes);
     value_encode(document, encoded, bytes);
-    uint64_t at = loop_put_run(app->loop, id, encoded, bytes);
+    app->put = loop_put_run(app->loop, id, encoded, bytes);
     if (put)
-        *put = at;
+        *put = app->put;
     return OK;
 }
 

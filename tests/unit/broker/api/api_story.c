@@ -170,6 +170,16 @@ static uint64_t fake_last_event(const struct app *app)
     return story_of(app)->event_count;
 }
 
+static uint64_t fake_last_order(const struct app *app)
+{
+    return story_of(app)->asked[0] != '\0';
+}
+
+static bool fake_is_committed(const struct app *app, uint64_t order)
+{
+    return !order || !story_of(app)->is_away;
+}
+
 static enum status fake_result(struct app *app, const char *run, bool full, struct arena *arena,
                                struct value *out, struct err *err)
 {
@@ -304,6 +314,8 @@ static const struct app_backend fake = {.name = "a made-up broker",
                                         .retry = fake_retry,
                                         .next_event = fake_next_event,
                                         .last_event = fake_last_event,
+                                        .last_order = fake_last_order,
+                                        .is_committed = fake_is_committed,
                                         .result = fake_result,
                                         .plan = fake_plan,
                                         .explain = fake_explain,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/api/api.h"
 
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -240,6 +241,42 @@ static void test_submit_as_a_pipeline_file(void **state)
     expect_asked("");
 }
 
+static bool is_answered(int fd)
+{
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+    bool is_answered = false;
+    for (int i = 0; i < 20 && !is_answered; i++) {
+        api_turn(story.api);
+        is_answered = poll(&readable, 1, 5) > 0;
+    }
+    return is_answered;
+}
+
+/* A broker that is killed before would never have heard of it. */
+static void test_what_is_accepted_is_committed_first(void **state)
+{
+    (void)state;
+    story.is_away = true;
+    int fd = api_say(&story, "POST", "/v1/runs/run-1/stop", NULL, NULL);
+    int other = api_say(&story, "POST", "/v1/runs/run-1/retry", NULL, NULL);
+    assert_false(is_answered(fd) || is_answered(other));
+    assert_non_null(strstr(story.asked, "stop run-1 kill=0\n"));
+    story.fails = E_NOTFOUND; /* a refusal changes nothing */
+    assert_int_equal(api_ask(&story, "POST", "/v1/runs/run-1/retry", NULL, NULL).status, 404);
+    story.is_away = false;
+    assert_non_null(strstr(api_hear(&story, fd, NULL), " 202 "));
+    assert_non_null(strstr(api_hear(&story, other, NULL), " 202 "));
+    /* Whoever leads now may know of it, or not. */
+    story.is_away = true;
+    int third = api_say(&story, "POST", "/v1/runs/run-1/retry", NULL, NULL);
+    assert_false(is_answered(third));
+    api_follow(story.api, "");
+    assert_non_null(strstr(api_hear(&story, third, NULL), " 503 "));
+    close(fd);
+    close(other);
+    close(third);
+}
+
 static void test_bad_bodies_say_where(void **state)
 {
     (void)state;
@@ -362,6 +399,7 @@ int main(void)
         TEST(test_lists_come_in_pages),
         TEST(test_submit_as_json),
         TEST(test_submit_as_a_pipeline_file),
+        TEST(test_what_is_accepted_is_committed_first),
         TEST(test_bad_bodies_say_where),
         TEST(test_what_fails_says_so),
         TEST(test_stop_retry_resubmit),

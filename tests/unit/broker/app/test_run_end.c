@@ -1,4 +1,4 @@
-/* How runs end: what of them can't be kept, and what the state has lost by then. */
+/* How runs begin and end: what of them can't be kept, and what the state has lost by then. */
 // SPDX-License-Identifier: Apache-2.0
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,6 +53,21 @@ static void what_cannot_be_kept_does_not_begin(void **state)
     serving_submit(serving, &request, run); /* nothing of the other goes on */
     serving_finish(serving, run);
     serving_expect(serving, run, "succeeded", 1, 0);
+}
+
+static void a_run_is_committed_by_the_next_turn(void **state)
+{
+    struct serving *serving = *state;
+    char run[APP_RUN_ID_BYTES];
+    struct err err = {0};
+    struct app_request request = serving_request(one);
+    serving_open(serving, 1);
+    serving_submit(serving, &request, run);
+    uint64_t order = app_last_order(serving->app);
+    assert_false(app_is_committed(serving->app, order));
+    assert_int_equal(app_turn(serving->app, 1000, &err), OK);
+    assert_true(app_is_committed(serving->app, order));
+    serving_finish(serving, run);
 }
 
 /* Each broker that opened such a run would end with it. */
@@ -151,6 +166,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_cannot_be_kept_does_not_begin, serving_setup,
+                                        serving_teardown),
+        cmocka_unit_test_setup_teardown(a_run_is_committed_by_the_next_turn, serving_setup,
                                         serving_teardown),
         cmocka_unit_test_setup_teardown(a_result_that_cannot_be_kept_is_cut, serving_setup,
                                         serving_teardown),
