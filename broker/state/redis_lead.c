@@ -216,7 +216,8 @@ enum status redis_raise_epoch(struct state *base, uint64_t seen, struct err *err
     if (state->mode == STATE_READ)
         return err_set(err, E_DENIED, "%s: opened for reading alone", state->url.shown);
     TRY(redis_work_ready(state, err));
-    if (state->parts_owed)
+    /* One that is answered, but not polled, would tell the journal while it puts back. */
+    if (state->parts_owed || state->entries.count)
         return err_set(err, E_UNREACHABLE, "%s: a commit is under way", state->url.shown);
     TRY(redis_session_ready(&state->look, &state->url, &is_new, err));
     enum status status = ask_verb(state, state->look.link, "take", seen, false, &reply, err);

@@ -280,6 +280,25 @@ static void a_lease_is_renewed_by_the_loop(void **context)
     state_close(state);
 }
 
+/* Answers came with the lease's; the commit is not over before it was polled. */
+static void a_commit_that_is_not_polled_keeps_the_epoch(void **context)
+{
+    (void)context;
+    struct state *state = redis_world_open(STATE_WRITE);
+    const struct state_run run = {"r-1", (const uint8_t *)"\x80", 1};
+    const struct state_batch batch = {.runs = &run, .run_count = 1};
+    bool is_done = false;
+    assert_int_equal(state_begin(state, &batch, &redis_world.err), OK);
+    for (int i = 0; i < 20; i++, usleep(5000))
+        assert_int_equal(state_renew(state, &redis_world.err), OK);
+    assert_int_equal(state_raise_epoch(state, 100, &redis_world.err), E_UNREACHABLE);
+    while (!is_done)
+        assert_int_equal(state_poll(state, &is_done, &redis_world.err), OK);
+    assert_int_equal(state_raise_epoch(state, 100, &redis_world.err), OK);
+    assert_int_equal(state_epoch(state), 101);
+    state_close(state);
+}
+
 #define WITH(test, begin) cmocka_unit_test_setup_teardown(test, begin, redis_world_stop)
 
 int main(void)
@@ -297,6 +316,7 @@ int main(void)
         WITH(a_second_writer_is_kept_out, redis_world_start),
         WITH(a_dead_writers_lease_is_waited_for, redis_world_start),
         WITH(a_lease_is_renewed_by_the_loop, redis_world_start),
+        WITH(a_commit_that_is_not_polled_keeps_the_epoch, redis_world_start),
     };
     return redis_server_is_there() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }
