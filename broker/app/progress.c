@@ -281,12 +281,12 @@ void progress_close(struct run *run)
 
 uint32_t local_step_count(const struct app *base, const char *id)
 {
-    const struct run *run = runs_find((const struct local *)base, id);
+    const struct run *run = runs_get((const struct local *)base, id);
     return run ? run->submission->graph->step_count : 0;
 }
 
 void local_step_progress(const struct app *base, const char *id, uint32_t index,
                          struct app_step_progress *out)
 {
-    step_progress(runs_find((const struct local *)base, id), index, out);
+    step_progress(runs_get((const struct local *)base, id), index, out);
 }

@@ -74,7 +74,9 @@ struct run {
 MUST_USE enum status runs_add(struct local *app, struct run **out, struct err *err);
 void runs_remove(struct local *app, struct run *run);
 void runs_fini(struct local *app);
-/* By id or unique prefix, or "latest"; NULL: none goes on here. */
+/* NULL: it does not go on here. */
+struct run *runs_get(const struct local *app, const char *id);
+/* The same by id or unique prefix, or "latest", as state_get_run reads them. */
 struct run *runs_find(const struct local *app, const char *ref);
 bool runs_have_ended(const struct local *app);
 

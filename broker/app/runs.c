@@ -48,24 +48,24 @@ void runs_fini(struct local *app)
     app->run_capacity = 0;
 }
 
+struct run *runs_get(const struct local *app, const char *id)
+{
+    for (uint32_t i = 0; i < app->run_count; i++)
+        if (app->runs[i] && !app->runs[i]->is_leaving && strcmp(app->runs[i]->id, id) == 0)
+            return app->runs[i];
+    return NULL;
+}
+
+/* Runs that are over count, too: the latest may be one, and a prefix be that of two. */
 struct run *runs_find(const struct local *app, const char *ref)
 {
-    struct run *found = NULL;
-    bool is_latest = strcmp(ref, "latest") == 0;
-    uint32_t matches = 0;
-    for (uint32_t i = 0; i < app->run_count; i++) {
-        struct run *run = app->runs[i];
-        if (!run || run->is_leaving)
-            continue;
-        if (strcmp(run->id, ref) == 0)
-            return run;
-        if (is_latest ? found && strcmp(run->id, found->id) < 0
-                      : strncmp(run->id, ref, strlen(ref)) != 0)
-            continue;
-        found = run;
-        matches++;
-    }
-    return is_latest || matches == 1 ? found : NULL;
+    AUTO(buf_fini) struct buf document = buf_init(0);
+    char id[STATE_RUN_ID_BYTES];
+    struct run *run = runs_get(app, ref);
+    if (run || !app->run_count ||
+        state_get_run(app->state, ref, id, sizeof id, &document, NULL) != OK)
+        return run;
+    return runs_get(app, id);
 }
 
 bool runs_have_ended(const struct local *app)

@@ -209,7 +209,7 @@ bool local_is_idle(const struct app *base)
 
 bool local_run_is_over(struct app *base, const char *id)
 {
-    const struct run *run = runs_find(local_of(base), id);
+    const struct run *run = runs_get(local_of(base), id);
     return !run || run->is_kept;
 }
 

@@ -15,6 +15,8 @@
 static const char one[] =
     "version: 1\nname: one\nparams: {i: 0}\nsteps:\n  work:\n    kind: sleep\n"
     "    params: {seconds: 0}\n";
+static const char sleeper[] =
+    "version: 1\nname: sleeper\nsteps: {work: {kind: sleep, params: {seconds: 100}}}\n";
 static const char with_axis[] =
     "version: 1\nname: deep\nparams: {i: [1]}\nsteps:\n  work:\n    kind: sleep\n"
     "    matrix: {i: \"${params.i}\"}\n    params: {seconds: 0}\n";
@@ -68,6 +70,58 @@ static void a_run_is_committed_by_the_next_turn(void **state)
     assert_int_equal(app_turn(serving->app, 1000, &err), OK);
     assert_true(app_is_committed(serving->app, order));
     serving_finish(serving, run);
+}
+
+static const char *latest(struct serving *serving, struct arena *arena)
+{
+    struct err err = {0};
+    struct value result;
+    if (app_result(serving->app, "latest", false, arena, &result, &err) != OK)
+        fail_msg("%s", err.text);
+    return value_get_text(&result, "run");
+}
+
+static void the_latest_run_may_be_over_while_others_go_on(void **state)
+{
+    struct serving *serving = *state;
+    char longer[APP_RUN_ID_BYTES], quick[APP_RUN_ID_BYTES];
+    struct err err = {0};
+    AUTO(arena_fini) struct arena arena = {0};
+    struct app_request first = serving_request(sleeper), second = serving_request(one);
+    serving_open(serving, 2);
+    serving_submit(serving, &first, longer);
+    assert_int_equal(app_turn(serving->app, 0, &err), OK);
+    assert_string_equal(latest(serving, &arena), longer);
+    serving_submit(serving, &second, quick);
+    serving_finish(serving, quick);
+    assert_string_equal(latest(serving, &arena), quick);
+    assert_int_equal(app_stop(serving->app, "latest", true, &err), E_CONFLICT);
+    assert_int_equal(app_stop(serving->app, "2", true, &err), E_INVALID); /* of both */
+    assert_false(app_run_is_over(serving->app, longer));
+    assert_int_equal(app_stop(serving->app, longer, true, &err), OK);
+    serving_finish(serving, longer);
+}
+
+static void a_damaged_run_hides_no_others(void **state)
+{
+    struct serving *serving = *state;
+    char run[APP_RUN_ID_BYTES];
+    struct err err = {0};
+    AUTO(arena_fini) struct arena arena = {0};
+    struct app_filter all = {0}, good = {.state = "succeeded"};
+    struct value list;
+    struct app_request request = serving_request(one);
+    serving_open(serving, 1);
+    serving_submit(serving, &request, run);
+    serving_finish(serving, run);
+    loop_put_run(local_of(serving->app)->loop, "20200101t000000000-abcdef", (const uint8_t *)"\xc1",
+                 1);
+    assert_int_equal(app_turn(serving->app, 0, &err), OK);
+    assert_int_equal(app_list(serving->app, &all, &arena, &list, &err), OK);
+    assert_int_equal(list.count, 2);
+    assert_string_equal(value_get_text(&list.items[1], "state"), "damaged");
+    assert_int_equal(app_list(serving->app, &good, &arena, &list, &err), OK);
+    assert_int_equal(list.count, 1);
 }
 
 /* Each broker that opened such a run would end with it. */
@@ -168,6 +222,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_cannot_be_kept_does_not_begin, serving_setup,
                                         serving_teardown),
         cmocka_unit_test_setup_teardown(a_run_is_committed_by_the_next_turn, serving_setup,
+                                        serving_teardown),
+        cmocka_unit_test_setup_teardown(the_latest_run_may_be_over_while_others_go_on,
+                                        serving_setup, serving_teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_run_hides_no_others, serving_setup,
                                         serving_teardown),
         cmocka_unit_test_setup_teardown(a_result_that_cannot_be_kept_is_cut, serving_setup,
                                         serving_teardown),
