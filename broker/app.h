@@ -150,8 +150,8 @@ MUST_USE enum status app_resubmit(struct app *app, const char *run,
                                   struct err *err);
 
 /* The number of the last order that changed a run (submit, stop, retry, …), and whether all up to
- * that number are committed: only then may their senders hear that they are accepted, since a broker
- * that is killed before has never heard of them. For one that serves. */
+ * that number are committed: only then may their senders hear that they are accepted, for a broker
+ * that is killed before has never heard of them. Of one that serves. */
 uint64_t app_last_order(const struct app *app);
 bool app_is_committed(const struct app *app, uint64_t order);
 
@@ -291,6 +291,7 @@ struct app_gc {
     int64_t age_us;
     const char *const *labels; /* "key=value": has all of them */
     size_t label_count;
+    uint64_t epoch; /* of app_care_part alone: of the broker that it works for */
 };
 MUST_USE enum status app_gc(struct app *app, const struct app_gc *options, struct err *err);
 /* Puts everything that the journal in the store has back into Redis, signatures checked; what is

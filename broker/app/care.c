@@ -92,7 +92,7 @@ static bool is_spared_run(const struct local *app, const char *run)
     for (uint32_t i = 0; i < spared->count; i++)
         if (strcmp(spared->items[i].text, run) == 0)
             return true;
-    return runs_find(app, run) != NULL;
+    return runs_get(app, run) != NULL;
 }
 
 /* ---- removing ---- */
@@ -140,7 +140,8 @@ static void put_sum(struct care *care, const char *key, uint32_t count)
 static void begin_sweep(struct local *app)
 {
     struct care *care = app->care;
-    const struct care_request request = {.part = APP_GC_SWEEP, .gc = {.removes = true}};
+    const struct care_request request = {.part = APP_GC_SWEEP,
+                                         .gc = {.removes = true, .epoch = state_epoch(app->state)}};
     /* No power loss brings a record back whose bytes are gone. */
     if (!loop_has_removed(app->loop))
         return;

@@ -84,12 +84,15 @@ static void put_swept(struct arena *arena, struct value *out, const struct colle
     put_sum(arena, out, "objects", &swept->objects);
 }
 
-static enum status sweep(struct local *app, const struct collect_plan *plan, bool removes,
-                         struct arena *arena, struct value *out, struct err *err)
+static enum status sweep(struct local *app, const struct collect_plan *plan,
+                         const struct app_gc *gc, struct arena *arena, struct value *out,
+                         struct err *err)
 {
     struct collect_swept swept;
-    const struct collect_sweep options = {
-        .plan = plan, .now_s = clock_epoch_us() / 1000000, .removes = removes};
+    const struct collect_sweep options = {.plan = plan,
+                                          .now_s = clock_epoch_us() / 1000000,
+                                          .removes = gc && gc->removes,
+                                          .epoch = gc ? gc->epoch : 0};
     TRY(collect_sweep(app->state, app->store, &options, &swept, err));
     put_swept(arena, out, &swept);
     return OK;
@@ -122,7 +125,7 @@ static enum status plan(struct local *app, const struct app_gc *gc, int plan_fd,
         name_run(&chosen[i], plan.runs[i], "", 0);
     if (gc->removes)
         return care_choice_write(plan_fd, chosen, plan.run_count, &plan.records, err);
-    return sweep(app, &plan, false, arena, out, err);
+    return sweep(app, &plan, NULL, arena, out, err);
 }
 
 /* ---- fsck ---- */
@@ -267,7 +270,7 @@ enum status local_care_part(struct app *base, enum app_care_part part, const str
     TRY(local_open_reader(app, err));
     switch (part) {
     case APP_GC_PLAN: return plan(app, gc, plan_fd, arena, out, err);
-    case APP_GC_SWEEP: return sweep(app, NULL, gc->removes, arena, out, err);
+    case APP_GC_SWEEP: return sweep(app, NULL, gc, arena, out, err);
     default: return fsck(app, options, plan_fd, arena, out, err);
     }
 }

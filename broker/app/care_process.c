@@ -41,6 +41,8 @@ static const char **make_arguments(const struct care_request *request, struct ar
         argv[n++] = arena_format(arena, "--age-us=%" PRId64, request->gc.age_us);
     for (size_t i = 0; i < request->gc.label_count; i++)
         argv[n++] = arena_format(arena, "--label=%s", request->gc.labels[i]);
+    if (request->gc.epoch)
+        argv[n++] = arena_format(arena, "--epoch=%" PRIu64, request->gc.epoch);
     if (request->gc.removes)
         argv[n++] = "--removes";
     if (request->fsck.reads_bytes)

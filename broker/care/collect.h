@@ -70,6 +70,9 @@ struct collect_sweep {
     const struct collect_plan *plan; /* what is going to go from the state; NULL: nothing */
     int64_t now_s;                   /* since 1970, by the store's clock */
     bool removes;                    /* else it counts only */
+    /* What the state must say all the time: one that has forgotten what it had names nothing. 0:
+     * whatever it says. */
+    uint64_t epoch;
 };
 MUST_USE enum status collect_sweep(struct state *state, struct store *store,
                                    const struct collect_sweep *sweep, struct collect_swept *out,

@@ -152,6 +152,22 @@ static enum status remove_objects(struct sweeping *s, struct err *err)
     return OK;
 }
 
+/* A Redis that was emptied, and has not got back yet what it had, must not decide what goes. */
+static enum status check_epoch(struct sweeping *s, struct err *err)
+{
+    struct state_lead lead;
+    if (!s->options->epoch)
+        return OK;
+    TRY(state_leader(s->state, &lead, err));
+    if (lead.epoch == s->options->epoch)
+        return OK;
+    return err_set(
+        err, E_UNREACHABLE,
+        "the state has another epoch (%llu) than the broker that collects (%llu): it may "
+        "have lost what it had, so no bytes were removed; try again",
+        (unsigned long long)lead.epoch, (unsigned long long)s->options->epoch);
+}
+
 static enum status sweep_all(struct sweeping *s, struct err *err)
 {
     struct store_leavings aside;
@@ -159,6 +175,7 @@ static enum status sweep_all(struct sweeping *s, struct err *err)
     TRY(store_list_objects(s->store, checkpoints_prefix, look_at_object, s, err));
     TRY(state_each_run(s->state, 0, look_at_run, s, err));
     TRY(state_each_record(s->state, look_at_record, s, err));
+    TRY(check_epoch(s, err));
     TRY(store_list(s->store, look_at_item, s, err));
     TRY(add_files(s, err));
     TRY(remove_candidates(s, err));

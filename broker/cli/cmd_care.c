@@ -12,7 +12,7 @@ enum { PLAN_FD = 3 };
 struct care_options {
     struct common_options common;
     struct command_line line;
-    int64_t keep, age_us;
+    int64_t keep, age_us, epoch;
     struct config_list labels;
     struct app_gc gc;
     struct app_fsck fsck;
@@ -23,6 +23,7 @@ static void add_options(struct care_options *o)
     const struct config_option options[] = {
         {"keep", 0, CONFIG_COUNT, NULL, "N", &o->keep, ""},
         {"age-us", 0, CONFIG_COUNT, NULL, "N", &o->age_us, ""},
+        {"epoch", 0, CONFIG_COUNT, NULL, "N", &o->epoch, ""},
         {"label", 0, CONFIG_LIST, NULL, "K=V", &o->labels, ""},
         {"removes", 0, CONFIG_FLAG, NULL, NULL, &o->gc.removes, ""},
         {"bytes", 0, CONFIG_FLAG, NULL, NULL, &o->fsck.reads_bytes, ""},
@@ -51,6 +52,7 @@ static enum status answer(struct care_options *o, const char *word, struct err *
     o->gc.keep = (uint32_t)o->keep;
     o->gc.has_age = o->age_us >= 0;
     o->gc.age_us = o->age_us;
+    o->gc.epoch = (uint64_t)o->epoch;
     o->gc.labels = o->labels.items;
     o->gc.label_count = o->labels.count;
     TRY(app_open(&o->common.app, &app, err));

@@ -37,6 +37,27 @@ static void nothing_is_dropped_unless_it_is_asked(void **state)
     assert_true(house_is_whole(house, run, false));
 }
 
+/* A Redis that was emptied names nothing, and has another epoch, or none. */
+static void a_state_of_another_epoch_decides_nothing(void **state)
+{
+    struct house *house = *state;
+    house_add(house, &(struct house_run){.seed = 1, .width = 2});
+    struct artifact unnamed;
+    assert_int_equal(store_put(house->store, "unnamed", 7, &unnamed.id, NULL), OK);
+    house_make_old(house);
+    uint32_t before = house_blob_count(house);
+    struct collect_swept swept;
+    struct err err = {0};
+    struct collect_sweep sweep = {.now_s = (int64_t)time(NULL), .removes = true};
+    sweep.epoch = state_epoch(house->state) + 1;
+    assert_int_equal(collect_sweep(house->state, house->store, &sweep, &swept, &err),
+                     E_UNREACHABLE);
+    assert_int_equal(house_blob_count(house), before);
+    sweep.epoch = state_epoch(house->state);
+    assert_int_equal(collect_sweep(house->state, house->store, &sweep, &swept, &err), OK);
+    assert_int_equal(house_blob_count(house), before - 1);
+}
+
 static void the_newest_of_each_pipeline_are_kept(void **state)
 {
     struct house *house = *state;
@@ -304,6 +325,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, house_setup, house_teardown)
     const struct CMUnitTest tests[] = {
         TEST(nothing_is_dropped_unless_it_is_asked),
+        TEST(a_state_of_another_epoch_decides_nothing),
         TEST(the_newest_of_each_pipeline_are_kept),
         TEST(the_last_one_takes_everything_along),
         TEST(all_that_is_given_has_to_hold),
