@@ -74,7 +74,7 @@ const char *const api_components[] = {
     "      type: object\n"
     "      required: [self, events]\n"
     "      properties: {self: {type: string}, events: {type: string}}\n",
-    "RunState: {type: string, enum: [queued, running, succeeded, failed, cancelled]}\n",
+    "RunState: {type: string, enum: [queued, running, succeeded, failed, cancelled, damaged]}\n",
     "Output:\n"
     "  type: object\n"
     "  required: [id, bytes]\n"
