@@ -236,10 +236,9 @@ static enum status put_segment(struct putting *putting, const char *name, struct
 
 static enum status put_all(struct putting *putting, const struct recent *recent, struct err *err)
 {
-    const char *end = (const char *)putting->names.bytes + putting->names.count;
-    for (const char *name = (const char *)putting->names.bytes; name < end;
-         name += strlen(name) + 1)
-        TRY(put_segment(putting, name, err));
+    const char *names = (const char *)putting->names.bytes;
+    for (size_t at = 0; at < putting->names.count; at += strlen(names + at) + 1)
+        TRY(put_segment(putting, names + at, err));
     for (; recent; recent = recent->next)
         TRY(put_entries(putting, (struct mp_view){recent->data, recent->bytes}, true,
                         "what was committed lately", err));

@@ -122,7 +122,8 @@ void json_write_string(const char *text, size_t bytes, struct buf *out)
         else
             buf_format(out, "\\u%04x", c);
     }
-    buf_put(out, text + from, bytes - from);
+    if (from < bytes) /* an empty text may have no address */
+        buf_put(out, text + from, bytes - from);
     buf_put_char(out, '"');
 }
 
