@@ -70,12 +70,15 @@ static bool has_several(const struct link *link)
 
 static void close_socket(struct link *link, int linger_ms)
 {
+    /* First, while somebody listens: ZeroMQ's thread would wait for good for a listener that is
+       gone, with a lock that closing needs. */
+    if (link->socket)
+        zmq_socket_monitor(link->socket, NULL, 0);
     if (link->monitor) {
         set_int(link->monitor, ZMQ_LINGER, 0);
         zmq_close(link->monitor);
     }
     if (link->socket) {
-        zmq_socket_monitor(link->socket, NULL, 0);
         set_int(link->socket, ZMQ_LINGER, linger_ms);
         zmq_close(link->socket);
     }
