@@ -16,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import faults  # noqa: E402
 import servers  # noqa: E402
 from network import Network, why_not  # noqa: E402
+from standby import Standby  # noqa: E402
 from world import World, output_ids  # noqa: E402
 
 HOSTS = ["w1", "w2", "w3"]
@@ -31,8 +32,9 @@ def one(name, fault, needs, options, args, network, expected):
     """The report's row: what was injected, executions, seconds. Raises AssertionError with what is wrong."""
     folder = args.folder / re.sub(r"\W+", "-", name)
     marks = args.folder / "marks"
+    kind = Standby if options.get("standby") else World
     with servers.Servers(folder, network, needs) as beside, \
-            World(folder, marks, network, args.tasks, {**options, **beside.options()}) as world:
+            kind(folder, marks, network, args.tasks, {**options, **beside.options()}) as world:
         beside.lend(world)
         world.is_short, world.watched = args.short, []
         begun = time.monotonic()

@@ -182,6 +182,33 @@ def two_brokers(w):
     return 0
 
 
+@fault("the leader killed, the standby takes over", needs=["redis"], short=True, standby=True)
+def leader_killed(w):
+    for _ in range(3 if not w.is_short else 1):
+        some_way(w)
+        known, before = w.finished(), w.executions()
+        leader = w.leader()
+        w.served[leader].kill()
+        wait_for("a new leader", w.leader)
+        w.serve(leader)  # as the standby now
+        w.watched.append((known, before))
+        time.sleep(1)
+    return 0
+
+
+@fault("the leader stopped past its lease, and woken up", needs=["redis"], standby=True)
+def leader_stopped(w):
+    some_way(w)
+    known, before = w.finished(), w.executions()
+    leader = w.leader()
+    w.served[leader].signal(signal.SIGSTOP)
+    wait_for("a new leader", lambda: w.leader() not in (None, leader))
+    w.served[leader].signal(signal.SIGCONT)
+    wait_for("it stands by", lambda: w.readiness(leader) == 503)
+    w.watched.append((known, before))
+    return 0
+
+
 @fault("descriptors exhausted at the broker")
 def descriptors(w):
     """As many connections as it can hold and more; then they go."""

@@ -142,13 +142,18 @@ class World:
     def start_broker(self, *more):
         self.broker = Process("broker", [*self.broker_words(), *more], self.folder, self.more).start()
 
+    @property
+    def endpoints(self):
+        """Where workers join."""
+        return f"tcp://{self.network.address}:{self.port}"
+
     def start_worker(self, host, *more, environment=None, wrap=()):
         name = host
         key = self.folder / f"{host}.key"
         if not key.exists():
             subprocess.run([BROKER, "keys", "add", host, "-o", key], cwd=self.folder, env=self.more, check=True,
                            capture_output=True)
-        words = [*self.network.inside(host), *wrap, WORKER, "--broker", f"tcp://{self.network.address}:{self.port}",
+        words = [*self.network.inside(host), *wrap, WORKER, "--broker", self.endpoints,
                  "--name", name, "--slots", 1, "--store", self.store, "--cache", self.folder / f"cache-{host}", "--key", key,
                  "--broker-key", self.broker_key, *more]
         self.workers[host] = Process(host, words, self.folder, {**self.more, "PENSTOCK_LOG": "info", **(environment or {})}).start()
