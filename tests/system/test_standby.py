@@ -184,3 +184,21 @@ def test_a_second_broker_in_the_same_folder_is_refused(place):
         assert second.code == 3 and "another broker" in second.err, second
     finally:
         first.kill()
+
+
+def test_a_local_worker_goes_on_while_redis_is_away(place, redis, wire):  # noqa: F811
+    """A task of hours is not lost for a Redis that was away for seconds: it runs on, and its result is taken."""
+    from served import serving
+    place.write("p.yaml", f"version: 1\nname: long\nsteps:\n  one: {{kind: exec, outputs: {{o: o}}, params: {{command: "
+                          f"'mktemp -q {place.path}/mark.XXXXXXXX > /dev/null; until [ -e {place.path}/open ]; do sleep 0.05; done; echo 1 > o'}}}}\n")
+    with serving(place, "-j", "1", REDIS_URL=f"redis://127.0.0.1:{wire.port}", PENSTOCK_WRITABLE=str(place.path),
+                 PENSTOCK_LOG="info") as broker:
+        run = broker.submit((place.path / "p.yaml").read_text())
+        wait_for(lambda: list(place.path.glob("mark.*")))
+        wire.cut()
+        wait_for(lambda: "lead.lost" in broker.log.read_text())
+        wire.mend()
+        wait_for(lambda: broker.ask("GET", "/readyz", token=None).status == 200)
+        (place.path / "open").touch()
+        assert broker.until_over(run)["state"] == "succeeded"
+        assert len(list(place.path.glob("mark.*"))) == 1

@@ -244,6 +244,31 @@ static void a_second_writer_is_kept_out(void **context)
     state_close(reader);
 }
 
+static void a_standby_is_told_at_once(void **context)
+{
+    (void)context;
+    struct state *first = redis_world_open(STATE_WRITE), *second;
+    struct state *reader = redis_world_open(STATE_READ);
+    struct state_lead lead;
+    struct state_options options = {
+        .url = redis_world.server.url, .mode = STATE_WRITE, .waits_not = true, .epoch_min = 9};
+    assert_int_equal(state_open(&options, &second, &redis_world.err), E_CONFLICT);
+    assert_int_equal(state_leader(reader, &lead, &redis_world.err), OK);
+    assert_in_range(lead.left_ms, 1, LEAD_MS);
+    assert_false(state_is_cut_off(reader));
+    assert_false(state_is_cut_off(first));
+    state_redis_of(first)->renewed_at -= LEAD_MS; /* it stood still as long */
+    assert_true(state_is_cut_off(first));
+    for (int i = 0; i < 1000 && state_is_cut_off(first); i++, usleep(1000))
+        assert_int_equal(state_renew(first, &redis_world.err), OK);
+    assert_false(state_is_cut_off(first)); /* nobody took it */
+    state_close(first);
+    assert_int_equal(state_open(&options, &second, &redis_world.err), OK);
+    assert_int_equal(state_epoch(second), 10);
+    state_close(second);
+    state_close(reader);
+}
+
 static void a_dead_writers_lease_is_waited_for(void **context)
 {
     (void)context;
@@ -314,6 +339,7 @@ int main(void)
         WITH(a_user_without_rights_is_told_so, redis_world_start),
         WITH(a_newer_namespace_is_left_alone, redis_world_start),
         WITH(a_second_writer_is_kept_out, redis_world_start),
+        WITH(a_standby_is_told_at_once, redis_world_start),
         WITH(a_dead_writers_lease_is_waited_for, redis_world_start),
         WITH(a_lease_is_renewed_by_the_loop, redis_world_start),
         WITH(a_commit_that_is_not_polled_keeps_the_epoch, redis_world_start),
