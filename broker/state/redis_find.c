@@ -212,14 +212,15 @@ enum status redis_each_record(struct state *base, state_visit_fn *visit, void *c
     seen.map = id_map_init(seen_at, &seen);
     do {
         status = scan_once(state, cursor, &seen, err);
+        if (status != OK || seen.map.count == seen.done)
+            continue;
         struct visiting visiting = {.ids =
                                         (const struct id *)(const void *)seen.ids.bytes + seen.done,
                                     .visit = visit,
                                     .context = context,
                                     .err = err};
-        if (status == OK)
-            status = redis_find(base, SPACE_TASK, visiting.ids, seen.map.count - seen.done,
-                                visit_one, &visiting, err);
+        status = redis_find(base, SPACE_TASK, visiting.ids, seen.map.count - seen.done, visit_one,
+                            &visiting, err);
         if (status == OK)
             status = visiting.status;
         seen.done = seen.map.count;
@@ -268,6 +269,8 @@ enum status redis_each_run(struct state *base, const char *prefix, size_t limit,
     struct state_redis *state = state_redis_of(base);
     AUTO(buf_fini) struct buf ids = buf_init(0);
     TRY(list_ids(state, prefix, limit, &ids, err));
+    if (!ids.count)
+        return OK;
     const char *asked = (const char *)ids.bytes, *end = asked + ids.count;
     size_t ahead = 0;
     enum status status = OK;
