@@ -17,6 +17,8 @@ from world import BROKER, Process, Watching, wait_for
 FAULTS = {}
 # What a killed worker may cost: the task in its slot, and results that it had made and nobody had committed.
 KILL = 4
+# What a worker that is cut off may do that others do, too: 50 ms of the shortest work wait at it, and it goes on with them.
+QUEUE = 64
 
 
 def fault(name, *, needs=(), short=False, **options):
@@ -65,7 +67,7 @@ def killed_before_result(w):
     w.workers["w1"].kill()
     w.network.unmute("w1")
     w.start_worker("w1")
-    return 16  # what it did unheard
+    return QUEUE
 
 
 @fault("worker killed after the result")
@@ -134,7 +136,7 @@ def cut(w):
     w.network.cut("w1")
     time.sleep(12 if not w.is_short else 7)
     w.network.mend("w1")
-    return 16  # what it had begun or had waiting, done by others too
+    return QUEUE
 
 
 @fault("a worker that is not heard for 12 s")
@@ -143,7 +145,7 @@ def muted(w):
     w.network.mute("w1")
     time.sleep(12)
     w.network.unmute("w1")
-    return 16  # what it had begun or had waiting, done by others too
+    return QUEUE
 
 
 @fault("a worker that hears nothing for 12 s")
@@ -152,7 +154,7 @@ def deafened(w):
     w.network.deafen("w1")
     time.sleep(12)
     w.network.undeafen("w1")
-    return 16  # what it had begun or had waiting, done by others too
+    return QUEUE
 
 
 # ---- the broker ----
@@ -224,7 +226,7 @@ def descriptors(w):
     for one in held:
         one.close()
     resource.prlimit(w.broker.pid, resource.RLIMIT_NOFILE, (4096, 4096))
-    return 16  # what it had begun or had waiting, done by others too
+    return QUEUE
 
 
 # ---- peers ----
