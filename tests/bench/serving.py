@@ -30,8 +30,8 @@ def restart(bench):
         first.send_signal(signal.SIGKILL)
         first.wait()
     begun = time.monotonic()
-    with bench.background([bench.broker, "serve", "-j0"], folder, PENSTOCK_LOG="info") as second:
-        wait(lambda: "\nserving\n" in "\n" + second.said(), "the second broker")
+    with bench.background([bench.broker, "serve", "-j0", "--http", "127.0.0.1:0"], folder, PENSTOCK_LOG="info") as second:
+        wait(lambda: "run.reopened" in second.said(), "the second broker")
         bench.keep("restart", time.monotonic() - begun)
         if f"tasks={OPEN_TASKS}" not in second.said():
             raise Failure(f"restart: the run was not begun again: {second.said()[-500:]}")
