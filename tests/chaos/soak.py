@@ -105,6 +105,9 @@ def main():
                 at = time.monotonic() - begun
                 if not samples or at - samples[-1][0] >= SAMPLE_S:
                     samples.append((at, {n: (memory_kb(pid), descriptors(pid)) for n, pid in watched.items()}))
+                    if len(samples) % (60 // SAMPLE_S) == 0:
+                        told = ", ".join(f"{n} {kb} KiB" for n, (kb, _) in samples[-1][1].items())
+                        print(f"minute {at / 60:.0f}: {rounds} runs; {told}", file=sys.stderr, flush=True)
         finally:
             for process in processes:
                 process.stop()
