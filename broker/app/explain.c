@@ -44,6 +44,7 @@ enum status local_explain(struct app *base, const struct app_request *request, c
         doc_put(arena, out, "changes", changes);
         const struct value *since = plan.before ? value_get(&plan.before_document, "id") : NULL;
         doc_put(arena, out, "since", since ? *since : value_nil());
+        *out = doc_copy(arena, out); /* names are the pipeline's, which goes now */
     }
     plan_close(&plan);
     return status;

@@ -175,6 +175,7 @@ enum status local_plan(struct app *base, const struct app_request *request, stru
         for (size_t i = 0; i < PLAN_ACTION_COUNT; i++)
             doc_put(arena, tasks, action_names[i], value_int(counts[i]));
         doc_put(arena, out, "steps", steps);
+        *out = doc_copy(arena, out); /* names are the pipeline's, which goes now */
     }
     plan_close(&plan);
     return status;
