@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/state/journal.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,6 +13,7 @@
 
 #include "broker/state/crc32c.h"
 #include "broker/state/journal_meta.h"
+#include "broker/state/little_endian.h"
 #include "common/base/assert.h"
 #include "common/base/mem.h"
 #include "common/crypto/sign.h"
@@ -52,32 +52,6 @@ struct head {
 };
 
 static const char NAME[17] = "penstock journal";
-
-static void put32(uint8_t *at, uint32_t value)
-{
-    value = htole32(value);
-    memcpy(at, &value, sizeof value);
-}
-
-static void put64(uint8_t *at, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(at, &value, sizeof value);
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-    uint32_t value;
-    memcpy(&value, at, sizeof value);
-    return le32toh(value);
-}
-
-static uint64_t get64(const uint8_t *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return le64toh(value);
-}
 
 static uint32_t head_crc(const struct journal *journal, const uint8_t head[JOURNAL_HEAD_BYTES])
 {

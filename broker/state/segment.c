@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/state/segment.h"
 
-#include <endian.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "broker/state/crc32c.h"
 #include "broker/state/journal_meta.h"
+#include "broker/state/little_endian.h"
 #include "common/base/assert.h"
 #include "common/crypto/results.h"
 
@@ -60,34 +60,6 @@ bool segment_read_name(const char *ns, const char *name, struct mark *out)
 }
 
 /* ---- entries ---- */
-
-static uint8_t *put32(uint8_t *at, uint32_t value)
-{
-    value = htole32(value);
-    memcpy(at, &value, sizeof value);
-    return at + sizeof value;
-}
-
-static uint8_t *put64(uint8_t *at, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(at, &value, sizeof value);
-    return at + sizeof value;
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-    uint32_t value;
-    memcpy(&value, at, sizeof value);
-    return le32toh(value);
-}
-
-static uint64_t get64(const uint8_t *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return le64toh(value);
-}
 
 static void put_area(const struct state_batch *batch, struct buf *out)
 {
