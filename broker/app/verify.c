@@ -8,6 +8,7 @@
 #include "broker/app/proof.h"
 #include "broker/app/reexecute.h"
 #include "common/base/doc.h"
+#include "common/base/id_set.h"
 #include "common/base/mem.h"
 #include "common/crypto/identity.h"
 #include "common/store/tree.h"
@@ -127,33 +128,23 @@ struct walk {
     struct verifier *verifier;
     struct library library;
     struct buf todo; /* struct artifact */
-    struct id_map seen;
-    struct buf seen_ids;
+    struct id_set seen;
 };
 
-static const struct id *seen_at(const void *context, uint32_t index)
-{
-    const struct walk *walk = context;
-    return (const struct id *)(const void *)walk->seen_ids.bytes + index;
-}
-
-static void add_inputs(struct walk *walk, const struct record *record)
+static enum status add_inputs(struct walk *walk, const struct record *record, struct err *err)
 {
     struct task_spec action;
     struct task_input input;
     struct task_ref ref;
-    if (task_spec_parse(record->action, record->action_bytes, &action, NULL) != OK)
-        return;
+    TRY(task_spec_parse(record->action, record->action_bytes, &action, err));
     for (size_t cursor = 0; task_spec_next_input(&action, &cursor, &input);)
         for (size_t at = 0; task_input_next_ref(&input, &at, &ref);) {
-            const struct id *id = &ref.artifact.id;
-            if (id_map_get(&walk->seen, id) != ID_MAP_NONE)
+            if (id_set_has(&walk->seen, &ref.artifact.id))
                 continue;
-            uint32_t index = (uint32_t)(walk->seen_ids.count / sizeof *id);
-            buf_put(&walk->seen_ids, id, sizeof *id);
-            id_map_put(&walk->seen, id, index);
+            TRY(id_set_add(&walk->seen, &ref.artifact.id, err));
             buf_put(&walk->todo, &ref.artifact, sizeof ref.artifact);
         }
+    return OK;
 }
 
 static enum status check_input(struct walk *walk, const struct artifact *artifact, struct err *err)
@@ -165,27 +156,24 @@ static enum status check_input(struct walk *walk, const struct artifact *artifac
     if (made) /* else from outside: a source */
         TRY(check_made(v, &made->task, artifact, &proof, &is_good, err));
     TRY(check_bytes(v, short_id(v, &artifact->id), artifact, err));
-    if (is_good)
-        add_inputs(walk, &proof.record);
-    return OK;
+    return is_good ? add_inputs(walk, &proof.record, err) : OK;
 }
 
 static void walk_fini(struct walk *walk)
 {
     library_close(&walk->library);
-    id_map_fini(&walk->seen);
+    id_set_fini(&walk->seen);
     buf_fini(&walk->todo);
-    buf_fini(&walk->seen_ids);
 }
 DEFINE_AUTO_VALUE(struct walk, walk_fini)
 
 static enum status check_inputs(struct verifier *v, const struct record *record, struct err *err)
 {
     AUTO(walk_fini)
-    struct walk walk = {.verifier = v, .todo = buf_init(0), .seen_ids = buf_init(0)};
-    walk.seen = id_map_init(seen_at, &walk);
+    struct walk walk = {.verifier = v, .todo = buf_init(0)};
+    id_set_init(&walk.seen);
     TRY(library_open(v->app, v->arena, &walk.library, err));
-    add_inputs(&walk, record);
+    TRY(add_inputs(&walk, record, err));
     while (walk.todo.count) {
         struct artifact next;
         walk.todo.count -= sizeof next;
