@@ -192,6 +192,8 @@ help:
 # Asks for packages at most once per change of the list.
 setup-build: build/.setup-build
 setup-test: build/.setup-test
+# One after the other: two of apt-get at once refuse each other.
+build/.setup-test: | build/.setup-build
 build/.setup-%: docker/packages.txt docker/setup.sh
 	@mkdir -p build
 	@docker/setup.sh $*
