@@ -9,12 +9,12 @@
 #include "common/fs.h"
 #include "worker/join_state.h"
 
-/* The job of an attempt that runs in a slot, or AGENT_NONE. */
+/* The job of an attempt that runs in a slot, or AGENT_NONE. An idle slot's last job is gone. */
 static uint32_t find_job(const struct join *join, const struct attempt *attempt)
 {
     for (uint32_t i = 0; i < join->slots; i++) {
-        uint32_t job = join->seats[i].slot ? join->seats[i].job : AGENT_NONE;
-        if (job == AGENT_NONE)
+        uint32_t job = join->seats[i].job;
+        if (!agent_is_awaiting(join->agent, i))
             continue;
         const struct attempt *own = &works_get(join->works, job)->task.attempt;
         if (own->number == attempt->number && id_equal(&own->task, &attempt->task))

@@ -138,6 +138,20 @@ def test_logs_are_followed_while_it_runs(served):
     assert served.broker("logs", f"{run}/say").out == "line 1\nline 2\nline 3\n"
 
 
+def test_who_follows_a_log_harms_no_worker_with_an_idle_slot(place):
+    """A slot that is idle had a task that is forgotten by now."""
+    with serving(place, "-j", "2") as served:
+        first = served.submit(exec_pipeline("sleep 0.3; echo x > o.txt"))
+        served.until_running(first)
+        slow = served.submit(SLOW)
+        served.until_running(slow)
+        assert served.until_over(first)["state"] == "succeeded"
+        follow = served.begin("logs", "-f", f"{slow}/say")
+        assert follow.stdout.readline() == "begun\n"
+        assert served.get("/v1/workers")["workers"][0]["running"] == 1
+        assert served.get(f"/v1/runs/{slow}")["steps"][0]["attempts"] == 1 and "worker.died" not in served.log.read_text()
+
+
 def test_ctrl_c_ends_the_watching_and_not_the_run(served):
     served.place.write("p.yaml", SLOW)
     watch = served.begin("submit", "p.yaml", "--watch", "--name", "slow")
