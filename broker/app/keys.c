@@ -31,6 +31,16 @@ enum status keys_read(const struct local *app, struct signer **out, struct err *
     return status;
 }
 
+const char *keys_hex(const struct local *app, char out[ID_HEX_BYTES])
+{
+    struct id key;
+    out[0] = 0;
+    if (!app->identity)
+        return out;
+    memcpy(key.bytes, signer_public(app->identity), sizeof key.bytes);
+    return id_hex(&key, out);
+}
+
 /* ---- init ---- */
 
 static enum status make_folder(const char *file, mode_t mode, struct err *err)

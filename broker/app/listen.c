@@ -1,5 +1,7 @@
 /* Where workers other than the local one join. At an endpoint of this machine alone whoever can
- * reach the socket can take part in the run; at any other, who has a key of the list (keys.c). */
+ * reach the socket can take part in the run; at any other, who has a key of the list (keys.c). With
+ * keys the socket of the local worker asks for one, too: it is within reach of the programs of
+ * steps, which can't read the broker's. */
 // SPDX-License-Identifier: Apache-2.0
 #include <ctype.h>
 #include <limits.h>
@@ -13,7 +15,6 @@
 #include <unistd.h>
 
 #include "broker/app/local.h"
-#include "common/crypto/sign.h"
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/program.h"
@@ -85,7 +86,7 @@ enum status listen_open(struct local *app, struct err *err)
         snprintf(here, sizeof here, "%s%s/work.sock", ipc, app->home);
         if (app->slots && strcmp(here, app->endpoint) != 0) {
             TRY(check_path(here, err));
-            options.plain_endpoint = here;
+            options.local_endpoint = here;
         }
     }
     raise_files();
@@ -138,10 +139,8 @@ static void put_broker(const struct local *app, struct buf *out)
 
 static void put_keys(const struct local *app, struct buf *out)
 {
-    struct id key;
     char hex[ID_HEX_BYTES];
-    memcpy(key.bytes, signer_public(app->identity), sizeof key.bytes);
-    buf_format(out, " --key FILE --broker-key %s", id_hex(&key, hex));
+    buf_format(out, " --key FILE --broker-key %s", keys_hex(app, hex));
 }
 
 /* Here, paths stay relative, as they were given: it goes to where they hold. */

@@ -130,6 +130,8 @@ void stuck_look(struct local *app);
 /* keys.c: the broker's identity. Errors: E_DENIED there is none, and how to make one. */
 struct signer;
 MUST_USE enum status keys_read(const struct local *app, struct signer **out, struct err *err);
+/* The public key that workers must expect; "": no keys are asked for. */
+const char *keys_hex(const struct local *app, char out[ID_HEX_BYTES]);
 /* Is there a list of workers that can be read? */
 MUST_USE enum status keys_check_list(const struct local *app, struct err *err);
 MUST_USE enum status local_keys_init(struct app *app, struct arena *arena, struct value *out,

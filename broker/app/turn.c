@@ -24,10 +24,12 @@ static enum status start_worker(struct local *app, struct err *err)
         TRY(listen_open(app, err));
         loop_set_router(app->loop, app->router);
     }
+    char broker_key[ID_HEX_BYTES];
     AUTO(signer_free) struct signer *signer = NULL;
     bool has_key = identity_read(app->key_path, &signer, NULL) == OK;
-    struct worker_process_options worker = {.endpoint = router_plain_endpoint(app->router),
+    struct worker_process_options worker = {.endpoint = router_local_endpoint(app->router),
                                             .key = has_key ? app->key_path : NULL,
+                                            .broker_key = keys_hex(app, broker_key),
                                             .store = app->store_url,
                                             .cache = app->worker_cache,
                                             .slots = app->slots};

@@ -52,7 +52,7 @@ static enum status start(struct worker_process *process, struct err *err)
                           "--key",
                           o->key ? o->key : "",
                           "--broker-key",
-                          "",
+                          o->broker_key,
                           "--die-with-parent",
                           NULL};
     const struct child_fd fds[] = {{STDERR_FILENO, STDERR_FILENO}};

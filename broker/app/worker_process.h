@@ -10,7 +10,8 @@ struct worker_process;
 
 struct worker_process_options {
     const char *endpoint, *store, *cache;
-    const char *key; /* the broker's own identity, which its worker signs with; NULL: none */
+    const char *key;        /* the broker's own identity, which its worker signs with; NULL: none */
+    const char *broker_key; /* in hex, as the endpoint proves it; "": it asks for no keys */
     uint32_t slots;
 };
 

@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/assert.h"
 #include "common/base/buf.h"
 #include "common/base/mem.h"
-#include "common/crypto/sign.h"
 #include "common/fs.h"
 
 enum {
@@ -307,6 +307,14 @@ static enum status fail(struct allow_watch *watch, enum status status)
     return is_told ? OK : status;
 }
 
+struct allow_watch allow_watch_of(const char *path, const uint8_t own[SIGN_PUBLIC_BYTES])
+{
+    struct allow_watch watch = {.path = path};
+    memcpy(watch.own.key.bytes, own, SIGN_PUBLIC_BYTES);
+    ASSERT(wire_public(own, watch.own.wire.bytes)); /* of our own pair */
+    return watch;
+}
+
 enum status allow_watch_look(struct allow_watch *watch, bool *is_new, struct err *err)
 {
     struct stat now;
@@ -337,4 +345,16 @@ enum status allow_watch_look(struct allow_watch *watch, bool *is_new, struct err
     list = old;
     *is_new = true;
     return OK;
+}
+
+const struct allow_entry *allow_watch_find(const struct allow_watch *watch, const struct id *key)
+{
+    return id_equal(&watch->own.key, key) ? &watch->own : allow_list_find(&watch->list, key);
+}
+
+const struct allow_entry *allow_watch_find_wire(const struct allow_watch *watch,
+                                                const struct id *wire)
+{
+    return id_equal(&watch->own.wire, wire) ? &watch->own
+                                            : allow_list_find_wire(&watch->list, wire);
 }

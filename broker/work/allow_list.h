@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "common/crypto/sign.h"
 #include "proto/err.h"
 #include "proto/id.h"
 #include "proto/limits.h"
@@ -46,7 +47,8 @@ MUST_USE enum status allow_list_remove(const char *path, const char *name_or_key
 MUST_USE enum status allow_list_create(const char *path, struct err *err);
 
 struct allow_watch {
-    const char *path; /* borrowed */
+    const char *path;       /* borrowed */
+    struct allow_entry own; /* the broker's, which its own worker has: whatever the list says */
     bool needs_wire;
     struct allow_list list;
     struct timespec changed, modified; /* of the file as it was read */
@@ -54,8 +56,14 @@ struct allow_watch {
     enum status failure; /* why it can't be read: the last list that could be holds */
 };
 
+/* Of `path` (borrowed), for the broker of this public key. */
+struct allow_watch allow_watch_of(const char *path, const uint8_t own[SIGN_PUBLIC_BYTES]);
 /* Has the list changed? A look costs a stat(). OK with *is_new where another list was read; a file
  * that can't be read is told once, and leaves the list as it was. */
 MUST_USE enum status allow_watch_look(struct allow_watch *watch, bool *is_new, struct err *err);
+/* Of the list as it was looked at last, or our own; or NULL. */
+const struct allow_entry *allow_watch_find(const struct allow_watch *watch, const struct id *key);
+const struct allow_entry *allow_watch_find_wire(const struct allow_watch *watch,
+                                                const struct id *wire);
 
 DEFINE_AUTO_VALUE(struct allow_list, allow_list_fini)

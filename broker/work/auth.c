@@ -8,6 +8,7 @@
 #include <zmq.h>
 
 #include "broker/work/allow_list.h"
+#include "broker/work/router.h"
 #include "common/base/mem.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -76,7 +77,7 @@ static const struct allow_entry *find(struct auth *auth, const struct request *r
     if (allow_watch_look(&auth->watch, &is_new, &err) != OK)
         log_event(LOG_ERROR, "keys.unread", "error=\"%s\"", err.text);
     memcpy(wire.bytes, request->parts[CREDENTIALS], sizeof wire.bytes);
-    return allow_list_find_wire(&auth->watch.list, &wire);
+    return allow_watch_find_wire(&auth->watch, &wire);
 }
 
 static void tell_refused(struct auth *auth, const struct request *request)
@@ -147,12 +148,14 @@ static bool start_thread(struct auth *auth)
     return auth->is_running;
 }
 
-enum status auth_start(void *context, const char *workers_path, struct auth **out, struct err *err)
+enum status auth_start(void *context, const struct router_keys *keys, struct auth **out,
+                       struct err *err)
 {
     *out = NULL;
     AUTO(auth_stop) struct auth *auth = mem_alloc(sizeof *auth);
-    auth->path = mem_copy_text(workers_path, strlen(workers_path));
-    auth->watch = (struct allow_watch){.path = auth->path, .needs_wire = true};
+    auth->path = mem_copy_text(keys->workers_path, strlen(keys->workers_path));
+    auth->watch = allow_watch_of(auth->path, signer_public(keys->identity));
+    auth->watch.needs_wire = true;
     auth->socket = zmq_socket(context, ZMQ_REP);
     if (!auth->socket || zmq_bind(auth->socket, "inproc://zeromq.zap.01") != 0)
         return err_set(err, E_CONFLICT, "cannot answer for keys in this process: %s",

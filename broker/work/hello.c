@@ -86,8 +86,7 @@ static void look_at_list(struct router *router, bool *is_new)
 static bool is_allowed(const struct router *router, const char *user)
 {
     struct id key;
-    return id_parse(user, strlen(user), &key, NULL) == OK &&
-           allow_list_find(&router->allow.list, &key);
+    return id_parse(user, strlen(user), &key, NULL) == OK && allow_watch_find(&router->allow, &key);
 }
 
 /* Its results are signed with the key of HELLO: that must be the one that the connection proved,

@@ -63,23 +63,22 @@ static enum status bind_one(zsock_t *sock, const char *endpoint, char **out, str
     return OK;
 }
 
-/* The plain one first: what a socket is told of keys holds for what is bound after it. */
 static enum status bind_all(struct router *router, struct err *err)
 {
     const struct router_options *o = &router->options;
-    if (o->plain_endpoint)
-        TRY(bind_one(router->sock, o->plain_endpoint, &router->plain_endpoint, err));
     if (o->keys) {
         bool is_new;
-        router->allow = (struct allow_watch){.path = o->keys->workers_path};
+        router->allow = allow_watch_of(o->keys->workers_path, signer_public(o->keys->identity));
         TRY(allow_watch_look(&router->allow, &is_new, err));
-        TRY(auth_start(zsys_init(), o->keys->workers_path, &router->auth, err));
+        TRY(auth_start(zsys_init(), o->keys, &router->auth, err));
         if (!ask_for_keys(router->sock, o->keys))
             return err_set(err, E_UNSUPPORTED,
                            "%s: this libzmq has no CURVE with enforced ZAP domains, so nobody "
                            "could be kept out",
                            o->endpoint);
     }
+    if (o->local_endpoint)
+        TRY(bind_one(router->sock, o->local_endpoint, &router->local_endpoint, err));
     return bind_one(router->sock, o->endpoint, &router->endpoint, err);
 }
 
@@ -136,9 +135,9 @@ void router_close(struct router *router)
 {
     drop_held(router);
     remove_socket(router->endpoint);
-    remove_socket(router->plain_endpoint);
+    remove_socket(router->local_endpoint);
     zstr_free(&router->endpoint);
-    zstr_free(&router->plain_endpoint);
+    zstr_free(&router->local_endpoint);
     mem_free(router->leader);
     if (router->sock)
         zsock_destroy(&router->sock);
@@ -160,9 +159,9 @@ const char *router_endpoint(const struct router *router)
     return router->endpoint;
 }
 
-const char *router_plain_endpoint(const struct router *router)
+const char *router_local_endpoint(const struct router *router)
 {
-    return router->plain_endpoint ? router->plain_endpoint : router->endpoint;
+    return router->local_endpoint ? router->local_endpoint : router->endpoint;
 }
 
 int router_fd(const struct router *router)

@@ -12,18 +12,19 @@
 struct router;
 struct signer;
 
-/* Who may connect to an endpoint that others can reach. */
+/* Who may connect to endpoints of which others can reach one. */
 struct router_keys {
-    const struct signer *identity; /* borrowed: the broker's, which workers pin */
+    const struct signer *identity; /* borrowed: the broker's, which workers pin; its own has it */
     const char *workers_path;      /* borrowed: whose keys are admitted; see allow_list.h */
 };
 
 struct router_options {
-    const char *endpoint; /* "ipc:///…/work.sock", "tcp://127.0.0.1:*" */
-    /* NULL: whoever can reach the endpoint may join. Else connections are encrypted (CURVE), each
-     * peer proves a key of the list, and one that is taken off the list is refused. */
+    const char *endpoint;       /* "ipc:///…/work.sock", "tcp://127.0.0.1:*" */
+    const char *local_endpoint; /* another one, for this machine; NULL: none */
+    /* NULL: whoever can reach an endpoint may join. Else connections are encrypted (CURVE), each
+     * peer proves a key of the list, or the broker's own, and one that is taken off the list is
+     * refused. */
     const struct router_keys *keys;
-    const char *plain_endpoint; /* another one, without keys: for this machine; NULL: none */
     uint64_t epoch;
     uint32_t lease_ms, credit;
 };
@@ -31,10 +32,10 @@ struct router_options {
 MUST_USE enum status router_open(const struct router_options *options, struct router **out,
                                  struct err *err);
 void router_close(struct router *router);
-/* The endpoints it is really bound to (a port that was `*` filled in). The plain one is `endpoint`
- * where that has no keys. */
+/* The endpoints it is really bound to (a port that was `*` filled in). The local one is `endpoint`
+ * where there is no other. */
 const char *router_endpoint(const struct router *router);
-const char *router_plain_endpoint(const struct router *router);
+const char *router_local_endpoint(const struct router *router);
 /* Edge-triggered: ask router_is_ready before sleeping. */
 int router_fd(const struct router *router);
 bool router_is_ready(const struct router *router);

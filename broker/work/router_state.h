@@ -30,7 +30,7 @@ struct router {
     struct _zsock_t *sock;
     void *socket; /* the same, as libzmq sees it */
     struct router_options options;
-    char *endpoint, *plain_endpoint;
+    char *endpoint, *local_endpoint;
     struct auth *auth;        /* with keys */
     struct allow_watch allow; /* who may stay */
     ms_t look_at;             /* when its file is looked at next */

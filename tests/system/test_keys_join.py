@@ -1,14 +1,18 @@
 """Workers that join by keys: who is let in, who is told why not, who has to leave; and several brokers to choose from."""
+import json
+import os
 import shlex
 import signal
 import subprocess
+import sys
 import threading
 
 import msgpack
 import pytest
 import zmq
+from nacl.signing import SigningKey, VerifyKey
 
-from conftest import WORKER, by_name
+from conftest import WORKER, by_name, needs_landlock
 from workers import SECONDS, Cluster, wait_for
 
 CURVE = ["--listen", "tcp://127.0.0.1:*", "--curve"]
@@ -76,7 +80,7 @@ def test_replicas_share_an_identity(cluster):
 
 @pytest.mark.parametrize("listen", ["tcp://0.0.0.0:*", "tcp://*:*"])
 def test_where_others_can_reach_it_keys_are_asked_for(cluster, listen):
-    """The local worker needs none: it has a socket of its own."""
+    """The local worker has the broker's own, at a socket of its own."""
     write(cluster, f"{cluster.mark('begun')}; {cluster.gate('all')}", 2)
     cluster.start("--listen", listen, slots=1)
     line = cluster.join_command()
@@ -162,6 +166,67 @@ def test_who_is_revoked_is_cut_off_and_its_tasks_go_to_others(cluster):
     assert again.returncode == 3 and "broker keys add NAME --public-key" in again.stderr
     cluster.join("w2", "--key", "bert.key")
     assert {e["worker"] for e in cluster.finish()["steps"]} == {"w2"}
+
+
+INTRUDER = """
+import json, sys, zmq
+from zmq.utils import monitor, z85
+
+def ask(endpoint, broker_key, secret):
+    events = {zmq.EVENT_HANDSHAKE_SUCCEEDED: "let in", zmq.EVENT_DISCONNECTED: "shut out",
+              zmq.EVENT_HANDSHAKE_FAILED_AUTH: "refused", zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "shut out"}
+    with zmq.Context() as context, context.socket(zmq.DEALER) as peer:
+        peer.linger = 0
+        if secret:
+            secret = z85.encode(bytes.fromhex(secret))
+            peer.curve_serverkey, peer.curve_secretkey = z85.encode(bytes.fromhex(broker_key)), secret
+            peer.curve_publickey = zmq.curve_public(secret)
+        seen = peer.get_monitor_socket()
+        peer.connect(endpoint)
+        while (event := monitor.recv_monitor_message(seen)["event"]) not in events:
+            pass
+        peer.disable_monitor()
+        return events[event]
+
+def read(path):
+    try:
+        return bool(open(path).read())
+    except OSError as error:
+        return type(error).__name__
+
+endpoint, key_path, broker_key, *secrets = sys.argv[1:]
+print(json.dumps([read(key_path)] + [ask(endpoint, broker_key, secret) for secret in secrets]))
+"""
+
+
+def wire_secret(path):
+    """Of an identity's file."""
+    seed = bytes.fromhex(path.read_text().split()[-1])
+    return SigningKey(seed).to_curve25519_private_key().encode().hex()
+
+
+def test_a_program_cannot_pose_as_a_worker_at_the_brokers_own_socket(cluster):
+    """Not though it has a network and may connect to it: it has no key, cannot read the broker's, and a key that was
+    revoked or that nobody knows is none. The broker's own worker, which runs it, needs no list."""
+    needs_landlock()
+    place = cluster.place
+    home = place.path / ".penstock"
+    place.broker("keys", "add", "bert", "-o", "bert.key")
+    place.broker("keys", "revoke", "anna")
+    worker(cluster, "key", "eve.key")
+    secrets = [wire_secret(place.path / f"{name}.key") for name in ("anna", "eve", "bert")]
+    broker_key = VerifyKey(bytes.fromhex(cluster.key)).to_curve25519_public_key().encode().hex()
+    words = [sys.executable, "intruder.py", f"ipc://{home}/work.sock", home / "keys/broker", broker_key, "",
+             *secrets]
+    place.write("intruder.py", INTRUDER)
+    place.write("p.yaml", json.dumps({"version": 1, "name": "intruder", "steps": {"a": {
+        "kind": "exec", "outputs": {"o": "o"}, "retry": 0,
+        "params": {"network": True, "code": ["intruder.py"], "command": shlex.join(map(str, words)) + " > o"}}}}))
+    readable = f"{os.path.realpath(sys.prefix)}:{sys.prefix}"
+    cluster.start(*CURVE, slots=1, PENSTOCK_READABLE=readable, PENSTOCK_WRITABLE=f"{home}/work.sock")
+    assert by_name(cluster.finish())["a"]["worker"] == "local"
+    assert json.loads(place.broker("export", "a.o", "-o", "-").out) == ["PermissionError", "shut out", "refused", "refused",
+                                                                       "let in"]
 
 
 # ---- several brokers ----

@@ -21,9 +21,10 @@
  *
  * That holds for programs with a network, too, as far as it can be looked at: the kernel connects
  * their other sockets by itself, and one of their threads may put a local socket into the place of
- * such a one between look and call. What listens on local sockets and believes whoever comes (the
- * work socket that a broker has for its own worker, Docker's) is safe from a step with `network:
- * true` only where the two have different users.
+ * such a one between look and call. What listens on local sockets and believes whoever comes
+ * (Docker's; the work socket that a broker without keys has for its own worker) is safe from a step
+ * with `network: true` only where the two have different users. A broker with keys asks for one
+ * there, too, which lies where programs can't read it.
  *
  * What remains: names, sizes and modes of files anywhere may be seen, and modes and times of what
  * belongs to the worker's user be changed (Landlock has no say in stat, chmod, utime); /proc shows

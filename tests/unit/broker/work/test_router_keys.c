@@ -50,10 +50,10 @@ static int open_keyed(void **state)
     assert_int_equal(allow_list_create(keyed->workers, NULL), OK);
     allow(keyed, keyed->anna, "anna");
     struct router_keys keys = {keyed->broker, keyed->workers};
-    char plain[256];
-    snprintf(plain, sizeof plain, "ipc://%s", temp_at(keyed->temp, "sock"));
+    char local[256];
+    snprintf(local, sizeof local, "ipc://%s", temp_at(keyed->temp, "sock"));
     keyed->world = world_new(&(const struct router_options){.endpoint = "tcp://127.0.0.1:*",
-                                                            .plain_endpoint = plain,
+                                                            .local_endpoint = local,
                                                             .keys = &keys,
                                                             .epoch = 5,
                                                             .credit = 100});
@@ -139,11 +139,15 @@ static void a_worker_that_was_added_a_moment_ago_gets_in(void **state)
     assert_string_equal(world_receive(keyed->world, 1), "hello1 ");
 }
 
-static void the_plain_endpoint_beside_asks_for_no_keys(void **state)
+/* Its key is that of the broker, of which no list needs to say a word. */
+static void the_local_endpoint_admits_the_brokers_own_worker(void **state)
 {
     struct keyed *keyed = *state;
     struct world *world = keyed->world;
-    peer_connect(&world->other, router_plain_endpoint(world->router), "plain");
+    uint8_t seed[SIGN_SEED_BYTES];
+    signer_copy_seed(keyed->broker, seed);
+    peer_connect_keyed(&world->other, router_local_endpoint(world->router), "local",
+                       signer_of_seed(seed), signer_public(keyed->broker));
     peer_hello(&world->other, PROTOCOL_VERSION, 0, "local", NULL, 0);
     assert_string_equal(world_receive(world, 1), "hello0 ");
     assert_true(peer_receive(&world->other, MSG_WELCOME));
@@ -160,6 +164,20 @@ static void who_has_no_keys_is_shut_out(void **state)
     struct keyed *keyed = *state;
     peer_connect(&keyed->world->other, router_endpoint(keyed->world->router), "plain");
     expect_shut_out(keyed, &keyed->world->other);
+}
+
+/* A program that poses as the local worker: within reach of the socket, but without a key. */
+static void nobody_else_is_let_in_at_the_local_endpoint(void **state)
+{
+    struct keyed *keyed = *state;
+    struct world *world = keyed->world;
+    peer_connect(&world->other, router_local_endpoint(world->router), "plain");
+    peer_hello(&world->other, PROTOCOL_VERSION, 0, "local", NULL, 0);
+    assert_string_equal(world_receive(world, 0), "");
+    peer_close(&world->other);
+    peer_connect_keyed(&world->other, router_local_endpoint(world->router), "foreign", NULL,
+                       signer_public(keyed->broker));
+    expect_shut_out(keyed, &world->other);
 }
 
 static void who_is_not_on_the_list_is_shut_out(void **state)
@@ -321,7 +339,8 @@ int main(void)
         KEYED(a_worker_of_the_list_joins_and_its_results_count),
         KEYED(one_identity_serves_many_instances),
         KEYED(a_worker_that_was_added_a_moment_ago_gets_in),
-        KEYED(the_plain_endpoint_beside_asks_for_no_keys),
+        KEYED(the_local_endpoint_admits_the_brokers_own_worker),
+        KEYED(nobody_else_is_let_in_at_the_local_endpoint),
         KEYED(who_has_no_keys_is_shut_out),
         KEYED(who_is_not_on_the_list_is_shut_out),
         KEYED(who_takes_another_for_the_broker_is_shut_out),
