@@ -138,7 +138,8 @@ static void check_state(struct doctor *d)
                    ok && status == OK && !is_redis ? d->app->state_url
                    : ok && status == OK            ? "Redis answers"
                                                    : err.text),
-        is_redis
+        state_is_loading(&err) ? "wait until it has: a run that is started now does so, too"
+        : is_redis
             ? "see REDIS_URL or --state: redis://USER:PASSWORD@HOST:PORT"
             : "the state is an index of its journal: move the index away and it is made again");
     if (d->app->state && state_examine(d->app->state, put_finding, d, &err) != OK)

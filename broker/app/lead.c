@@ -264,17 +264,20 @@ enum status local_serve(struct app *base, const char *http, struct err *err)
     name_holder(app, http);
     if (!is_shared(app))
         return reopen_open_runs(app, err);
-    TRY(local_open_reader(app, err));
-    TRY(state_leader(app->state, &leader, err));
+    enum status status = local_open_reader(app, err);
+    if (status == OK)
+        status = state_leader(app->state, &leader, err);
+    if (status != OK) /* of what never answered nobody knows whether it is there */
+        return state_is_loading(err) ? wait_on(app, status, err) : status;
     if (leader.is_held) {
         follow(app, &leader);
         return OK;
     }
-    enum status status = take_lead(app, err);
-    if (status != E_CONFLICT)
-        return status;
-    stand_by(app); /* another one was quicker */
-    return look(app, err);
+    status = take_lead(app, err);
+    if (status == OK)
+        return OK;
+    stand_by(app); /* another one was quicker, or the state went away */
+    return wait_on(app, status, err);
 }
 
 static void hear_nothing(void *context, struct sched_event *event,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/app/local.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@
 #include "common/fs.h"
 #include "common/log.h"
 
-enum { GRACE_MS = 3000 };
+enum { GRACE_MS = 3000, NAP_MS = 100 };
 
 static const struct app_backend local_backend;
 static void local_close(struct app *base);
@@ -46,6 +47,7 @@ enum status app_open_local(const struct app_options *options, struct app **out, 
     app->workers_min = options->workers_min;
     app->listens_early = options->listen || !app->slots || app->workers_min > 1;
     app->lease_ms = options->lease_ms;
+    app->looks_only = options->looks_only;
     app->wake_fd = options->wake_fd;
     app->shortage.since = MS_NEVER;
     app->publication.lock_fd = -1;
@@ -112,6 +114,32 @@ static const char *local_diagnostics(struct app *base)
     return app->diagnostics.text.count ? buf_text(&app->diagnostics.text) : "";
 }
 
+enum status local_nap(const struct local *app, struct err *err)
+{
+    struct pollfd wake = {.fd = app->wake_fd, .events = POLLIN};
+    return poll(&wake, 1, NAP_MS) > 0 ? err_set(err, E_CANCELLED, "interrupted") : OK;
+}
+
+/* A server that was started just before us is waited for, as it is when a run goes on. A broker
+ * that serves stands by meanwhile (lead.c). */
+static enum status open_state(struct local *app, const struct state_options *options,
+                              struct err *err)
+{
+    char quoted[2 * ERR_TEXT_BYTES];
+    struct err why = {0};
+    for (bool is_told = false;; is_told = true) {
+        enum status status = state_open(options, &app->state, &why);
+        if (status == OK)
+            return OK;
+        if (!state_is_loading(&why) || app->looks_only || app->is_served)
+            return err_set(err, status, "%s", why.text);
+        if (!is_told)
+            log_event(LOG_WARN, "state.waiting", "reason=%s",
+                      log_quote(why.text, quoted, sizeof quoted));
+        TRY(local_nap(app, err));
+    }
+}
+
 static enum status open_both(struct local *app, enum state_mode mode, struct err *err)
 {
     if (!app->store)
@@ -123,7 +151,7 @@ static enum status open_both(struct local *app, enum state_mode mode, struct err
                                     .waits_not = app->is_served,
                                     .journal_store = app->store_url};
     if (!app->state)
-        TRY(state_open(&options, &app->state, err));
+        TRY(open_state(app, &options, err));
     return OK;
 }
 

@@ -45,6 +45,7 @@ struct local {
     bool wants_keys;                     /* there, whether or not there are any */
     bool is_insecure;                    /* others can reach it, and no keys are asked for */
     uint32_t slots, lease_ms, workers_min;
+    bool looks_only; /* it says how things are, and waits for nothing */
     int wake_fd;
     struct diagnostics diagnostics;
 
@@ -78,6 +79,8 @@ static inline struct local *local_of(struct app *app)
 MUST_USE enum status local_open_reader(struct local *app,
                                        struct err *err); /* state (if there is one) and store */
 MUST_USE enum status local_open_writer(struct local *app, struct err *err);
+/* Sleeps for a moment. Errors: E_CANCELLED it was woken by a signal. */
+MUST_USE enum status local_nap(const struct local *app, struct err *err);
 /* Closes all that there is while it leads: loop, runs, state. */
 void local_forget(struct local *app);
 /* Ready to run: the writer's lock, the loop, and the socket where it opens early. */

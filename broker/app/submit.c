@@ -1,7 +1,6 @@
 /* From a request to a run: parsed, sources in the store, expanded, what is known looked up, and
  * given to the scheduler. */
 // SPDX-License-Identifier: Apache-2.0
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -19,7 +18,6 @@
 
 enum {
     RESTORE_BATCH = 1024,
-    LOOK_AGAIN_MS = 100,
     PATIENCE_MS = 60000 /* with a state that is away before a run has begun; then its user hears */
 };
 
@@ -76,20 +74,13 @@ static void restore_found(void *context, uint32_t task, const struct record *rec
         restore_flush(restore);
 }
 
-/* Sleeps, or is woken by a signal. */
-static enum status nap(const struct local *app, struct err *err)
-{
-    struct pollfd wake = {.fd = app->wake_fd, .events = POLLIN};
-    return poll(&wake, 1, LOOK_AGAIN_MS) > 0 ? err_set(err, E_CANCELLED, "interrupted") : OK;
-}
-
 /* What waits to be committed may take away what would be found. */
 static enum status settle(struct local *app, struct err *err)
 {
     while (!loop_is_settled(app->loop)) {
         TRY(loop_turn(app->loop, 0, err));
         if (!loop_is_settled(app->loop))
-            TRY(nap(app, err));
+            TRY(local_nap(app, err));
     }
     return OK;
 }
@@ -113,7 +104,7 @@ static enum status look_up(struct local *app, struct run *run, struct restore *r
         if (!is_told)
             log_event(LOG_WARN, "state.waiting", "reason=%s",
                       log_quote(why.text, quoted, sizeof quoted));
-        TRY(nap(app, err));
+        TRY(local_nap(app, err));
     }
 }
 

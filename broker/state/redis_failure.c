@@ -3,6 +3,9 @@
 #include <string.h>
 
 #include "broker/state/redis_link.h"
+#include "broker/state/state.h"
+
+#define LOADING_TEXT "it is still loading its data from disk"
 
 static const struct failure {
     const char *code; /* the first word of the answer; scripts carry it behind other words, too */
@@ -15,7 +18,7 @@ static const struct failure {
     {"READONLY", E_UNREACHABLE,
      "it is a replica and takes no writes; name the master in REDIS_URL, or let Sentinel say which "
      "it is (redis+sentinel://HOST:26379/MASTER)"},
-    {"LOADING", E_UNREACHABLE, "it is still loading its data from disk"},
+    {"LOADING", E_UNREACHABLE, LOADING_TEXT},
     {"MASTERDOWN", E_UNREACHABLE, "it is a replica whose master is gone"},
     {"NOREPLICAS", E_UNREACHABLE,
      "it has fewer replicas than its min-replicas-to-write asks for, so it takes no writes"},
@@ -63,4 +66,9 @@ enum status redis_failure(const struct redis_url *url, const char *text, struct 
                            failures[i].text, (int)(line < 120 ? line : 120), text);
     return err_set(err, E_PROTOCOL, "%s: it refuses a command: %.*s", url->shown,
                    (int)(line < 300 ? line : 300), text);
+}
+
+bool state_is_loading(const struct err *err)
+{
+    return err->code == E_UNREACHABLE && strstr(err->text, ": " LOADING_TEXT " (");
 }

@@ -66,6 +66,9 @@ struct state_options {
  * version, a server that is too old. */
 MUST_USE enum status state_open(const struct state_options *options, struct state **out,
                                 struct err *err);
+/* Is this failure of state_open a server that has just been started and still reads its data? It
+ * will answer by itself. */
+bool state_is_loading(const struct err *err);
 void state_close(struct state *state);
 
 /* A record's place: in a RESULTS body of this commit (frame, offset, bytes). */

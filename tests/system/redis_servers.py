@@ -31,19 +31,31 @@ class Redis:
     def url(self):
         return f"redis://127.0.0.1:{self.port}"
 
-    def start(self):
+    def start(self, *more, is_ready=lambda answer: "LOADING" not in answer):
         command = ["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--unixsocket", self.socket, "--dir",
                    self.folder, "--save", "", "--appendonly", "yes", "--logfile", self.folder / "log",
-                   "--enable-debug-command", "yes", *self.arguments]
+                   "--enable-debug-command", "yes", *self.arguments, *more]
         self.process = subprocess.Popen([str(word) for word in command])
-        self.wait()
+        self.wait(is_ready)
 
-    def wait(self):
+    def wait(self, is_it):
         for _ in range(1000):
-            if "LOADING" not in self.raw("PING"):
+            if is_it(self.raw("PING")):
                 return
             time.sleep(0.01)
         raise AssertionError((self.folder / "log").read_text())
+
+    def start_slowly(self):
+        """Started again, it reads its data until `go_on`, and says so to whoever asks."""
+        self.ask("DEBUG", "POPULATE", 30000)
+        self.ask("BGREWRITEAOF")
+        self.wait(lambda _: "aof_rewrite_in_progress:0" in self.raw("INFO", "persistence"))
+        self.kill()
+        self.start("--key-load-delay", 1000, "--loading-process-events-interval-bytes", 1024,
+                   is_ready=lambda answer: answer.startswith("-LOADING"))
+
+    def go_on(self):
+        self.ask("CONFIG", "SET", "key-load-delay", 0)
 
     def raw(self, *words):
         """One command over the unix socket; the first line of its answer, "LOADING" while nobody listens."""

@@ -280,6 +280,29 @@ def test_nobody_listens(place, redis):
     one_line(place, redis.url, "127.0.0.1", "connect", doctor="state")
 
 
+def test_a_redis_that_was_started_just_before_is_waited_for(place, redis):
+    """It reads its data first; doctor says so, and one line that the run waits for it."""
+    place.write("p.yaml", STEPS)
+    redis.start_slowly()
+    rows = {row["check"]: row for row in place.broker("doctor", "--json", REDIS_URL=redis.url).json}
+    assert not rows["state"]["ok"] and "still loading" in rows["state"]["found"] and "wait" in rows["state"]["mend"]
+    run = Run(place, redis.url)
+    run.says("state.waiting")
+    redis.go_on()
+    document = run.end()
+    assert document["state"] == "succeeded"
+    assert run.log.read_text().count("state.waiting") == 1
+
+
+def test_ctrl_c_ends_a_run_that_waits_for_redis_to_load(place, redis):
+    redis.start_slowly()
+    run = Run(place, redis.url)
+    run.says("state.waiting")
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(timeout=20) == 130
+    assert run.log.read_text().splitlines()[-1] == "broker: interrupted"
+
+
 def test_a_newer_namespace(place, redis):
     redis.ask("HSET", "penstock:lead", "format", "99")
     one_line(place, redis.url, "newer version", "?ns=", doctor="state")

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from redis_servers import redis, servers  # noqa: F401
+from served import Served
 from standby_pair import Pair, Wire
 from workers import wait_for
 
@@ -162,6 +163,19 @@ def test_a_lone_broker_whose_redis_was_away_goes_on(place, redis, wire):  # noqa
         check_end(pair, pair.first, run, 60)
     finally:
         pair.close()
+
+
+def test_a_broker_that_is_started_with_its_redis_waits_until_that_has_read_its_data(place, redis):  # noqa: F811
+    redis.start_slowly()
+    broker = Served(place, "--slots", "1", REDIS_URL=redis.url)
+    try:
+        assert broker.ask("GET", "/readyz", token=None).status == 503
+        redis.go_on()
+        wait_for(lambda: broker.ask("GET", "/readyz", token=None).status == 200)
+        said = broker.log.read_text()
+        assert said.count("lead.waiting") == said.count("still loading its data") == 1 and "leading, as epoch 1" in said
+    finally:
+        broker.stop()
 
 
 def test_what_is_advertised_is_what_others_are_told(place, redis):  # noqa: F811
