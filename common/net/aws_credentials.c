@@ -70,7 +70,7 @@ static enum status from_environment(struct aws_credentials *credentials, struct 
     if (!id && !secret)
         return E_NOTFOUND;
     if (!id || !secret)
-        return err_set(err, E_INVALID, "%s is set, %s is not: set both, or neither",
+        return err_set(err, E_DENIED, "%s is set, %s is not: set both, or neither",
                        id ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY",
                        id ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID");
     credentials->source = "the environment (AWS_ACCESS_KEY_ID)";
@@ -112,7 +112,7 @@ static enum status from_web_identity(struct aws_credentials *credentials, struct
     if (!identity.token_file)
         return E_NOTFOUND;
     if (!identity.role_arn)
-        return err_set(err, E_INVALID,
+        return err_set(err, E_DENIED,
                        "AWS_WEB_IDENTITY_TOKEN_FILE is set, AWS_ROLE_ARN is not: set both");
     credentials->source = "web identity (AWS_WEB_IDENTITY_TOKEN_FILE)";
     return exchange_token(credentials, &identity, out, err);
@@ -181,7 +181,7 @@ static enum status from_container(struct aws_credentials *credentials, struct aw
     AUTO(buf_fini) struct buf url = buf_init(0), token = buf_init(AWS_FILE_BYTES_MAX);
     buf_format(&url, "%s%s", relative ? "http://169.254.170.2" : "", relative ? relative : full);
     if (!is_trusted(buf_text(&url)))
-        return err_set(err, E_INVALID,
+        return err_set(err, E_DENIED,
                        "AWS_CONTAINER_CREDENTIALS_FULL_URI=%s: keys are fetched over https, or "
                        "from this machine",
                        buf_text(&url));

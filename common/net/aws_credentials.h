@@ -25,7 +25,7 @@ struct aws_credentials;
 struct aws_credentials *aws_credentials_new(const struct aws_profile *profile, const char *region);
 void aws_credentials_free(struct aws_credentials *credentials);
 /* The keys to sign with now; they live until the next call. May take a while (a server is asked).
- * Errors: E_DENIED there are none, or the one who was asked refuses; E_INVALID a setting is wrong;
+ * Errors: E_DENIED there are none, a setting is wrong, or the one who was asked refuses;
  * E_UNREACHABLE who would know does not answer. */
 MUST_USE enum status aws_credentials_get(struct aws_credentials *credentials,
                                          struct sigv4_keys *out, struct err *err);

@@ -87,7 +87,7 @@ static enum status read_setting(struct reading *reading, struct text line, bool 
     struct aws_profile *profile = reading->profile;
     const char *equals = memchr(line.at, '=', line.bytes);
     if (!equals)
-        return err_set(err, E_INVALID, "%s:%d: neither a [profile] nor a setting = value",
+        return err_set(err, E_DENIED, "%s:%d: neither a [profile] nor a setting = value",
                        reading->path, reading->line);
     struct text key = trim((struct text){line.at, (size_t)(equals - line.at)});
     struct text value =
@@ -170,7 +170,7 @@ enum status aws_profile_load(struct aws_profile **out, struct err *err)
     if (config)
         TRY(read_file(profile, config, true, err));
     if (name && !profile->is_found)
-        return err_set(err, E_INVALID,
+        return err_set(err, E_DENIED,
                        "AWS_PROFILE=%s: no such profile in %s or %s; correct the name, or add it",
                        name, keys ? keys : "~/.aws/credentials", config ? config : "~/.aws/config");
     *out = TAKE(profile);

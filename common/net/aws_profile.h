@@ -16,8 +16,8 @@
 
 struct aws_profile;
 
-/* Errors: E_INVALID AWS_PROFILE names a profile that no file has, or a line that says nothing;
- * E_DENIED, E_IO a file that can't be read. */
+/* Errors: E_DENIED AWS_PROFILE names a profile that no file has, a line that says nothing, a file
+ * that others alone may read; E_IO. */
 MUST_USE enum status aws_profile_load(struct aws_profile **out, struct err *err);
 void aws_profile_free(struct aws_profile *profile);
 /* The setting's text, or NULL; lives as long as the profile. */

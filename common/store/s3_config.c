@@ -97,10 +97,11 @@ static const char *find_endpoint(struct s3_config *config)
 static enum status find_style(struct s3_config *config, const char *scheme, bool *is_virtual,
                               struct err *err)
 {
-    const char *style = environment("PENSTOCK_S3_STYLE"),
-               *name = style ? "PENSTOCK_S3_STYLE" : "addressing_style";
-    if (!style)
-        style = aws_profile_get(config->profile, "s3.addressing_style");
+    static const char in_profile[] = "s3.addressing_style";
+    const char *style = environment("PENSTOCK_S3_STYLE"), *place = "PENSTOCK_S3_STYLE";
+    if (!style && (style = aws_profile_get(config->profile, in_profile)))
+        place = arena_format(&config->arena, "addressing_style in %s",
+                             aws_profile_place(config->profile, in_profile));
     /* A certificate for *.server covers no bucket with a dot in its name. */
     bool has_dot = strchr(config->bucket, '.') && strcmp(scheme, "https://") == 0;
     *is_virtual = !config->has_endpoint && !has_dot;
@@ -109,7 +110,7 @@ static enum status find_style(struct s3_config *config, const char *scheme, bool
     *is_virtual = strcmp(style, "virtual") == 0;
     if (*is_virtual || strcmp(style, "path") == 0)
         return OK;
-    return err_set(err, E_INVALID, "%s=%s: one of path, virtual", name, style);
+    return err_set(err, E_DENIED, "%s is %s: set it to path or virtual", place, style);
 }
 
 /* "http://host:80/" → "http://", "host". */
@@ -118,14 +119,14 @@ static enum status split_endpoint(struct s3_config *config, const char *endpoint
 {
     bool is_plain = strncmp(endpoint, "http://", 7) == 0;
     if (!is_plain && strncmp(endpoint, "https://", 8) != 0)
-        return err_set(err, E_INVALID, "%s: begin it with http:// or https://",
+        return err_set(err, E_DENIED, "%s: begin it with http:// or https://",
                        config->endpoint_setting);
     *scheme = is_plain ? "http://" : "https://";
     const char *at = endpoint + strlen(*scheme), *unusual = is_plain ? ":80" : ":443";
     size_t bytes = strcspn(at, "/");
     const char *rest = at + bytes;
     if (!bytes || strpbrk(at, "?#@ ") || rest[strspn(rest, "/")])
-        return err_set(err, E_INVALID, "%s: write http://host:port or https://host:port",
+        return err_set(err, E_DENIED, "%s: write http://host:port or https://host:port",
                        config->endpoint_setting);
     size_t port = strlen(unusual); /* the scheme's own is not part of the Host header */
     if (bytes > port && memcmp(at + bytes - port, unusual, port) == 0)

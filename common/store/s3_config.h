@@ -29,8 +29,8 @@ struct s3_config {
     const char *ca_file;          /* or NULL */
 };
 
-/* Errors: E_INVALID a setting or the URL; those of aws_profile_load. `out` is to be closed in any
- * case. */
+/* Errors: E_INVALID the URL; E_DENIED a setting; those of aws_profile_load. `out` is to be closed
+ * in any case. */
 MUST_USE enum status s3_config_load(const char *url, struct s3_config *out, struct err *err);
 /* The server says that the bucket is in `region`. Errors: E_PROTOCOL that is no name of one (it
  * becomes part of a host's name, to which keys go). */

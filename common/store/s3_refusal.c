@@ -75,7 +75,7 @@ static enum s3_verdict judge_fault(const struct judgement *j)
                     j->config->ca_file ? j->config->ca_file : "");
         return S3_REFUSED;
     case HTTP_BAD_URL:
-        err_set(j->err, E_INVALID, "%s; correct AWS_CA_BUNDLE=%s, or %s", text,
+        err_set(j->err, E_DENIED, "%s; correct AWS_CA_BUNDLE=%s, or %s", text,
                 j->config->ca_file ? j->config->ca_file : "", setting);
         return S3_REFUSED;
     case HTTP_NO_HOST:

@@ -94,7 +94,7 @@ static void the_environment_comes_first(void **state)
     temp_write_text(temp_at(temp, ".aws/credentials"),
                     "[default]\naws_access_key_id = FILE\naws_secret_access_key = file\n");
     setenv("AWS_ACCESS_KEY_ID", "ENV", 1);
-    expect_no_keys(E_INVALID, "AWS_ACCESS_KEY_ID is set, AWS_SECRET_ACCESS_KEY is not");
+    expect_no_keys(E_DENIED, "AWS_ACCESS_KEY_ID is set, AWS_SECRET_ACCESS_KEY is not");
     setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
     struct chain chain = open_chain();
     expect_keys(&chain, "ENV", "secret", "");
@@ -146,11 +146,11 @@ static void bad_profiles_are_told(void **state)
     struct aws_profile *profile;
     expect_no_keys(E_DENIED, "no keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
     setenv("AWS_PROFILE", "nobody", 1);
-    assert_int_equal(aws_profile_load(&profile, &err), E_INVALID);
+    assert_int_equal(aws_profile_load(&profile, &err), E_DENIED);
     assert_non_null(strstr(err.text, "AWS_PROFILE=nobody: no such profile in /"));
     unsetenv("AWS_PROFILE");
     temp_write_text(temp_at(temp, ".aws/config"), "[default]\nregion\n");
-    assert_int_equal(aws_profile_load(&profile, &err), E_INVALID);
+    assert_int_equal(aws_profile_load(&profile, &err), E_DENIED);
     assert_non_null(strstr(err.text, ".aws/config:2: neither a [profile] nor a setting"));
     assert_null(profile);
     temp_write_text(temp_at(temp, ".aws/config"), "[default]\nsso_session = us\n");
@@ -194,7 +194,7 @@ static void a_token_is_exchanged_for_keys(void **state)
     struct fake_server *server = fake_start(answers);
     temp_write_text(temp_at(temp, "token"), "to.ken&1\n");
     setenv("AWS_WEB_IDENTITY_TOKEN_FILE", temp_at(temp, "token"), 1);
-    expect_no_keys(E_INVALID, "AWS_ROLE_ARN is not");
+    expect_no_keys(E_DENIED, "AWS_ROLE_ARN is not");
     setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/r", 1);
     setenv("AWS_ENDPOINT_URL_STS", fake_url(server, "/"), 1);
     struct chain chain = open_chain();
@@ -290,7 +290,7 @@ static void a_container_has_keys(void **state)
         "file:///etc/passwd"};
     for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) {
         setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", elsewhere[i], 1);
-        expect_no_keys(E_INVALID, "keys are fetched over https, or from this machine");
+        expect_no_keys(E_DENIED, "keys are fetched over https, or from this machine");
     }
     setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", fake_url(server, "/v1/credentials"), 1);
     setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", temp_at(temp, "token"), 1);

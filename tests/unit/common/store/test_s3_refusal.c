@@ -193,7 +193,7 @@ static void faults_of_the_way_are_told(void **state)
     expect(&answer, REFUSED(E_DENIED, "begin AWS_ENDPOINT_URL_S3=http://s3:3900 with http://"));
     answer = (struct s3_answer_error){.fault = HTTP_BAD_URL,
                                       .fault_text = "error setting certificate file: /no"};
-    expect(&answer, REFUSED(E_INVALID, "certificate file: /no; correct AWS_CA_BUNDLE="));
+    expect(&answer, REFUSED(E_DENIED, "certificate file: /no; correct AWS_CA_BUNDLE="));
 }
 
 int main(void)
