@@ -55,6 +55,11 @@ void aws_credentials_free(struct aws_credentials *credentials)
     mem_free(credentials);
 }
 
+const char *aws_domain(const char *region)
+{
+    return strncmp(region, "cn-", 3) == 0 ? "amazonaws.com.cn" : "amazonaws.com";
+}
+
 /* ---- the sources; E_NOTFOUND passes on to the next ---- */
 
 static char *secret_of(const char *text)
@@ -97,8 +102,8 @@ static enum status exchange_token(struct aws_credentials *credentials,
                *endpoint = environment("AWS_ENDPOINT_URL_STS");
     identity->session_name = name ? name : "penstock";
     if (!endpoint && credentials->region)
-        endpoint =
-            arena_format(&credentials->arena, "https://sts.%s.amazonaws.com/", credentials->region);
+        endpoint = arena_format(&credentials->arena, "https://sts.%s.%s/", credentials->region,
+                                aws_domain(credentials->region));
     identity->endpoint = endpoint ? endpoint : "https://sts.amazonaws.com/";
     credentials->is_remote = true;
     return is_needed(aws_fetch_web_identity(credentials->http, identity, out, err), err);
@@ -118,10 +123,31 @@ static enum status from_web_identity(struct aws_credentials *credentials, struct
     return exchange_token(credentials, &identity, out, err);
 }
 
+/* E_NOTFOUND: it has none of these settings. */
+static enum status refuse(const struct aws_profile *profile, const char *const *settings,
+                          size_t count, struct err *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (aws_profile_get(profile, settings[i]))
+            return err_set(err, E_UNSUPPORTED,
+                           "%s: `%s` is not understood here; put its keys into AWS_ACCESS_KEY_ID, "
+                           "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN (aws configure "
+                           "export-credentials --format env prints them)",
+                           aws_profile_place(profile, settings[i]), settings[i]);
+    return E_NOTFOUND;
+}
+
 static enum status from_profile(struct aws_credentials *credentials, struct aws_fetched *out,
                                 struct err *err)
 {
+    static const char *const roles[] = {"source_profile", "credential_source"},
+                             *const others[] = {"role_arn", "sso_session", "sso_start_url",
+                                                "login_session", "credential_process"};
     const struct aws_profile *profile = credentials->profile;
+    /* Keys beside them are those that may take the role on, not the role's own. */
+    enum status status = refuse(profile, roles, sizeof roles / sizeof *roles, err);
+    if (status != E_NOTFOUND)
+        return status;
     const char *id = aws_profile_get(profile, "aws_access_key_id"),
                *secret = aws_profile_get(profile, "aws_secret_access_key");
     if (id && secret) {
@@ -138,16 +164,7 @@ static enum status from_profile(struct aws_credentials *credentials, struct aws_
         credentials->source = aws_profile_place(profile, "web_identity_token_file");
         return exchange_token(credentials, &identity, out, err);
     }
-    static const char *const others[] = {"role_arn", "sso_session", "sso_start_url",
-                                         "credential_process"};
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (aws_profile_get(profile, others[i]))
-            return err_set(err, E_UNSUPPORTED,
-                           "%s: `%s` is not understood here; put its keys into AWS_ACCESS_KEY_ID, "
-                           "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN (aws configure "
-                           "export-credentials --format env prints them)",
-                           aws_profile_place(profile, others[i]), others[i]);
-    return E_NOTFOUND;
+    return refuse(profile, others, sizeof others / sizeof *others, err);
 }
 
 /* Over plain HTTP only to this machine and to where ECS and EKS have their agents. */

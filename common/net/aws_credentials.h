@@ -2,7 +2,8 @@
  *
  *   1. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN)
  *   2. AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN: a token of Kubernetes, exchanged at STS (IRSA)
- *   3. the profile (aws_profile.h): its keys, or its role_arn with web_identity_token_file
+ *   3. the profile (aws_profile.h): its keys, or its role_arn with web_identity_token_file; one
+ *      of SSO, of another profile's role or of a program is E_UNSUPPORTED, by that setting's name
  *   4. AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or …_FULL_URI: ECS, EKS Pod Identity
  *   5. the instance's metadata (EC2, IMDSv2), unless AWS_EC2_METADATA_DISABLED is true
  *
@@ -29,6 +30,8 @@ void aws_credentials_free(struct aws_credentials *credentials);
  * E_UNREACHABLE who would know does not answer. */
 MUST_USE enum status aws_credentials_get(struct aws_credentials *credentials,
                                          struct sigv4_keys *out, struct err *err);
+/* How the names of Amazon's servers in a region end: "amazonaws.com", in China another. */
+const char *aws_domain(const char *region);
 /* The server says that they have ended: the next get fetches new ones if they can be fetched.
  * Returns whether they can. */
 bool aws_credentials_expire(struct aws_credentials *credentials);

@@ -21,6 +21,7 @@ struct setting {
 
 struct aws_profile {
     const char *name;
+    const char *services; /* which [services …] is read; NULL: the profile itself */
     struct arena arena;
     struct setting *settings; /* those that come first are found first */
     struct setting **last;
@@ -62,14 +63,27 @@ static bool is_text(struct text text, const char *word)
     return text.bytes == strlen(word) && memcmp(text.at, word, text.bytes) == 0;
 }
 
+/* Behind the word that says what kind of section it is; the name may be in quotes. */
+static bool take_word(struct text *text, const char *word)
+{
+    size_t bytes = strlen(word);
+    if (text->bytes <= bytes || memcmp(text->at, word, bytes) != 0 ||
+        !strchr(" \t", text->at[bytes]))
+        return false;
+    *text = trim((struct text){text->at + bytes, text->bytes - bytes});
+    if (text->bytes > 1 && strchr("\"\'", *text->at) && text->at[text->bytes - 1] == *text->at)
+        *text = (struct text){text->at + 1, text->bytes - 2};
+    return true;
+}
+
 /* "[work]", in the config file "[profile work]" but for the default. */
 static bool is_our_section(const struct aws_profile *profile, struct text line, bool is_config)
 {
     struct text name = trim((struct text){line.at + 1, line.bytes - 2});
-    bool has_word = name.bytes > 8 && memcmp(name.at, "profile", 7) == 0 &&
-                    (name.at[7] == ' ' || name.at[7] == '\t');
-    if (is_config && has_word)
-        return is_text(trim((struct text){name.at + 8, name.bytes - 8}), profile->name);
+    if (profile->services)
+        return take_word(&name, "services") && is_text(name, profile->services);
+    if (is_config && take_word(&name, "profile"))
+        return is_text(name, profile->name);
     return (!is_config || is_text(name, "default")) && is_text(name, profile->name);
 }
 
@@ -168,6 +182,8 @@ enum status aws_profile_load(struct aws_profile **out, struct err *err)
     if (keys)
         TRY(read_file(profile, keys, false, err));
     if (config)
+        TRY(read_file(profile, config, true, err));
+    if (config && (profile->services = aws_profile_get(profile, "services")))
         TRY(read_file(profile, config, true, err));
     if (name && !profile->is_found)
         return err_set(err, E_DENIED,

@@ -6,6 +6,7 @@
  *   region = eu-central-1
  *   s3 =
  *     addressing_style = path      is the setting "s3.addressing_style"
+ *   services = mine                adds those of [services mine]: "s3.endpoint_url"
  *
  * Source: AWS SDKs and Tools Reference Guide, "Shared config and credentials files". */
 // SPDX-License-Identifier: Apache-2.0

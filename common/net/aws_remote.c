@@ -83,6 +83,17 @@ static enum status take_sts(void *context, const char *path, const char *text, s
     return strcmp(path, "Expiration") == 0 ? parse_time(text, &sts->out->expires_s, err) : OK;
 }
 
+/* A no that may be a yes in a moment. */
+static bool is_passing(int status, const char *code)
+{
+    static const char *const codes[] = {"Throttling", "ThrottlingException", "RequestLimitExceeded",
+                                        "IDPCommunicationError"};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (strcmp(code, codes[i]) == 0)
+            return true;
+    return status >= 500 || status == 429;
+}
+
 static enum status read_sts(struct http_call *call, struct buf *answer,
                             const struct aws_web_identity *identity, struct aws_fetched *out,
                             struct err *err)
@@ -96,7 +107,7 @@ static enum status read_sts(struct http_call *call, struct buf *answer,
         return check_whole(out, identity->endpoint, err);
     if (status / 100 == 2)
         return read;
-    if (status >= 500)
+    if (is_passing(status, sts.code))
         return err_set(err, E_UNREACHABLE, "%s: answers %d %s", identity->endpoint, status,
                        sts.code);
     return err_set(err, E_DENIED,
@@ -183,9 +194,9 @@ static enum status ask(struct http *http, const struct http_request *what, struc
     if (status / 100 == 2)
         return OK;
     return err_set(err,
-                   status == 404  ? E_NOTFOUND
-                   : status < 500 ? E_DENIED
-                                  : E_UNREACHABLE,
+                   status == 404            ? E_NOTFOUND
+                   : is_passing(status, "") ? E_UNREACHABLE
+                                            : E_DENIED,
                    "%s: answers %d", http_place(call), status);
 }
 

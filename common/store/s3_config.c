@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/net/aws_credentials.h"
 #include "proto/limits.h"
 
 static const char *environment(const char *name)
@@ -76,18 +77,21 @@ static void set_region(struct s3_config *config)
 static const char *find_endpoint(struct s3_config *config)
 {
     static const char *const names[] = {"AWS_ENDPOINT_URL_S3", "S3_ENDPOINT_URL",
-                                        "AWS_ENDPOINT_URL"};
+                                        "AWS_ENDPOINT_URL"},
+                             *const keys[] = {"s3.endpoint_url", "endpoint_url"};
     const char *endpoint;
     for (size_t i = 0; i < 3; i++)
         if ((endpoint = environment(names[i]))) {
             config->endpoint_setting = arena_format(&config->arena, "%s=%s", names[i], endpoint);
             return endpoint;
         }
-    if ((endpoint = aws_profile_get(config->profile, "endpoint_url"))) {
-        config->endpoint_setting = arena_format(&config->arena, "endpoint_url = %s in %s", endpoint,
-                                                aws_profile_place(config->profile, "endpoint_url"));
-        return endpoint;
-    }
+    for (size_t i = 0; i < 2; i++)
+        if ((endpoint = aws_profile_get(config->profile, keys[i]))) {
+            config->endpoint_setting =
+                arena_format(&config->arena, "endpoint_url = %s in %s", endpoint,
+                             aws_profile_place(config->profile, keys[i]));
+            return endpoint;
+        }
     config->endpoint_setting = arena_format(
         &config->arena, "AWS_ENDPOINT_URL_S3, which is not set (Amazon's of %s is taken then)",
         config->region);
@@ -140,7 +144,8 @@ static enum status set_endpoint(struct s3_config *config, struct err *err)
     const char *endpoint = find_endpoint(config), *scheme = "", *host = "";
     config->has_endpoint = endpoint != NULL;
     if (!endpoint)
-        endpoint = arena_format(&config->arena, "https://s3.%s.amazonaws.com", config->region);
+        endpoint = arena_format(&config->arena, "https://s3.%s.%s", config->region,
+                                aws_domain(config->region));
     TRY(split_endpoint(config, endpoint, &scheme, &host, err));
     bool is_virtual;
     TRY(find_style(config, scheme, &is_virtual, err));

@@ -2,7 +2,7 @@
  *
  *   s3://bucket/prefix         the store; every key of it begins with prefix/
  *   AWS_ENDPOINT_URL_S3        the server (also S3_ENDPOINT_URL, AWS_ENDPOINT_URL, or the profile's
- *                              endpoint_url); none: Amazon's of the region
+ *                              endpoint_url, of its services first); none: Amazon's of the region
  *   AWS_REGION                 also AWS_DEFAULT_REGION, or the profile's; none: us-east-1
  *   AWS_CA_BUNDLE              certificates to trust instead of the system's
  *   PENSTOCK_S3_STYLE          path or virtual; none: path with an endpoint, else virtual

@@ -15,7 +15,6 @@
 
 #include <cmocka.h>
 
-#include "common/base/arena.h"
 #include "common/base/mem.h"
 
 struct fake_server {
@@ -90,6 +89,12 @@ static void *serve(void *context)
         close(fd);
     }
     return NULL;
+}
+
+const char *fake_answer(struct arena *names, const char *status, const char *body)
+{
+    return arena_format(names, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n%s", status, strlen(body),
+                        body);
 }
 
 struct fake_server *fake_start(const char *const *answers)

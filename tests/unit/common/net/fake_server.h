@@ -2,10 +2,13 @@
  * keeps what was asked. One connection at a time. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include "common/base/arena.h"
 #include "common/base/buf.h"
 
 struct fake_server;
 
+/* An answer with its length; `status` is "200 OK", and may go on with "\r\nName: value". */
+const char *fake_answer(struct arena *names, const char *status, const char *body);
 /* What goes back for each request, NULL-terminated: whole answers ("HTTP/1.1 200 OK\r\n…"). An
  * empty one closes the connection instead; one that begins with '!' is sent without the '!', then
  * the connection is closed; "~" stays silent until the other side is gone. */

@@ -118,7 +118,8 @@ static void profiles_are_read(void **state)
     temp_write_text(temp_at(temp, ".aws/config"),
                     "[default]\nregion = us-west-2\ns3 =\n  addressing_style = path\n"
                     "  other = 1\noutput = json\n[profile work]\nregion=eu-west-1\n"
-                    "aws_access_key_id = NOT_THIS\n[work]\nregion = nowhere\n");
+                    "aws_access_key_id = NOT_THIS\n[work]\nregion = nowhere\n"
+                    "[profile \"two words\"]\nregion = there\n");
     struct chain chain = open_chain();
     expect_keys(&chain, "A", "a=b/+", "");
     assert_string_equal(aws_profile_get(chain.profile, "region"), "us-west-2");
@@ -134,6 +135,11 @@ static void profiles_are_read(void **state)
     close_chain(&chain);
     temp_write_text(temp_at(temp, "elsewhere"),
                     "[work]\naws_access_key_id=E\naws_secret_access_key=e\n");
+    setenv("AWS_PROFILE", "two words", 1);
+    chain = open_chain();
+    assert_string_equal(aws_profile_get(chain.profile, "region"), "there");
+    close_chain(&chain);
+    setenv("AWS_PROFILE", "work", 1);
     setenv("AWS_SHARED_CREDENTIALS_FILE", "~/elsewhere", 1);
     chain = open_chain();
     expect_keys(&chain, "E", "e", "");
@@ -155,6 +161,18 @@ static void bad_profiles_are_told(void **state)
     assert_null(profile);
     temp_write_text(temp_at(temp, ".aws/config"), "[default]\nsso_session = us\n");
     expect_no_keys(E_UNSUPPORTED, "`sso_session` is not understood here");
+    temp_write_text(temp_at(temp, ".aws/config"), "[default]\nlogin_session = arn\n");
+    expect_no_keys(E_UNSUPPORTED, "`login_session` is not understood here");
+}
+
+/* Its keys are not those to work with: they are to get those of the role. */
+static void a_role_of_another_profile_is_not_passed_over(void **state)
+{
+    struct temp *temp = *state;
+    temp_write_text(temp_at(temp, ".aws/config"),
+                    "[default]\nrole_arn = arn\nsource_profile = default\n"
+                    "aws_access_key_id = A\naws_secret_access_key = a\n");
+    expect_no_keys(E_UNSUPPORTED, "`source_profile` is not understood here");
 }
 
 /* "2026-…Z", so many seconds from now. */
@@ -167,12 +185,6 @@ static const char *in_seconds(struct temp *temp, int seconds)
     return arena_text(&temp->names, text, strlen(text));
 }
 
-static const char *http_answer(struct temp *temp, const char *status, const char *body)
-{
-    return arena_format(&temp->names, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n%s", status,
-                        strlen(body), body);
-}
-
 static const char *sts_answer(struct temp *temp, const char *id, int seconds)
 {
     const char *body = arena_format(
@@ -183,7 +195,7 @@ static const char *sts_answer(struct temp *temp, const char *id, int seconds)
         "<Expiration>%s</Expiration><AccessKeyId>%s</AccessKeyId></Credentials>"
         "</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>",
         in_seconds(temp, seconds), id);
-    return http_answer(temp, "200 OK", body);
+    return fake_answer(&temp->names, "200 OK", body);
 }
 
 static void a_token_is_exchanged_for_keys(void **state)
@@ -250,10 +262,15 @@ static void sts_may_refuse(void **state)
 {
     struct temp *temp = *state;
     const char *answers[] = {
-        http_answer(temp, "403 Forbidden",
+        fake_answer(&temp->names, "403 Forbidden",
                     "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>"
                     "<Message>Not authorized</Message></Error></ErrorResponse>"),
-        http_answer(temp, "503 Slow", ""), http_answer(temp, "200 OK", "<A/>"), "!", NULL};
+        fake_answer(&temp->names, "503 Slow", ""),
+        fake_answer(&temp->names, "400 Bad",
+                    "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>"),
+        fake_answer(&temp->names, "200 OK", "<A/>"),
+        "!",
+        NULL};
     struct fake_server *server = fake_start(answers);
     setenv("AWS_WEB_IDENTITY_TOKEN_FILE", temp_at(temp, "token"), 1);
     setenv("AWS_ROLE_ARN", "arn:x", 1);
@@ -263,6 +280,7 @@ static void sts_may_refuse(void **state)
     expect_no_keys(E_DENIED, "refuses the role AWS_ROLE_ARN=arn:x with the token of");
     assert_non_null(strstr(err.text, "AccessDenied Not authorized (status 403)"));
     expect_no_keys(E_UNREACHABLE, "answers 503");
+    expect_no_keys(E_UNREACHABLE, "answers 400 Throttling"); /* all pods begin at once */
     expect_no_keys(E_CORRUPT, "an answer without keys");
     expect_no_keys(E_UNREACHABLE, "Empty reply");
     fake_stop(server);
@@ -275,14 +293,15 @@ static const char *metadata(struct temp *temp, const char *id, int seconds)
                                     "\"SecretAccessKey\": \"secret\", \"Token\": \"token\", "
                                     "\"Expiration\": \"%s\"}",
                                     id, in_seconds(temp, seconds));
-    return http_answer(temp, "200 OK", body);
+    return fake_answer(&temp->names, "200 OK", body);
 }
 
 static void a_container_has_keys(void **state)
 {
     struct temp *temp = *state;
-    const char *answers[] = {metadata(temp, "POD", 3600), http_answer(temp, "404 Not Found", ""),
-                             NULL};
+    const char *answers[] = {metadata(temp, "POD", 3600),
+                             fake_answer(&temp->names, "404 Not Found", ""),
+                             fake_answer(&temp->names, "429 Too Many", ""), NULL};
     struct fake_server *server = fake_start(answers);
     static const char *const elsewhere[] = {
         "http://example.com/keys", "http://127.0.0.1.example.com/", "http://localhost.example/",
@@ -301,6 +320,7 @@ static void a_container_has_keys(void **state)
     expect_keys(&chain, "POD", "secret", "token");
     close_chain(&chain);
     expect_no_keys(E_DENIED, "has no keys");
+    expect_no_keys(E_UNREACHABLE, "answers 429");
     assert_non_null(strstr(fake_requests(server), "Authorization: Bearer x\r\n\r\n"));
     unsetenv("http_proxy");
     fake_stop(server);
@@ -309,11 +329,11 @@ static void a_container_has_keys(void **state)
 static void an_instance_has_keys(void **state)
 {
     struct temp *temp = *state;
-    const char *answers[] = {http_answer(temp, "200 OK", "tok"),
-                             http_answer(temp, "200 OK", "my-role\n"),
+    const char *answers[] = {fake_answer(&temp->names, "200 OK", "tok"),
+                             fake_answer(&temp->names, "200 OK", "my-role\n"),
                              metadata(temp, "EC2", 7200),
-                             http_answer(temp, "200 OK", "tok"),
-                             http_answer(temp, "404 Not Found", ""),
+                             fake_answer(&temp->names, "200 OK", "tok"),
+                             fake_answer(&temp->names, "404 Not Found", ""),
                              NULL};
     struct fake_server *server = fake_start(answers);
     setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", fake_url(server, "/"), 1);
@@ -335,9 +355,9 @@ static void an_instance_has_keys(void **state)
 static void old_keys_are_kept_while_they_work(void **state)
 {
     struct temp *temp = *state;
-    const char *answers[] = {http_answer(temp, "200 OK", "tok"),
-                             http_answer(temp, "200 OK", "my-role"), metadata(temp, "EC2", 301),
-                             "!", NULL};
+    const char *answers[] = {fake_answer(&temp->names, "200 OK", "tok"),
+                             fake_answer(&temp->names, "200 OK", "my-role"),
+                             metadata(temp, "EC2", 301), "!", NULL};
     struct fake_server *server = fake_start(answers);
     setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", fake_url(server, ""), 1);
     unsetenv("AWS_EC2_METADATA_DISABLED");
@@ -359,6 +379,7 @@ int main(void)
         TEST(the_environment_comes_first),
         TEST(profiles_are_read),
         TEST(bad_profiles_are_told),
+        TEST(a_role_of_another_profile_is_not_passed_over),
         TEST(a_token_is_exchanged_for_keys),
         TEST(a_profile_may_name_the_token),
         TEST(keys_are_fetched_before_they_end),

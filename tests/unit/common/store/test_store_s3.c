@@ -18,7 +18,6 @@
 #include "common/fs.h"
 #include "common/store/s3.h"
 #include "proto/limits.h"
-#include "tests/unit/common/net/fake_server.h"
 #include "tests/unit/common/store/helpers.h"
 
 static const char *const variables[] = {
@@ -61,6 +60,9 @@ static void settings_say_where_the_server_is(void **state)
     setenv("AWS_REGION", "eu-west-2", 1);
     expect_place("s3://b/a/b/", "https://b.s3.eu-west-2.amazonaws.com", "/", "a/b/");
     expect_place("s3://b.c", "https://s3.eu-west-2.amazonaws.com", "/b.c/", "");
+    setenv("AWS_REGION", "cn-north-1", 1);
+    expect_place("s3://b", "https://b.s3.cn-north-1.amazonaws.com.cn", "/", "");
+    setenv("AWS_REGION", "eu-west-2", 1);
     setenv("PENSTOCK_S3_STYLE", "path", 1);
     expect_place("s3://b/a", "https://s3.eu-west-2.amazonaws.com", "/b/", "a/");
     unsetenv("PENSTOCK_S3_STYLE");
@@ -77,6 +79,12 @@ static void settings_say_where_the_server_is(void **state)
                                              "s3 =\n  addressing_style = virtual\n");
     setenv("AWS_CONFIG_FILE", temp_at(temp, "config"), 1);
     expect_place("s3://b", "http://b.three", "/", "");
+    temp_write_text(
+        temp_at(temp, "config"),
+        "[services mine]\ndynamodb =\n  endpoint_url = http://no\ns3 =\n"
+        "  endpoint_url = http://four\n[services other]\ns3 =\n  endpoint_url = http://no"
+        "\n[default]\nservices = mine\nendpoint_url = http://three\n");
+    expect_place("s3://b", "http://four", "/b/", "");
 }
 
 static void a_server_names_no_other_host(void **state)
@@ -127,113 +135,6 @@ static void bad_settings_are_refused(void **state)
     unsetenv("PENSTOCK_S3_STYLE");
     setenv("AWS_PROFILE", "nobody", 1);
     expect_refusal("s3://b", "AWS_PROFILE=nobody: no such profile");
-}
-
-/* ---- with a server that says what the test wants ---- */
-
-static struct store *open_fake(struct fake_server *server)
-{
-    struct store *store;
-    setenv("AWS_ENDPOINT_URL_S3", fake_url(server, ""), 1);
-    setenv("AWS_ACCESS_KEY_ID", "id", 1);
-    setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
-    if (store_open("s3://b/p", &store, &store_err) != OK)
-        fail_msg("%s", store_err.text);
-    store_set_patience(store, 100);
-    return store;
-}
-
-static size_t occurrences(const char *text, const char *word)
-{
-    size_t count = 0;
-    for (; (text = strstr(text, word)); text += strlen(word))
-        count++;
-    return count;
-}
-
-#define OLD_HEAD                                                                                   \
-    "HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n"                                                 \
-    "Last-Modified: Fri, 24 May 2013 00:00:00 GMT\r\n\r\n"
-#define NO_SUCH_KEY                                                                                \
-    "HTTP/1.1 404 Not Found\r\nContent-Length: 44\r\n\r\n"                                         \
-    "<Error><Code>NoSuchKey</Code></Error>       "
-#define COPIED "HTTP/1.1 200 OK\r\nContent-Length: 37\r\n\r\n<CopyObjectResult></CopyObjectResult>"
-#define FAILED_COPY                                                                                \
-    "HTTP/1.1 200 OK\r\nContent-Length: 41\r\n\r\n<Error><Code>InternalError</Code></Error>"
-#define EMPTY "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-
-/* An old blob is made new by a copy onto itself. One that was removed between the look and the
- * copy, or whose copy failed with status 200, is put again. */
-static void a_blob_that_could_not_be_made_new_is_put(void **state)
-{
-    (void)state;
-    static const char *const copies[] = {COPIED, NO_SUCH_KEY, FAILED_COPY};
-    AUTO(mem_free) uint8_t *data = mem_alloc(70000);
-    for (size_t i = 0; i < 3; i++) {
-        const char *const answers[] = {OLD_HEAD, copies[i], EMPTY, NULL};
-        struct fake_server *server = fake_start(answers);
-        struct store *store = open_fake(server);
-        struct id id;
-        if (store_put(store, data, 70000, &id, &store_err) != OK)
-            fail_msg("%s", store_err.text);
-        assert_int_equal(occurrences(fake_requests(server), "PUT /b/p/blobs/"), i ? 2 : 1);
-        store_close(store);
-        fake_stop(server);
-    }
-}
-
-static void what_is_gone_or_out_of_reach_is_not_renewed(void **state)
-{
-    (void)state;
-    static const char *const gone[] = {OLD_HEAD, NO_SUCH_KEY, NULL};
-    /* It hangs up more often than a patience of 100 ms has tries. */
-    static const char *const away[] = {OLD_HEAD, "", "", "", "", "", "", "", "", "", "",
-                                       "",       "", "", "", "", "", "", "", "", "", NULL};
-    struct id id = {{1}};
-    bool has = true;
-    struct fake_server *server = fake_start(gone);
-    struct store *store = open_fake(server);
-    assert_int_equal(store_renew(store, &id, 1, false, &has, &store_err), OK);
-    assert_false(has);
-    store_close(store);
-    fake_stop(server);
-    server = fake_start(away);
-    store = open_fake(server);
-    assert_int_equal(store_renew(store, &id, 1, false, &has, &store_err), E_UNREACHABLE);
-    store_close(store);
-    fake_stop(server);
-}
-
-static enum status take_one(void *context, const struct store_object *object, struct err *err)
-{
-    (void)err;
-    size_t *count = context;
-    assert_string_equal(object->key, "journal/7");
-    assert_true(object->modified_s == INT64_MAX);
-    ++*count;
-    return OK;
-}
-
-static void odd_listings_are_survived(void **state)
-{
-    (void)state;
-    static const char ours[] =
-        "HTTP/1.1 200 OK\r\nContent-Length: 260\r\n\r\n<ListBucketResult>"
-        "<Contents><Key>p/journal/7</Key><LastModified>soon</LastModified></Contents>"
-        "<Contents><Key>x</Key></Contents><Contents><Size>1</Size></Contents>"
-        "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
-        "</ListBucketResult>";
-    static const char *const answers[] = {ours, ours, NULL};
-    assert_int_equal(strlen(strstr(ours, "\r\n\r\n") + 4), 260);
-    struct fake_server *server = fake_start(answers);
-    struct store *store = open_fake(server);
-    size_t count = 0;
-    assert_int_equal(store_list_objects(store, "journal/", take_one, &count, &store_err),
-                     E_PROTOCOL);
-    assert_non_null(strstr(store_err.text, "a listing goes on, but nowhere"));
-    assert_int_equal(count, 2); /* and then the same page once more */
-    store_close(store);
-    fake_stop(server);
 }
 
 /* ---- with a server ---- */
@@ -481,9 +382,6 @@ int main(void)
         SETTINGS(settings_say_where_the_server_is),
         SETTINGS(a_server_names_no_other_host),
         SETTINGS(bad_settings_are_refused),
-        SETTINGS(a_blob_that_could_not_be_made_new_is_put),
-        SETTINGS(what_is_gone_or_out_of_reach_is_not_renewed),
-        SETTINGS(odd_listings_are_survived),
     };
     /* With a server first: the others empty the environment. */
     int failed = cmocka_run_group_tests_name("remote", remote, NULL, NULL);
