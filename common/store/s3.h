@@ -63,6 +63,7 @@ struct s3_op {
     bool may_be_absent;  /* 404 is an answer: is_absent is set */
     bool may_be_empty;   /* 416 is an answer: an empty object has no first byte */
     bool takes_its_time; /* the server works before it answers, and says little meanwhile */
+    bool tells_late;     /* it says 200 before it knows: the body in `out` may be an error */
     uint64_t number;     /* the caller's */
 
     /* The answer, when it has ended well. */
@@ -75,7 +76,8 @@ struct s3_op {
     /* s3_run's own. */
     struct http_call *call;
     size_t out_before;
-    bool has_begun, has_moved, has_renewed;
+    bool has_begun, has_moved, has_renewed, asks_why;
+    const char *region; /* that it was signed for */
     unsigned tries;
     ms_t failed_at, retry_at;
 };

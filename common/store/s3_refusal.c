@@ -87,15 +87,31 @@ static enum s3_verdict judge_fault(const struct judgement *j)
     }
 }
 
+/* Does the answer name another region than ours? */
+static bool is_elsewhere(const struct judgement *j)
+{
+    return j->answer->region[0] && strcmp(j->answer->region, j->config->region) != 0;
+}
+
 static bool is_passing(const struct judgement *j)
 {
-    static const char *const codes[] = {
-        "SlowDown",         "InternalError", "ServiceUnavailable",  "RequestTimeout",
-        "OperationAborted", "Throttling",    "ThrottlingException", "ConditionalRequestConflict"};
+    static const char *const codes[] = {"SlowDown",
+                                        "InternalError",
+                                        "ServiceUnavailable",
+                                        "RequestTimeout",
+                                        "OperationAborted",
+                                        "Throttling",
+                                        "ThrottlingException",
+                                        "ConditionalRequestConflict",
+                                        "RequestLimitExceeded",
+                                        "BandwidthLimitExceeded",
+                                        "IncompleteBody",
+                                        "XAmzContentSHA256Mismatch" /* damaged on the way */};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         if (is_code(j, codes[i]))
             return true;
-    return j->answer->status == 429 ||
+    return j->answer->status == 429 || j->answer->status == 408 ||
+           (j->answer->status == 307 && !is_elsewhere(j)) /* a new bucket's name gets about */ ||
            (j->answer->status >= 500 && j->answer->status != 507 && j->answer->status != 501);
 }
 
@@ -128,8 +144,7 @@ static enum s3_verdict judge_region(const struct judgement *j)
     err_set(j->err, E_DENIED, "the bucket %s is in the region %s; correct %s", j->config->bucket,
             answer->region[0] ? answer->region : "that the server alone knows",
             j->config->region_setting);
-    return answer->region[0] && strcmp(answer->region, j->config->region) != 0 ? S3_OTHER_REGION
-                                                                               : S3_REFUSED;
+    return is_elsewhere(j) ? S3_OTHER_REGION : S3_REFUSED;
 }
 
 /* 401 and 403: who asks, or what for. */
@@ -200,8 +215,8 @@ enum s3_verdict s3_judge(const struct s3_answer_error *answer, const struct s3_c
     if (is_skewed(&j))
         return judge_skew(&j);
     if (is_code(&j, "AuthorizationHeaderMalformed") || is_code(&j, "PermanentRedirect") ||
-        is_code(&j, "TemporaryRedirect") || is_code(&j, "IllegalLocationConstraintException") ||
-        answer->status == 301)
+        is_code(&j, "IllegalLocationConstraintException") || answer->status == 301 ||
+        answer->status == 307)
         return judge_region(&j);
     if ((answer->status == 401 || answer->status == 403 || is_code(&j, "ExpiredToken") ||
          is_code(&j, "InvalidToken")) &&

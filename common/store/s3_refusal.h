@@ -18,8 +18,9 @@ struct s3_answer_error {
     const char *fault_text;
     int status;
     char code[S3_CODE_BYTES], message[S3_MESSAGE_BYTES], region[S3_CODE_BYTES]; /* "" if not told */
-    int64_t skew_s; /* our clock less the server's; 0 if it told no time */
-    bool is_write;  /* it was asked to put or remove something */
+    int64_t skew_s;         /* our clock less the server's; 0 if it told no time */
+    uint32_t retry_after_s; /* what it asks us to wait; 0: it does not say */
+    bool is_write;          /* it was asked to put or remove something */
 };
 
 /* Reads code, message and region out of an answer's body; what is no error document leaves them. */

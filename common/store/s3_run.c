@@ -19,8 +19,10 @@ enum {
     BACKOFF_MAX_MS = 5000,
     SLOW_BYTES = 1000, /* a second: slower than any link that is of use */
     SLOW_SECONDS = 10,
-    WORK_BYTES = 1, /* a second, of who is busy for us: a space now and then, or nothing */
+    FILE_SECONDS = 60, /* a busy server may be so long at writing a part down */
+    WORK_BYTES = 1,    /* a second, of who is busy for us: a space now and then, or nothing */
     WORK_SECONDS = 300,
+    ASKED_SECONDS_MAX = 20, /* of what a server asks us to wait: it may be right again sooner */
     TURN_MS = 1000,
     TOLD_MS = 2000, /* who waits for less hears of it by the failure */
 };
@@ -77,11 +79,42 @@ static void send_request(struct s3 *s3, struct s3_op *op, const struct sigv4_req
                                       .out = op->out,
                                       .context = op->context,
                                       .slow_bytes = op->takes_its_time ? WORK_BYTES : SLOW_BYTES,
-                                      .slow_seconds =
-                                          op->takes_its_time ? WORK_SECONDS : SLOW_SECONDS};
+                                      .slow_seconds = op->takes_its_time ? WORK_SECONDS
+                                                      : op->read         ? FILE_SECONDS
+                                                                         : SLOW_SECONDS};
     http_start(s3->http, &http, op, &op->call);
 }
 
+/* When a server that was never heard of does not answer, its address is wrong more often than it is
+ * down. */
+static uint32_t patience(const struct s3 *s3)
+{
+    return s3->has_answered || s3->patience_ms < STORE_FIRST_PATIENCE_MS ? s3->patience_ms
+                                                                         : STORE_FIRST_PATIENCE_MS;
+}
+
+/* False: its patience is over. The server may have asked us to wait. */
+static bool may_retry(struct s3 *s3, struct s3_op *op, uint32_t asked_s, const struct err *why)
+{
+    char quoted[2 * ERR_TEXT_BYTES];
+    ms_t now = clock_ms();
+    if (!op->tries++)
+        op->failed_at = now;
+    if (now - op->failed_at >= (ms_t)patience(s3))
+        return false;
+    uint32_t most = op->tries < 8 ? (uint32_t)BACKOFF_MS << op->tries : BACKOFF_MAX_MS;
+    op->retry_at = now +
+                   (ms_t)rng_below(&s3->rng, (most < BACKOFF_MAX_MS ? most : BACKOFF_MAX_MS) + 1) +
+                   1000 * (ms_t)(asked_s < ASKED_SECONDS_MAX ? asked_s : ASKED_SECONDS_MAX);
+    if (op->tries > 3 && !s3->is_waiting && patience(s3) >= TOLD_MS) {
+        log_event(LOG_WARN, "store.waiting", "store=%s reason=%s", s3->base.url,
+                  log_quote(why->text, quoted, sizeof quoted));
+        s3->is_waiting = true;
+    }
+    return true;
+}
+
+/* An operation whose keys can't be had now has no call afterwards, and its retry_at. */
 static enum status start(struct s3 *s3, struct s3_op *op, struct err *err)
 {
     if (!op->has_begun && op->out)
@@ -112,11 +145,13 @@ static enum status start(struct s3 *s3, struct s3_op *op, struct err *err)
     request.header_count = op->header_count + 1;
     s3_put_path(s3, op->key, &path);
     request.path = buf_text(&path);
-    enum status status = aws_credentials_get(s3->credentials, &request.keys, err);
-    if (status != OK) {
-        err_prefix(err, "store %s", s3->base.url);
-        return status;
-    }
+    struct err why;
+    enum status status = aws_credentials_get(s3->credentials, &request.keys, &why);
+    if (status == E_UNREACHABLE && may_retry(s3, op, 0, &why))
+        return OK;
+    if (status != OK)
+        return err_set(err, status, "store %s: %s", s3->base.url, why.text);
+    op->region = request.region;
     sigv4_sign(&request, &authorization);
     send_request(s3, op, &request, buf_text(&authorization));
     return OK;
@@ -152,12 +187,14 @@ static void read_answer(struct s3_op *op, struct s3_answer_error *answer, struct
     answer->is_write = strcmp(op->method, reads[0]) != 0 && strcmp(op->method, reads[1]) != 0;
     s3_read_error(http_error_body(op->call), answer);
     const char *region = http_header(op->call, "x-amz-bucket-region"),
-               *date = http_header(op->call, "date");
+               *date = http_header(op->call, "date"), *after = http_header(op->call, "retry-after");
     int64_t server_s;
     if (region && !answer->region[0] && strlen(region) < sizeof answer->region)
         memcpy(answer->region, region, strlen(region) + 1);
     if (date && times_parse_http(date, &server_s))
         answer->skew_s = clock_epoch_us() / 1000000 - server_s;
+    if (after) /* a date, which it may be as well, counts as none */
+        answer->retry_after_s = (uint32_t)strtoul(after, NULL, 10);
 }
 
 /* A HEAD's refusal has no body. The same as a GET of one byte says why. */
@@ -171,36 +208,19 @@ static bool wants_explanation(const struct s3 *s3, const struct s3_op *op)
 
 static void ask_for_explanation(struct s3_op *op)
 {
+    op->asks_why = true;
     op->method = "GET";
     op->may_be_empty = true;
     s3_header(op, "Range", "bytes=0-0");
 }
 
-/* When a server that was never heard of does not answer, its address is wrong more often than it is
- * down. */
-static uint32_t patience(const struct s3 *s3)
+/* It was told: back to what is to be known. */
+static void ask_as_before(struct s3_op *op)
 {
-    return s3->has_answered || s3->patience_ms < STORE_FIRST_PATIENCE_MS ? s3->patience_ms
-                                                                         : STORE_FIRST_PATIENCE_MS;
-}
-
-static bool may_retry(struct s3 *s3, struct s3_op *op, const struct err *why)
-{
-    char quoted[2 * ERR_TEXT_BYTES];
-    ms_t now = clock_ms();
-    if (!op->tries++)
-        op->failed_at = now;
-    if (now - op->failed_at >= (ms_t)patience(s3))
-        return false;
-    uint32_t most = op->tries < 8 ? (uint32_t)BACKOFF_MS << op->tries : BACKOFF_MAX_MS;
-    op->retry_at =
-        now + (ms_t)rng_below(&s3->rng, (most < BACKOFF_MAX_MS ? most : BACKOFF_MAX_MS) + 1);
-    if (op->tries > 3 && !s3->is_waiting && patience(s3) >= TOLD_MS) {
-        log_event(LOG_WARN, "store.waiting", "store=%s reason=%s", s3->base.url,
-                  log_quote(why->text, quoted, sizeof quoted));
-        s3->is_waiting = true;
-    }
-    return true;
+    op->asks_why = false;
+    op->method = "HEAD";
+    op->may_be_empty = false;
+    op->header_count--;
 }
 
 /* What s3_judge says is done. True: the operation goes on, at retry_at. */
@@ -210,7 +230,7 @@ static bool goes_on(struct s3 *s3, struct s3_op *op, enum s3_verdict verdict,
     char quoted[2 * ERR_TEXT_BYTES];
     op->retry_at = 0;
     switch (verdict) {
-    case S3_RETRY: return may_retry(s3, op, why);
+    case S3_RETRY: return may_retry(s3, op, answer->retry_after_s, why);
     case S3_OTHER_REGION:
         if (op->has_moved)
             return false;
@@ -224,8 +244,18 @@ static bool goes_on(struct s3 *s3, struct s3_op *op, enum s3_verdict verdict,
             return false;
         op->has_renewed = true;
         return aws_credentials_expire(s3->credentials);
-    default: return false;
+    default: /* another operation found the right region while this one was under way */
+        return strcmp(op->region, s3->config.region) != 0 && !op->has_moved &&
+               (op->has_moved = true);
     }
+}
+
+/* A refusal that came with status 200. */
+static bool has_failed_late(const struct s3_op *op, struct s3_answer_error *answer)
+{
+    if (op->tells_late)
+        s3_read_error(op->out, answer);
+    return answer->code[0];
 }
 
 /* How the call ended. `*is_over`: the operation has ended, too. */
@@ -235,7 +265,8 @@ static enum status settle(struct s3 *s3, struct s3_op *op, bool *is_over, struct
     *is_over = true;
     int status = http_status(call);
     bool is_fine = http_fault(call) == HTTP_FINE;
-    if (is_fine && status / 100 == 2) {
+    struct s3_answer_error answer = {.status = 0};
+    if (is_fine && status / 100 == 2 && !has_failed_late(op, &answer)) {
         take_answer(s3, op);
         s3->knows_bucket = true;
         return OK;
@@ -248,7 +279,6 @@ static enum status settle(struct s3 *s3, struct s3_op *op, bool *is_over, struct
         *is_over = false;
         return OK;
     }
-    struct s3_answer_error answer = {.status = 0};
     struct err why = {.text = ""}, fault = {.text = ""};
     struct sigv4_keys keys = {.id = ""};
     read_answer(op, &answer, &fault);
@@ -266,6 +296,8 @@ static enum status settle(struct s3 *s3, struct s3_op *op, bool *is_over, struct
         return OK;
     }
     if (goes_on(s3, op, verdict, &answer, &why)) {
+        if (op->asks_why)
+            ask_as_before(op);
         *is_over = false;
         return OK;
     }
@@ -294,6 +326,7 @@ struct running {
     const struct s3_batch *batch;
     struct s3_op *ops[S3_PARALLEL];
     size_t count;
+    bool lacks_keys; /* none is started then but the one that asks for them again */
 };
 
 static void drop(struct running *running, const struct s3_op *op)
@@ -312,15 +345,22 @@ static void give_up(struct running *running)
         }
 }
 
+static enum status begin(struct running *running, struct s3_op *op, struct err *err)
+{
+    TRY(start(running->s3, op, err));
+    running->lacks_keys = !op->call;
+    return OK;
+}
+
 static enum status take_new(struct running *running, struct err *err)
 {
     const struct s3_batch *batch = running->batch;
-    while (running->count < batch->parallel) {
+    while (running->count < batch->parallel && !running->lacks_keys) {
         struct s3_op *op = batch->next(batch->context);
         if (!op)
             return OK;
         running->ops[running->count++] = op;
-        TRY(start(running->s3, op, err));
+        TRY(begin(running, op, err));
     }
     return OK;
 }
@@ -335,8 +375,8 @@ static enum status start_again(struct running *running, int *wait_ms, struct err
         if (op->call)
             continue;
         if (op->retry_at <= now)
-            TRY(start(running->s3, op, err));
-        else if (op->retry_at - now < *wait_ms)
+            TRY(begin(running, op, err));
+        if (!op->call && op->retry_at - now < *wait_ms)
             *wait_ms = (int)(op->retry_at - now);
     }
     return OK;

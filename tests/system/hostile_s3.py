@@ -44,6 +44,14 @@ def slowly(answer, send):
         time.sleep(1)
 
 
+def late(seconds):
+    def act(answer, send):
+        told = answer()
+        time.sleep(seconds)
+        send(*told)
+    return act
+
+
 def wrong_etag(answer, send):
     status, headers, body = answer()
     send(status, {**headers, "ETag": '"00000000000000000000000000000000"'}, body)

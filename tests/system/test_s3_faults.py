@@ -130,6 +130,23 @@ def test_parts_that_fail_are_sent_again(place, s3, way, store):
     assert s3.client().head_object(Bucket=BUCKET, Key="parts")["ContentLength"] == 65 << 20
 
 
+def test_a_server_may_take_its_time_over_a_part(place, way, store):
+    """It has all of it and is busy writing it down: sending it again would make that no better."""
+    large(place)
+    with way.fault(r"^PUT .*partNumber=2", hostile_s3.late(18), 1):
+        assert place.broker("put", "large.bin", f"s3://{BUCKET}/late", **store).code == 0
+    assert len([line for line in way.seen if "partNumber=2" in line]) == 1
+
+
+def test_an_upload_that_was_not_put_together_is_asked_for_again(place, s3, way, store):
+    """The refusal comes with status 200, since the server began to answer before it knew."""
+    large(place)
+    with way.fault(r"^POST .*uploadId=", say(200, "InternalError"), 1) as fault:
+        result = place.broker("put", "large.bin", f"s3://{BUCKET}/together", **store)
+    assert result.code == 0 and fault.hits == 1, result
+    assert s3.client().head_object(Bucket=BUCKET, Key="together")["ContentLength"] == 65 << 20
+
+
 def test_wrong_etags_end_the_upload_and_leave_no_parts(place, s3, way, store):
     large(place)
     with way.fault(r"^PUT .*partNumber=3", hostile_s3.wrong_etag, 1) as fault:  # the whole once more mends it

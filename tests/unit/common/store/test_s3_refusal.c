@@ -127,6 +127,8 @@ static void a_region_that_is_named_is_taken(void **state)
                                       "AWS_REGION=us-east-1"});
     answer = (struct s3_answer_error){.status = 301, .region = "eu-west-1"}; /* of a HEAD */
     expect(&answer, (struct expected){S3_OTHER_REGION, E_DENIED, "region eu-west-1"});
+    answer.status = 307;
+    expect(&answer, (struct expected){S3_OTHER_REGION, E_DENIED, "region eu-west-1"});
     answer = answer_of(301, "PermanentRedirect", "");
     expect(&answer, REFUSED(E_DENIED, "region that the server alone knows"));
     memcpy(answer.region, "us-east-1", 10); /* the one that was signed for */
@@ -146,7 +148,10 @@ static void what_passes_is_tried_again(void **state)
                    {504, ""},
                    {429, ""},
                    {400, "RequestTimeout"},
-                   {409, "OperationAborted"}};
+                   {409, "OperationAborted"},
+                   {400, "IncompleteBody"},
+                   {408, ""},
+                   {307, "TemporaryRedirect"}};
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
         expect_answer(answers[i].status, answers[i].code, "Please reduce your request rate.",
                       (struct expected){S3_RETRY, E_UNREACHABLE, "answers status"});
