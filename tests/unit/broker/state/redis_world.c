@@ -13,7 +13,8 @@
 #include "common/crypto/sign.h"
 
 struct redis_world redis_world;
-const char *const redis_with_aof[] = {"--appendonly", "yes", NULL};
+/* With `everysec` a slow disk holds what was acknowledged back from the file. */
+const char *const redis_with_aof[] = {"--appendonly", "yes", "--appendfsync", "no", NULL};
 
 int redis_world_start_with(const char *const *arguments)
 {
