@@ -43,12 +43,11 @@ void loop_expect_clear(struct loop_expect *expect, uint32_t first, uint32_t coun
 
 static bool has_task_inputs(const struct task_spec *spec)
 {
-    struct task_input input;
+    struct task_ref_cursor cursor = {0};
     struct task_ref ref;
-    for (size_t i = 0; task_spec_next_input(spec, &i, &input);)
-        for (size_t k = 0; task_input_next_ref(&input, &k, &ref);)
-            if (ref.is_task)
-                return true;
+    while (task_spec_next_ref(spec, &cursor, &ref))
+        if (ref.is_task)
+            return true;
     return false;
 }
 

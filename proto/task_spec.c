@@ -295,6 +295,17 @@ bool task_input_next_ref(const struct task_input *input, size_t *cursor, struct 
     return !reader.is_bad;
 }
 
+bool task_spec_next_ref(const struct task_spec *spec, struct task_ref_cursor *cursor,
+                        struct task_ref *out)
+{
+    while (!task_input_next_ref(&cursor->input, &cursor->ref_at, out)) {
+        cursor->ref_at = 0;
+        if (!task_spec_next_input(spec, &cursor->input_at, &cursor->input))
+            return false;
+    }
+    return true;
+}
+
 /* ---- the action ---- */
 
 /* Copies the specification up to `end`, from where the last copy ended. */

@@ -74,6 +74,14 @@ bool task_spec_next_input(const struct task_spec *spec, size_t *cursor, struct t
 bool task_spec_next_output(const struct task_spec *spec, size_t *cursor, const char **name,
                            uint32_t *name_bytes);
 bool task_input_next_ref(const struct task_input *input, size_t *cursor, struct task_ref *out);
+/* The refs of all inputs, one after the other: for whoever does not ask which input one is of.
+ * Start with a cursor of {0}. */
+struct task_ref_cursor {
+    struct task_input input;
+    size_t input_at, ref_at;
+};
+bool task_spec_next_ref(const struct task_spec *spec, struct task_ref_cursor *cursor,
+                        struct task_ref *out);
 
 /* The action of a spec: `resolved` are the artifacts of its task refs, in the order above. Returns
  * bytes needed (as value_encode does), 0 when `resolved_count` does not fit the spec. */

@@ -167,17 +167,16 @@ static enum status resolve(struct store *store, const struct task_ref *ref, stru
 static enum status resolve_all(struct store *store, struct task_file *file, struct err *err)
 {
     struct task_spec spec;
-    struct task_input input;
+    struct task_ref_cursor cursor = {0};
     struct task_ref ref;
     TRY(task_spec_parse(file->spec.bytes, file->spec.count, &spec, err));
-    for (size_t at = 0; task_spec_next_input(&spec, &at, &input);)
-        for (size_t k = 0; task_input_next_ref(&input, &k, &ref);) {
-            struct artifact artifact;
-            if (!ref.is_task)
-                continue;
-            TRY(resolve(store, &ref, &artifact, err));
-            buf_put(&file->inputs, &artifact, sizeof artifact);
-        }
+    while (task_spec_next_ref(&spec, &cursor, &ref)) {
+        struct artifact artifact;
+        if (!ref.is_task)
+            continue;
+        TRY(resolve(store, &ref, &artifact, err));
+        buf_put(&file->inputs, &artifact, sizeof artifact);
+    }
     return OK;
 }
 

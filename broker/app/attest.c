@@ -69,25 +69,23 @@ static enum status attest(struct attester *a, const char *name, const struct id 
     return OK;
 }
 
-/* Each maker of something it read, and so on; each artifact once. */
+/* Each maker of something it read, and so on. */
 static enum status attest_inputs(struct attester *a, const struct record *record, struct err *err)
 {
-    struct task_spec action;
-    struct task_input input;
-    struct task_ref ref;
-    TRY(task_spec_parse(record->action, record->action_bytes, &action, err));
-    for (size_t cursor = 0; task_spec_next_input(&action, &cursor, &input);)
-        for (size_t at = 0; task_input_next_ref(&input, &at, &ref);) {
-            struct made *made = library_find(&a->library, &ref.artifact.id);
-            if (!made || made->is_shown)
-                continue;
-            made->is_shown = true;
-            char hex[ID_HEX_BYTES];
-            const char *name = arena_format(a->arena, "%s", id_hex(&made->output, hex));
-            AUTO(proof_fini) struct proof proof = {.frame = buf_init(0)};
-            TRY(attest(a, name, &made->task, &ref.artifact, &proof, err));
-            TRY(attest_inputs(a, &proof.record, err));
-        }
+    AUTO(library_walk_fini) struct library_walk walk = {0};
+    struct artifact next;
+    library_walk_init(&walk);
+    TRY(library_walk_add(&walk, record, err));
+    while (library_walk_next(&walk, &next)) {
+        const struct made *made = library_find(&a->library, &next.id);
+        char hex[ID_HEX_BYTES];
+        AUTO(proof_fini) struct proof proof = {.frame = buf_init(0)};
+        if (!made)
+            continue;
+        TRY(attest(a, arena_format(a->arena, "%s", id_hex(&next.id, hex)), &made->task, &next,
+                   &proof, err));
+        TRY(library_walk_add(&walk, &proof.record, err));
+    }
     return OK;
 }
 

@@ -17,14 +17,13 @@ static const struct id *output_at(const void *context, uint32_t index)
 static bool reads(const struct record *record, const struct id *id)
 {
     struct task_spec action;
-    struct task_input input;
+    struct task_ref_cursor cursor = {0};
     struct task_ref ref;
     if (task_spec_parse(record->action, record->action_bytes, &action, NULL) != OK)
         return false;
-    for (size_t cursor = 0; task_spec_next_input(&action, &cursor, &input);)
-        for (size_t at = 0; task_input_next_ref(&input, &at, &ref);)
-            if (id_equal(&ref.artifact.id, id))
-                return true;
+    while (task_spec_next_ref(&action, &cursor, &ref))
+        if (id_equal(&ref.artifact.id, id))
+            return true;
     return false;
 }
 
@@ -97,4 +96,43 @@ struct made *library_find(struct library *library, const struct id *output)
 {
     uint32_t index = id_map_get(&library->by_output, output);
     return index == ID_MAP_NONE ? NULL : &library->items[index];
+}
+
+/* ---- walking ---- */
+
+void library_walk_init(struct library_walk *walk)
+{
+    walk->todo = buf_init(0);
+    id_set_init(&walk->seen);
+}
+
+void library_walk_fini(struct library_walk *walk)
+{
+    buf_fini(&walk->todo);
+    id_set_fini(&walk->seen);
+}
+
+enum status library_walk_add(struct library_walk *walk, const struct record *record,
+                             struct err *err)
+{
+    struct task_spec action;
+    struct task_ref_cursor cursor = {0};
+    struct task_ref ref;
+    TRY(task_spec_parse(record->action, record->action_bytes, &action, err));
+    while (task_spec_next_ref(&action, &cursor, &ref)) {
+        if (id_set_has(&walk->seen, &ref.artifact.id))
+            continue;
+        TRY(id_set_add(&walk->seen, &ref.artifact.id, err));
+        buf_put(&walk->todo, &ref.artifact, sizeof ref.artifact);
+    }
+    return buf_check(&walk->todo, "what made an artifact", err);
+}
+
+bool library_walk_next(struct library_walk *walk, struct artifact *out)
+{
+    if (!walk->todo.count)
+        return false;
+    walk->todo.count -= sizeof *out;
+    memcpy(out, walk->todo.bytes + walk->todo.count, sizeof *out);
+    return true;
 }

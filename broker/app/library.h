@@ -4,6 +4,7 @@
 #pragma once
 #include "broker/app/local.h"
 #include "common/base/id_map.h"
+#include "common/base/id_set.h"
 
 /* The first that made some bytes stands for them, but whoever only passes them on gives way to who
  * made them. */
@@ -12,7 +13,7 @@ struct made {
     const uint8_t *record;
     size_t record_bytes;
     bool is_passed_on; /* its maker read these bytes: a selection, say */
-    bool is_shown;     /* for whoever walks: told once already */
+    bool is_shown;     /* for lineage: told once already */
 };
 
 struct library {
@@ -29,3 +30,19 @@ MUST_USE enum status library_open(struct local *app, struct arena *arena, struct
 void library_close(struct library *library);
 /* NULL: no task made it. */
 struct made *library_find(struct library *library, const struct id *output);
+
+/* What is still to be looked at of all that made an artifact, each once; a list, since a chain may
+ * be as long as it likes. */
+struct library_walk {
+    struct buf todo; /* struct artifact */
+    struct id_set seen;
+};
+void library_walk_init(struct library_walk *walk); /* must stay where it is */
+void library_walk_fini(struct library_walk *walk);
+/* What the record's task read. */
+MUST_USE enum status library_walk_add(struct library_walk *walk, const struct record *record,
+                                      struct err *err);
+bool library_walk_next(struct library_walk *walk, struct artifact *out);
+
+DEFINE_AUTO_VALUE(struct library, library_close)
+DEFINE_AUTO_VALUE(struct library_walk, library_walk_fini)

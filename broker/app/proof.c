@@ -14,14 +14,9 @@ void proof_fini(struct proof *proof)
 static bool is_result(const struct results_msg *results, const uint8_t *record, size_t bytes)
 {
     struct mp_reader reader = mp_reader(results->body, results->body_bytes);
-    uint32_t count = msg_body_begin(&reader);
-    for (uint32_t i = 0; i < count && !reader.is_bad; i++) {
-        struct result_msg result = {0};
-        msg_next_result(&reader, &result);
-        if (!reader.is_bad && result.code == OK && result.record == record)
-            return result.record_bytes == bytes;
-    }
-    return false;
+    uint32_t left = msg_body_begin(&reader);
+    struct result_msg result;
+    return results_find(&reader, &left, record, &result) && result.record_bytes == bytes;
 }
 
 struct comparing {

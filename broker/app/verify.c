@@ -8,7 +8,6 @@
 #include "broker/app/proof.h"
 #include "broker/app/reexecute.h"
 #include "common/base/doc.h"
-#include "common/base/id_set.h"
 #include "common/base/mem.h"
 #include "common/crypto/identity.h"
 #include "common/store/tree.h"
@@ -123,63 +122,29 @@ static enum status check_made(struct verifier *v, const struct id *task,
 
 /* ---- all that made it ---- */
 
-/* Inputs that were not looked at yet, each once. */
-struct walk {
-    struct verifier *verifier;
-    struct library library;
-    struct buf todo; /* struct artifact */
-    struct id_set seen;
-};
-
-static enum status add_inputs(struct walk *walk, const struct record *record, struct err *err)
+static enum status check_input(struct verifier *v, struct library *library,
+                               struct library_walk *walk, const struct artifact *artifact,
+                               struct err *err)
 {
-    struct task_spec action;
-    struct task_input input;
-    struct task_ref ref;
-    TRY(task_spec_parse(record->action, record->action_bytes, &action, err));
-    for (size_t cursor = 0; task_spec_next_input(&action, &cursor, &input);)
-        for (size_t at = 0; task_input_next_ref(&input, &at, &ref);) {
-            if (id_set_has(&walk->seen, &ref.artifact.id))
-                continue;
-            TRY(id_set_add(&walk->seen, &ref.artifact.id, err));
-            buf_put(&walk->todo, &ref.artifact, sizeof ref.artifact);
-        }
-    return OK;
-}
-
-static enum status check_input(struct walk *walk, const struct artifact *artifact, struct err *err)
-{
-    struct verifier *v = walk->verifier;
-    const struct made *made = library_find(&walk->library, &artifact->id);
+    const struct made *made = library_find(library, &artifact->id);
     AUTO(proof_fini) struct proof proof = {.frame = buf_init(0)};
     bool is_good = false;
     if (made) /* else from outside: a source */
         TRY(check_made(v, &made->task, artifact, &proof, &is_good, err));
     TRY(check_bytes(v, short_id(v, &artifact->id), artifact, err));
-    return is_good ? add_inputs(walk, &proof.record, err) : OK;
+    return is_good ? library_walk_add(walk, &proof.record, err) : OK;
 }
-
-static void walk_fini(struct walk *walk)
-{
-    library_close(&walk->library);
-    id_set_fini(&walk->seen);
-    buf_fini(&walk->todo);
-}
-DEFINE_AUTO_VALUE(struct walk, walk_fini)
 
 static enum status check_inputs(struct verifier *v, const struct record *record, struct err *err)
 {
-    AUTO(walk_fini)
-    struct walk walk = {.verifier = v, .todo = buf_init(0)};
-    id_set_init(&walk.seen);
-    TRY(library_open(v->app, v->arena, &walk.library, err));
-    TRY(add_inputs(&walk, record, err));
-    while (walk.todo.count) {
-        struct artifact next;
-        walk.todo.count -= sizeof next;
-        memcpy(&next, walk.todo.bytes + walk.todo.count, sizeof next);
-        TRY(check_input(&walk, &next, err));
-    }
+    AUTO(library_close) struct library library = {0};
+    AUTO(library_walk_fini) struct library_walk walk = {0};
+    struct artifact next;
+    library_walk_init(&walk);
+    TRY(library_open(v->app, v->arena, &library, err));
+    TRY(library_walk_add(&walk, record, err));
+    while (library_walk_next(&walk, &next))
+        TRY(check_input(v, &library, &walk, &next, err));
     return OK;
 }
 

@@ -93,13 +93,12 @@ static enum status name_sources(void *context, const char *id, const uint8_t *by
 static enum status name_inputs(struct audit *audit, const struct record *record, struct err *err)
 {
     struct task_spec action;
-    struct task_input input;
+    struct task_ref_cursor cursor = {0};
     struct task_ref ref;
     TRY(task_spec_parse(record->action, record->action_bytes, &action, err));
-    for (size_t cursor = 0; task_spec_next_input(&action, &cursor, &input);)
-        for (size_t at = 0; task_input_next_ref(&input, &at, &ref);)
-            if (!ref.is_task)
-                TRY(name_item(audit, &ref.artifact, AUDIT_INPUT, err));
+    while (task_spec_next_ref(&action, &cursor, &ref))
+        if (!ref.is_task)
+            TRY(name_item(audit, &ref.artifact, AUDIT_INPUT, err));
     return OK;
 }
 

@@ -111,13 +111,12 @@ enum status reach_run_bytes(struct reach *reach, const struct value *document, s
 static enum status add_inputs(struct reach *reach, const struct record *record, struct err *err)
 {
     struct task_spec action;
-    struct task_input input;
+    struct task_ref_cursor cursor = {0};
     struct task_ref ref;
     TRY(task_spec_parse(record->action, record->action_bytes, &action, err));
-    for (size_t cursor = 0; task_spec_next_input(&action, &cursor, &input);)
-        for (size_t at = 0; task_input_next_ref(&input, &at, &ref);)
-            if (!ref.is_task)
-                TRY(id_set_add(&reach->bytes, &ref.artifact.id, err));
+    while (task_spec_next_ref(&action, &cursor, &ref))
+        if (!ref.is_task)
+            TRY(id_set_add(&reach->bytes, &ref.artifact.id, err));
     return OK;
 }
 

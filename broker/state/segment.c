@@ -161,15 +161,9 @@ static enum status check_signature(struct walk *walk, const struct state_batch *
 
 static bool walk_finds(struct walk *walk, const uint8_t *bytes, const struct state_record *record)
 {
-    while (walk->left && !walk->reader.is_bad) {
-        struct result_msg result = {0};
-        msg_next_result(&walk->reader, &result);
-        walk->left--;
-        if (!walk->reader.is_bad && result.code == OK && result.record == bytes)
-            return result.record_bytes == record->bytes &&
-                   id_equal(&result.attempt.task, &record->task);
-    }
-    return false;
+    struct result_msg result;
+    return results_find(&walk->reader, &walk->left, bytes, &result) &&
+           result.record_bytes == record->bytes && id_equal(&result.attempt.task, &record->task);
 }
 
 enum status entry_verify(const struct entry *entry, struct err *err)

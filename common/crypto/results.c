@@ -19,3 +19,16 @@ bool results_are_signed_by(const struct results_msg *results,
     hash_bytes(PERSON_FRAME, results->body, results->body_bytes, &digest);
     return sign_verify(public_key, &digest, results->signature);
 }
+
+bool results_find(struct mp_reader *body, uint32_t *left, const uint8_t *record,
+                  struct result_msg *out)
+{
+    for (; *left && !body->is_bad; --*left) {
+        msg_next_result(body, out);
+        if (!body->is_bad && out->code == OK && out->record == record) {
+            --*left;
+            return true;
+        }
+    }
+    return false;
+}

@@ -55,11 +55,10 @@ void works_free(struct works *works)
 static uint32_t count_task_refs(const struct task_spec *spec)
 {
     uint32_t count = 0;
-    struct task_input input;
+    struct task_ref_cursor cursor = {0};
     struct task_ref ref;
-    for (size_t at = 0; task_spec_next_input(spec, &at, &input);)
-        for (size_t next = 0; task_input_next_ref(&input, &next, &ref);)
-            count += ref.is_task;
+    while (task_spec_next_ref(spec, &cursor, &ref))
+        count += ref.is_task;
     return count;
 }
 

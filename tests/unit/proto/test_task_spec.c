@@ -89,6 +89,15 @@ static void test_inputs(void **state)
         assert_false(task_input_next_ref(&input, &at_ref, &ref));
     }
     assert_false(task_spec_next_input(&spec, &at, &input));
+    /* The same, not asking which input each is of. */
+    struct task_ref_cursor cursor = {0};
+    struct task_ref ref;
+    for (const char *kinds = "tdtbtb"; *kinds; kinds++) {
+        assert_true(task_spec_next_ref(&spec, &cursor, &ref));
+        assert_int_equal(ref.is_task, *kinds == 't');
+        assert_int_equal(ref.artifact.is_tree, *kinds == 'd');
+    }
+    assert_false(task_spec_next_ref(&spec, &cursor, &ref));
 }
 
 static void test_action_replaces_task_outputs(void **state)

@@ -54,20 +54,26 @@ void commit_fini(struct commit *commit)
 void commit_record(struct commit *commit, uint32_t task, uint32_t action, const char *worker,
                    bool with_action)
 {
-    uint8_t action_bytes[32], bytes[256];
+    uint8_t action_bytes[32];
+    struct id id = test_id(task);
     struct record record = {.action = action_bytes,
                             .action_bytes = write_action(action, action_bytes),
                             .attempt = 1,
                             .worker = worker,
                             .worker_bytes = (uint32_t)strlen(worker)};
-    size_t count = record_encode(&record, NULL, bytes, sizeof bytes);
+    commit_made(commit, &id, &record, NULL);
+    commit->records[commit->record_count - 1].has_action = with_action;
+    commit->records[commit->record_count - 1].action = test_action(action);
+}
+
+void commit_made(struct commit *commit, const struct id *task, const struct record *record,
+                 const struct record_output *outputs)
+{
+    uint8_t bytes[256];
+    size_t count = record_encode(record, outputs, bytes, sizeof bytes);
     assert_true(count <= sizeof bytes && commit->record_count < COMMIT_ITEMS_MAX);
-    commit->records[commit->record_count++] =
-        (struct state_record){.task = test_id(task),
-                              .has_action = with_action,
-                              .action = test_action(action),
-                              .offset = (uint32_t)commit->frame.count,
-                              .bytes = (uint32_t)count};
+    commit->records[commit->record_count++] = (struct state_record){
+        .task = *task, .offset = (uint32_t)commit->frame.count, .bytes = (uint32_t)count};
     buf_put(&commit->frame, bytes, count);
 }
 

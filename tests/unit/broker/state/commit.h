@@ -28,6 +28,9 @@ void commit_fini(struct commit *commit);
 /* `worker` makes records of one action differ; with_action: its action key is written as well. */
 void commit_record(struct commit *commit, uint32_t task, uint32_t action, const char *worker,
                    bool with_action);
+/* One of the caller's making, without an action key. */
+void commit_made(struct commit *commit, const struct id *task, const struct record *record,
+                 const struct record_output *outputs);
 void commit_alias(struct commit *commit, uint32_t task, uint32_t action);
 void commit_removal(struct commit *commit, uint32_t task);
 void commit_run(struct commit *commit, const char *id, const char *document);
