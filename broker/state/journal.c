@@ -284,6 +284,20 @@ enum status journal_next(struct journal *journal, uint64_t offset, struct arena 
     return OK;
 }
 
+enum status journal_seek(struct journal *journal, uint64_t *offset, uint64_t to, struct err *err)
+{
+    uint8_t bytes[JOURNAL_HEAD_BYTES];
+    struct head head;
+    for (uint64_t next = *offset; next <= to; next += sizeof bytes + head.payload_bytes) {
+        size_t got;
+        *offset = next;
+        TRY(read_at(journal, next, bytes, sizeof bytes, &got, err));
+        if (got < sizeof bytes || !head_read(journal, bytes, &head))
+            return OK;
+    }
+    return OK;
+}
+
 /* ---- writing ---- */
 
 static enum status write_pieces(struct journal *journal, struct iovec *pieces, size_t count,

@@ -59,6 +59,11 @@ struct journal_entry {
 MUST_USE enum status journal_next(struct journal *journal, uint64_t offset, struct arena *arena,
                                   struct journal_entry *out, bool *has_entry, struct err *err);
 
+/* Goes on from the entry at *offset to the one that holds the byte `to`, by their heads alone; it
+ * stays at what is no head. */
+MUST_USE enum status journal_seek(struct journal *journal, uint64_t *offset, uint64_t to,
+                                  struct err *err);
+
 /* Writes one commit; *area as in journal_entry. On failure nothing of it stays. Errors: E_FULL,
  * E_IO. */
 MUST_USE enum status journal_append(struct journal *journal, const struct state_batch *batch,

@@ -128,15 +128,13 @@ enum status lmdb_find_proof(struct state *base, const struct id *task, struct st
     AUTO(arena_fini) struct arena arena = {0};
     struct journal_entry entry;
     TRY(journal_open(path_of(state, "journal", path), STATE_READ, &journal, err));
-    for (uint64_t at = JOURNAL_HEADER_BYTES;; at = entry.next) {
-        arena_clear(&arena);
-        TRY(journal_next(journal, at, &arena, &entry, &has_entry, err));
-        if (!has_entry)
-            return err_set(err, E_NOTFOUND, "%s: the frame of task %s is not in it", path,
-                           id_hex(task, hex));
-        if (entry.next > place.offset && take_frame(&entry, place, out))
-            return buf_check(&out->frame, "the record's frame", err);
-    }
+    uint64_t at = JOURNAL_HEADER_BYTES;
+    TRY(journal_seek(journal, &at, place.offset, err));
+    TRY(journal_next(journal, at, &arena, &entry, &has_entry, err));
+    if (!has_entry || !take_frame(&entry, place, out))
+        return err_set(err, E_NOTFOUND, "%s: the frame of task %s is not in it", path,
+                       id_hex(task, hex));
+    return buf_check(&out->frame, "the record's frame", err);
 }
 
 enum status lmdb_examine(struct state *base, state_finding_fn *finding, void *context,
