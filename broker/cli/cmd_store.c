@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "broker/cli/question.h"
+#include "broker/cli/signals.h"
 #include "common/base/doc.h"
 #include "common/store/s3_put.h"
 #include "proto/limits.h"
@@ -76,6 +77,16 @@ static void print_placed(const struct value *answer)
     printf("%s  %s\n", value_get_text(answer, "blake2b"), value_get_text(answer, "url"));
 }
 
+/* Watched from the first question on: until then whoever interrupts ends the program, and nothing
+ * stays of it. */
+static bool is_interrupted(void)
+{
+    static bool is_watched;
+    if (!is_watched)
+        is_watched = signals_watch();
+    return signals_taken() > 0;
+}
+
 static int put(const struct command *command, int argc, char **argv)
 {
     struct question q = {0};
@@ -91,7 +102,7 @@ static int put(const struct command *command, int argc, char **argv)
         return question_end_quietly(&q, usage);
     }
     const char *const *words = q.line.arguments.items;
-    enum status status = s3_put_at(words[0], words[1], &placed, &q.err);
+    enum status status = s3_put_at(words[0], words[1], is_interrupted, &placed, &q.err);
     if (status == OK) {
         doc_put(&q.arena, &answer, "url", value_string(placed.url));
         doc_put(&q.arena, &answer, "bytes", value_int((int64_t)placed.bytes));
@@ -108,5 +119,6 @@ const struct command command_put = {
         "Prints the BLAKE2b-256 of its bytes (as b2sum -l 256 does) and where it is now; a KEY "
         "that\nends with / gets the file's name. What is there is replaced. The server and "
         "its keys are\nset as for a store: AWS_ENDPOINT_URL_S3, AWS_REGION, "
-        "AWS_ACCESS_KEY_ID, AWS_PROFILE, …",
+        "AWS_ACCESS_KEY_ID, AWS_PROFILE, …\nCtrl-C leaves nothing; what a killed one sent "
+        "in parts takes room until the bucket's own\nrule for such uploads removes it.",
     .run = put};

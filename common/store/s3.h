@@ -37,9 +37,10 @@ struct s3 {
     struct http *http;
     struct rng rng;
     uint32_t patience_ms;
-    bool has_answered; /* as S3 does: the address is right, so that silence is an outage */
-    bool knows_bucket; /* it is there */
-    bool is_waiting;   /* for the store to come back: said once */
+    bool has_answered;        /* as S3 does: the address is right, so that silence is an outage */
+    bool knows_bucket;        /* it is there */
+    bool is_waiting;          /* for the store to come back: said once */
+    bool (*is_stopped)(void); /* see s3_put_at */
     uint8_t *piece;
     char advice[ERR_TEXT_BYTES];
 };

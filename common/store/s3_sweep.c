@@ -58,8 +58,11 @@ static enum status take_upload(void *context, const char *path, const char *text
     path += sizeof root - 1;
     if (!text && strcmp(path, "Upload") == 0 && sweep->begun_s < sweep->before_s)
         add(sweep, sweep->key, sweep->upload);
-    if (!text)
+    if (!text) { /* what is not told of the next is not that of this one */
+        sweep->key[0] = sweep->upload[0] = 0;
+        sweep->begun_s = INT64_MAX;
         return OK;
+    }
     if (strcmp(path, "Upload/Key") == 0)
         copy(sweep->key, text);
     if (strcmp(path, "Upload/UploadId") == 0)
@@ -120,8 +123,11 @@ enum status s3_sweep(struct store *store, int64_t before_s, bool removes,
                      struct store_leavings *out, struct err *err)
 {
     AUTO(mem_free) struct sweep *sweep = mem_alloc(sizeof *sweep);
-    *sweep =
-        (struct sweep){.s3 = s3_of(store), .before_s = before_s, .out = out, .old = buf_init(0)};
+    *sweep = (struct sweep){.s3 = s3_of(store),
+                            .before_s = before_s,
+                            .out = out,
+                            .old = buf_init(0),
+                            .begun_s = INT64_MAX};
     enum status status = s3_list_objects(store, "quarantine/", take_object, sweep, err);
     if (status == OK)
         status = list_uploads(sweep, err);

@@ -216,10 +216,22 @@ static void abort_upload(struct upload *upload)
     upload->s3->patience_ms = patience_ms;
 }
 
+static enum status check_stopped(void *context, struct err *err)
+{
+    const struct upload *upload = context;
+    if (!upload->s3->is_stopped || !upload->s3->is_stopped())
+        return OK;
+    return err_set(err, E_CANCELLED, "%s: interrupted; what was sent of it is removed",
+                   upload->file->path);
+}
+
 static enum status send_parts(struct upload *upload, struct err *err)
 {
-    const struct s3_batch batch = {
-        .parallel = s3_parallel_large(), .next = next_part, .done = part_done, .context = upload};
+    const struct s3_batch batch = {.parallel = s3_parallel_large(),
+                                   .next = next_part,
+                                   .done = part_done,
+                                   .meanwhile = check_stopped,
+                                   .context = upload};
     enum status status = s3_run(upload->s3, &batch, err);
     if (status == OK)
         status = source_file_check(upload->file, err);
@@ -241,6 +253,7 @@ static enum status put_parts(struct s3 *s3, const char *key, struct source_file 
     /* Should the server have mixed up the parts (E_IO: their ETags don't fit), once more. */
     for (int i = 0; i < 2 && status == E_IO; i++) {
         upload->begun = 0;
+        TRY(check_stopped(upload, err));
         TRY(begin_upload(upload, err));
         memset(upload->parts, 0, sizeof upload->parts);
         status = send_parts(upload, err);
@@ -300,7 +313,8 @@ static enum status split_url(const char *url, const char *path, struct buf *buck
     return OK;
 }
 
-enum status s3_put_at(const char *path, const char *url, struct s3_placed *out, struct err *err)
+enum status s3_put_at(const char *path, const char *url, bool (*is_stopped)(void),
+                      struct s3_placed *out, struct err *err)
 {
     if (strncmp(url, "s3://", 5) != 0)
         return err_set(err, E_INVALID, "%s: not a place in S3; write s3://bucket/key", url);
@@ -312,6 +326,7 @@ enum status s3_put_at(const char *path, const char *url, struct s3_placed *out, 
     TRY(source_file_open(path, &file, err));
     TRY(split_url(url, path, &bucket, key, err));
     TRY(store_open(buf_text(&bucket), &store, err));
+    s3_of(store)->is_stopped = is_stopped;
     TRY(source_file_hash(file.fd, -1, path, piece, &out->id, &out->bytes, err));
     snprintf(out->url, sizeof out->url, "%s/%s", buf_text(&bucket), key);
     return send_file(s3_of(store), key, &file, out->bytes, err);

@@ -1,6 +1,7 @@
 """S3 on its bad days, played by a server in between (hostile_s3.py): the programs wait, ask again, or say in one line what is
 wrong; never do they take half of something for all of it."""
 import json
+import signal
 import threading
 import time
 
@@ -145,6 +146,19 @@ def test_an_upload_that_was_not_put_together_is_asked_for_again(place, s3, way, 
         result = place.broker("put", "large.bin", f"s3://{BUCKET}/together", **store)
     assert result.code == 0 and fault.hits == 1, result
     assert s3.client().head_object(Bucket=BUCKET, Key="together")["ContentLength"] == 65 << 20
+
+
+def test_an_interrupted_put_leaves_no_parts(place, s3, way, store):
+    large(place)
+    with way.fault(r"^PUT .*partNumber=2", hostile_s3.late(5)):
+        put = place.start("put", "large.bin", f"s3://{BUCKET}/interrupted", **store)
+        while not any("partNumber=2" in line for line in way.seen):
+            time.sleep(0.05)
+        put.send_signal(signal.SIGINT)
+        err = put.communicate(timeout=60)[1]
+    assert put.returncode == 130 and "large.bin: interrupted; what was sent of it is removed" in err
+    assert not s3.client().list_multipart_uploads(Bucket=BUCKET).get("Uploads")
+    assert "interrupted" not in s3.keys("interrupted")
 
 
 def test_wrong_etags_end_the_upload_and_leave_no_parts(place, s3, way, store):

@@ -223,6 +223,28 @@ static void odd_listings_are_survived(void **state)
     fake_stop(server);
 }
 
+/* One without a time is not as old as the one before it. */
+static void an_upload_of_unknown_age_is_not_swept(void **state)
+{
+    struct arena *names = &((struct temp *)*state)->names;
+    const char *answers[] = {
+        fake_answer(names, "200 OK", "<ListBucketResult/>"),
+        fake_answer(names, "200 OK",
+                    "<ListMultipartUploadsResult><Upload><Key>p/blobs/a</Key><UploadId>1</UploadId>"
+                    "<Initiated>2013-05-24T00:00:00Z</Initiated></Upload><Upload><Key>p/blobs/b"
+                    "</Key><UploadId>2</UploadId></Upload></ListMultipartUploadsResult>"),
+        EMPTY, NULL};
+    struct fake_server *server = fake_start(answers);
+    struct store *store = open_fake(server);
+    struct store_leavings left;
+    if (store_sweep(store, 1500000000, true, &left, &store_err) != OK)
+        fail_msg("%s", store_err.text);
+    assert_int_equal(left.count, 1);
+    assert_int_equal(occurrences(fake_requests(server), "DELETE /b/p/blobs/a?uploadId=1"), 1);
+    store_close(store);
+    fake_stop(server);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, temp_teardown)
@@ -234,6 +256,7 @@ int main(void)
         TEST(keys_that_are_not_there_yet_are_waited_for),
         TEST(what_is_gone_or_out_of_reach_is_not_renewed),
         TEST(odd_listings_are_survived),
+        TEST(an_upload_of_unknown_age_is_not_swept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
