@@ -166,10 +166,13 @@ static enum s3_verdict judge_denial(const struct judgement *j)
                 id, j->answer->code, source);
     else
         err_set(j->err, E_DENIED,
-                "the key %s (from %s) may not %s the bucket %s: %s %s; give it that permission, or "
-                "use another key",
+                "the key %s (from %s) may not %s the bucket %s: %s %s; give it that permission "
+                "(Amazon's: %s), or use another key",
                 id, source, j->answer->is_write ? "write to" : "read", j->config->bucket,
-                j->answer->code[0] ? j->answer->code : "status 403", j->answer->message);
+                j->answer->code[0] ? j->answer->code : "status 403", j->answer->message,
+                j->answer->is_write ? "s3:PutObject, s3:DeleteObject"
+                                    : "s3:GetObject, and s3:ListBucket, without which what is "
+                                      "absent is denied, too");
     return is_code(j, "ExpiredToken") || is_code(j, "TokenRefreshRequired") ? S3_OTHER_KEYS
                                                                             : S3_REFUSED;
 }

@@ -92,9 +92,12 @@ static void what_a_key_may_not_is_told(void **state)
     struct s3_answer_error answer = answer_of(403, "AccessDenied", "Access Denied");
     expect(&answer, REFUSED(E_DENIED, "the key KEY1 (from the environment (AWS_ACCESS_KEY_ID)) may "
                                       "not read the bucket art: AccessDenied Access Denied; give "
-                                      "it that permission, or use another key"));
+                                      "it that permission (Amazon's: s3:GetObject, and "
+                                      "s3:ListBucket, without which what is absent is denied"));
     answer.is_write = true;
-    expect(&answer, REFUSED(E_DENIED, "may not write to the bucket art"));
+    expect(&answer,
+           REFUSED(E_DENIED, "may not write to the bucket art: AccessDenied Access Denied; "
+                             "give it that permission (Amazon's: s3:PutObject"));
 }
 
 static void a_clock_that_is_off_is_told(void **state)
