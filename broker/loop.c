@@ -153,9 +153,25 @@ static void acknowledge(struct loop *loop, uint64_t handle)
         router_ack(loop->options.router, handle);
 }
 
+static void foreseen(void *context, uint32_t task, const struct artifact *inputs,
+                     uint32_t input_count)
+{
+    struct loop *loop = context;
+    struct sched_work work = sched_work(loop->sched, task);
+    loop_batch_look_ahead(&loop->batch, &work, inputs, input_count);
+}
+
+/* What this success will have looked up is asked for along with its commit. */
+static void look_ahead(struct loop *loop, uint32_t task)
+{
+    if (state_looks_ahead(loop->options.state))
+        sched_foresee(loop->sched, task, foreseen, loop);
+}
+
 static void persist(struct loop *loop, const struct sched_action *action,
                     const struct sched_work *work)
 {
+    look_ahead(loop, action->task);
     loop_batch_record(&loop->batch, router_frame(loop->options.router, action->frame),
                       action->frame, loop->record, work->id,
                       loop->has_action ? &loop->record_action : NULL, action->is_replacement);
@@ -176,7 +192,10 @@ static void perform_on_task(struct loop *loop, const struct sched_action *action
         work = sched_work(loop->sched, action->task);
     switch (action->type) {
     case SCHED_PERSIST: persist(loop, action, &work); break;
-    case SCHED_ALIAS: loop_batch_alias(&loop->batch, work.id, &loop->action); break;
+    case SCHED_ALIAS:
+        look_ahead(loop, action->task);
+        loop_batch_alias(&loop->batch, work.id, &loop->action);
+        break;
     case SCHED_FORGET: loop_batch_removal(&loop->batch, work.id); break;
     case SCHED_RESOLVE:
         loop_batch_resolve(&loop->batch, action->task, action_key(loop, action, &work));

@@ -11,9 +11,9 @@ enum { ARTIFACT_BYTES_MAX = 48 };
 void loop_batch_init(struct loop_batch *batch)
 {
     *batch = (struct loop_batch){.last_handle = UINT64_MAX};
-    struct buf *bufs[] = {&batch->frames,   &batch->keys,     &batch->records,
-                          &batch->aliases,  &batch->removals, &batch->runs,
-                          &batch->resolves, &batch->scratch,  &batch->wanted};
+    struct buf *bufs[] = {&batch->frames,   &batch->keys,  &batch->records,  &batch->aliases,
+                          &batch->removals, &batch->runs,  &batch->resolves, &batch->ahead,
+                          &batch->scratch,  &batch->wanted};
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
         *bufs[i] = buf_init(0);
 }
@@ -28,6 +28,7 @@ void loop_batch_fini(struct loop_batch *batch)
     buf_fini(&batch->removals);
     buf_fini(&batch->runs);
     buf_fini(&batch->resolves);
+    buf_fini(&batch->ahead);
     buf_fini(&batch->scratch);
     buf_fini(&batch->wanted);
 }
@@ -47,6 +48,7 @@ void loop_batch_clear(struct loop_batch *batch)
     buf_clear(&batch->aliases);
     buf_clear(&batch->removals);
     buf_clear(&batch->runs);
+    buf_clear(&batch->ahead);
     batch->last_handle = UINT64_MAX;
     batch->is_removing = false;
 }
@@ -67,6 +69,7 @@ void loop_batch_take_runs(struct loop_batch *batch, struct loop_batch *from)
 
 void loop_batch_view(const struct loop_batch *batch, struct state_batch *out)
 {
+    uint32_t ahead_count = COUNT_OF(&batch->ahead, struct id);
     *out = (struct state_batch){.frames = ITEMS_OF(&batch->frames, struct mp_view),
                                 .frame_count = COUNT_OF(&batch->frames, struct mp_view),
                                 .frame_keys = batch->keys.bytes,
@@ -77,7 +80,9 @@ void loop_batch_view(const struct loop_batch *batch, struct state_batch *out)
                                 .removals = ITEMS_OF(&batch->removals, struct id),
                                 .removal_count = COUNT_OF(&batch->removals, struct id),
                                 .runs = ITEMS_OF(&batch->runs, struct state_run),
-                                .run_count = COUNT_OF(&batch->runs, struct state_run)};
+                                .run_count = COUNT_OF(&batch->runs, struct state_run),
+                                .ahead = ITEMS_OF(&batch->ahead, struct id),
+                                .ahead_count = ahead_count <= STATE_AHEAD_MAX ? ahead_count : 0};
 }
 
 /* A frame's results come one after the other, so the last frame added is nearly always the one. */
@@ -178,6 +183,15 @@ void loop_batch_resolve(struct loop_batch *batch, uint32_t task, struct id actio
 {
     struct resolve resolve = {task, action};
     buf_put(&batch->resolves, &resolve, sizeof resolve);
+}
+
+void loop_batch_look_ahead(struct loop_batch *batch, const struct sched_work *work,
+                           const struct artifact *inputs, uint32_t input_count)
+{
+    if (COUNT_OF(&batch->ahead, struct id) > STATE_AHEAD_MAX)
+        return;
+    struct id action = loop_batch_action(batch, work->spec, work->spec_bytes, inputs, input_count);
+    buf_put(&batch->ahead, &action, sizeof action);
 }
 
 void loop_batch_ask_again(struct loop_batch *batch, const struct resolve *items, uint32_t count,

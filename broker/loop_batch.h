@@ -28,6 +28,7 @@ struct loop_batch {
     bool even_known;      /* these, also of tasks that the scheduler knows */
     bool is_removing;     /* what was wanted is in this batch */
     struct buf resolves;  /* struct resolve each */
+    struct buf ahead;     /* struct id each: actions that will be looked up behind the commit */
     struct buf scratch;   /* an action, or a task's inputs and resources, being encoded */
     uint64_t last_handle; /* of the frame last added */
 };
@@ -61,6 +62,10 @@ struct id loop_batch_action(struct loop_batch *batch, const uint8_t *spec, size_
                             const struct artifact *inputs, uint32_t input_count);
 /* To be looked up. */
 void loop_batch_resolve(struct loop_batch *batch, uint32_t task, struct id action);
+/* Its action will be looked up when this is committed. Of more than STATE_AHEAD_MAX none is asked
+ * for ahead: such a beat is long beside the round trip. */
+void loop_batch_look_ahead(struct loop_batch *batch, const struct sched_work *work,
+                           const struct artifact *inputs, uint32_t input_count);
 /* Puts those without an answer back, before any that came meanwhile: all but the `found` ones among
  * the first `asked`. */
 void loop_batch_ask_again(struct loop_batch *batch, const struct resolve *items, uint32_t count,

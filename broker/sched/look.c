@@ -51,6 +51,40 @@ struct sched_work sched_work(const struct sched *sched, uint32_t index)
                                .policy = &rule_of(sched, task)->policy};
 }
 
+/* False: some are not there yet, or too many. */
+static bool foresee_inputs(const struct sched *sched, const struct task *task,
+                           struct artifact out[SCHED_FORESEEN_INPUTS_MAX], uint32_t *count)
+{
+    const uint32_t *inputs = task_inputs(sched, task, count);
+    if (*count > SCHED_FORESEEN_INPUTS_MAX)
+        return false;
+    for (uint32_t i = 0; i < *count; i++) {
+        const struct task *producer = task_at(sched, inputs[i] >> OUTPUT_BITS);
+        uint32_t output = inputs[i] & ((1 << OUTPUT_BITS) - 1);
+        bool is_made = producer->stage == STAGE_SUCCEEDED || producer->stage == STAGE_COMMITTING;
+        if (!is_made || output >= producer->output_count)
+            return false;
+        out[i] = sched->artifacts.items[producer->outputs + output];
+    }
+    return true;
+}
+
+void sched_foresee(const struct sched *sched, uint32_t index, sched_foreseen_fn *foreseen,
+                   void *context)
+{
+    struct artifact inputs[SCHED_FORESEEN_INPUTS_MAX];
+    uint32_t cursor = task_at(sched, index)->dependants, count;
+    for (uint32_t i = 0; i < SCHED_FORESEEN_MAX; i++) {
+        uint32_t next = task_next_dependant(sched, &cursor);
+        if (next == NONE)
+            return;
+        const struct task *consumer = task_at(sched, next);
+        if (consumer->stage == STAGE_WAITING && !(consumer->flags & FLAG_FORCED) &&
+            foresee_inputs(sched, consumer, inputs, &count))
+            foreseen(context, next, inputs, count);
+    }
+}
+
 static void tell_flight(const struct sched *sched, const struct task *task,
                         struct sched_task_info *out)
 {

@@ -324,6 +324,16 @@ struct sched_worker_info {
 };
 /* One connected worker after the other; false: no more. Begins with a cursor of 0. */
 bool sched_next_worker(const struct sched *sched, uint32_t *cursor, struct sched_worker_info *out);
+/* Tasks that the COMMITTED of this one will release, as far as is known now: all their other inputs
+ * are there, or wait for the same commit. For each its resolved inputs, as RESOLVE will bring them;
+ * they live during the call. A guess, for whoever wants to look their actions up along with the
+ * commit: few of them, and none with many inputs. `task` is one whose PERSIST or ALIAS was given
+ * last. */
+enum { SCHED_FORESEEN_MAX = 4, SCHED_FORESEEN_INPUTS_MAX = 16 };
+typedef void sched_foreseen_fn(void *context, uint32_t task, const struct artifact *inputs,
+                               uint32_t input_count);
+void sched_foresee(const struct sched *sched, uint32_t task, sched_foreseen_fn *foreseen,
+                   void *context);
 /* Forgets a run that is over; tasks that no other run wants go with it. That is done by the steps
  * to come (SCHED_GO_ON); until it isn't is_known any more its specs are borrowed, and its number is
  * taken. None of its tasks may be asked for. */

@@ -13,6 +13,7 @@ struct state_backend {
     enum status (*begin)(struct state *state, const struct state_batch *batch, struct err *err);
     enum status (*poll)(struct state *state, bool *is_done, struct err *err);
     int (*fd)(const struct state *state);
+    bool looks_ahead;
     void (*flush_begin)(struct state *state);
     enum status (*flush_poll)(struct state *state, bool *is_done, struct err *err);
     enum status (*find)(struct state *state, enum space space, const struct id *keys,

@@ -45,6 +45,7 @@ void redis_work_drop(struct state_redis *state, const struct err *why)
     buf_clear(&state->owed);
     state->owed_first = 0;
     state->parts_owed = 0;
+    state->ahead.is_owed = false;
     state->is_renewing = false;
 }
 
@@ -175,6 +176,8 @@ static enum status pump(struct state_redis *state, struct err *err)
         enum redis_owed what = (enum redis_owed)state->owed.bytes[state->owed_first++];
         if (what == OWED_PART)
             take_part(state, reply);
+        else if (what == OWED_AHEAD)
+            redis_ahead_take(state, reply);
         else
             TRY(take_renewal(state, reply, err));
     }
@@ -224,10 +227,11 @@ enum status redis_begin(struct state *base, const struct state_batch *batch, str
     if (state->mode == STATE_READ)
         return err_set(err, E_DENIED, "%s: opened for reading alone", state->url.shown);
     TRY(redis_work_ready(state, err));
-    ASSERT(!state->parts_owed);
+    ASSERT(!state->parts_owed && !state->ahead.is_owed);
     buf_clear(&state->entries);
     state->failed = OK;
     queue_parts(state, batch);
+    redis_ahead_ask(state, batch);
     return redis_work_pump(state, err);
 }
 
@@ -246,7 +250,7 @@ enum status redis_poll(struct state *base, bool *is_done, struct err *err)
     *is_done = false;
     if (state->work.link) /* else it broke while the lease was renewed */
         TRY(redis_work_pump(state, err));
-    if (state->parts_owed)
+    if (state->parts_owed || state->ahead.is_owed)
         return OK;
     if (state->failed == OK) {
         *is_done = true;

@@ -58,21 +58,6 @@ enum status redis_look_ask(struct state_redis *state, const char *const *words,
 
 /* ---- by key ---- */
 
-static void queue_get(struct state_redis *state, char space, const struct id *keys, uint32_t count)
-{
-    const char *prefix = state->scripts.prefix;
-    size_t prefix_bytes = strlen(prefix);
-    redis_link_command(state->look.link, 1 + (size_t)count);
-    redis_link_text(state->look.link, "MGET");
-    for (uint32_t i = 0; i < count; i++) {
-        uint8_t *room = redis_link_room(state->look.link, prefix_bytes + 2 + ID_BYTES);
-        memcpy(room, prefix, prefix_bytes);
-        room[prefix_bytes] = (uint8_t)space;
-        room[prefix_bytes + 1] = ':';
-        memcpy(room + prefix_bytes + 2, keys[i].bytes, ID_BYTES);
-    }
-}
-
 static enum status not_ours(const struct state_redis *state, struct err *err)
 {
     return err_set(err, E_CORRUPT,
@@ -111,7 +96,7 @@ static enum status find(struct state_redis *state, char space, const struct id *
     for (uint32_t answered = 0; answered < count; *has_answered = true) {
         for (; asked < count && ahead < MGET_AHEAD; ahead++) {
             uint32_t n = count - asked < MGET_KEYS ? count - asked : MGET_KEYS;
-            queue_get(state, space, keys + asked, n);
+            redis_get_queue(&state->scripts, state->look.link, space, keys + asked, n);
             asked += n;
         }
         uint32_t n = count - answered < MGET_KEYS ? count - answered : MGET_KEYS;
@@ -132,6 +117,8 @@ enum status redis_find(struct state *base, enum space space, const struct id *ke
     if (state->is_lost ||
         state->is_putting) /* else what is put back would seem never to have been */
         return err_set(err, E_UNREACHABLE, "%s: what it lost is being put back", state->url.shown);
+    if (space == SPACE_ACTION && redis_ahead_answer(state, keys, count, found, context))
+        return OK;
     TRY(look_ready(state, &is_new, err));
     enum status status = find(state, mark, keys, count, found, context, &has_answered, &why);
     if (may_be_stale(state, is_new || has_answered, status)) {

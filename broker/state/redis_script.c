@@ -123,6 +123,26 @@ void redis_scripts_call(const struct redis_scripts *scripts, enum redis_script s
     redis_link_text(link, text);
 }
 
+static void put_key(const struct redis_scripts *scripts, struct redis_link *link, char space,
+                    const struct id *id)
+{
+    size_t prefix = strlen(scripts->prefix);
+    uint8_t *room = redis_link_room(link, prefix + 2 + ID_BYTES);
+    memcpy(room, scripts->prefix, prefix);
+    room[prefix] = (uint8_t)space;
+    room[prefix + 1] = ':';
+    memcpy(room + prefix + 2, id->bytes, ID_BYTES);
+}
+
+void redis_get_queue(const struct redis_scripts *scripts, struct redis_link *link, char space,
+                     const struct id *ids, uint32_t count)
+{
+    redis_link_command(link, 1 + (size_t)count);
+    redis_link_text(link, "MGET");
+    for (uint32_t i = 0; i < count; i++)
+        put_key(scripts, link, space, &ids[i]);
+}
+
 /* ---- a commit ---- */
 
 size_t redis_value_head(struct mark mark, uint32_t offset, const struct id *action,
@@ -155,17 +175,6 @@ bool redis_value_read(const void *value, size_t count, struct redis_value *out)
     out->record = bytes + head;
     out->record_bytes = count - head;
     return true;
-}
-
-static void put_key(const struct redis_scripts *scripts, struct redis_link *link, char space,
-                    const struct id *id)
-{
-    size_t prefix = strlen(scripts->prefix);
-    uint8_t *room = redis_link_room(link, prefix + 2 + ID_BYTES);
-    memcpy(room, scripts->prefix, prefix);
-    room[prefix] = (uint8_t)space;
-    room[prefix + 1] = ':';
-    memcpy(room + prefix + 2, id->bytes, ID_BYTES);
 }
 
 static void put_pair(const struct redis_scripts *scripts, struct redis_link *link, char space,

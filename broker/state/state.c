@@ -47,6 +47,7 @@ static void check_batch(const struct state_batch *batch)
         ASSERT(record->frame < batch->frame_count);
         ASSERT((uint64_t)record->offset + record->bytes <= batch->frames[record->frame].count);
     }
+    ASSERT(batch->ahead_count <= STATE_AHEAD_MAX);
     for (uint32_t i = 0; i < batch->run_count; i++)
         ASSERT(strlen(batch->runs[i].id) < STATE_RUN_ID_BYTES && batch->runs[i].id[0]);
 }
@@ -60,6 +61,11 @@ enum status state_begin(struct state *state, const struct state_batch *batch, st
 enum status state_poll(struct state *state, bool *is_done, struct err *err)
 {
     return state->backend->poll(state, is_done, err);
+}
+
+bool state_looks_ahead(const struct state *state)
+{
+    return state->backend->looks_ahead;
 }
 
 int state_fd(const struct state *state)

@@ -104,6 +104,8 @@ struct state_batch {
     uint32_t removal_count;
     const struct state_run *runs; /* replaces the document of that id */
     uint32_t run_count;
+    const struct id *ahead; /* actions: see state_looks_ahead */
+    uint32_t ahead_count;   /* STATE_AHEAD_MAX at most */
 };
 
 /* Starts a commit; the batch is borrowed until it is done. Errors: as state_poll. */
@@ -112,6 +114,12 @@ MUST_USE enum status state_begin(struct state *state, const struct state_batch *
 /* Sets *is_done. Errors: E_FENCED, E_CORRUPT, E_DENIED end the broker; others (E_FULL, E_IO,
  * E_UNREACHABLE) are tried again by the caller, with the same batch or more, by state_begin. */
 MUST_USE enum status state_poll(struct state *state, bool *is_done, struct err *err);
+/* Does a look-up cost a round trip to a server? Then actions that will be looked up when a commit
+ * is done are asked for along with it (`ahead`), and the state_find_actions that follows, if it
+ * asks for no others, is answered at once: with what was there right behind the commit. Nothing
+ * else depends on it. */
+enum { STATE_AHEAD_MAX = 16 };
+bool state_looks_ahead(const struct state *state);
 /* Readable when state_poll, state_flush_poll or state_renew has something to do; −1 when commits
  * finish at once. */
 int state_fd(const struct state *state);

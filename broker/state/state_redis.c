@@ -64,6 +64,7 @@ static void redis_close(struct state *base)
         close(state->timer_fd);
     buf_fini(&state->owed);
     buf_fini(&state->entries);
+    buf_fini(&state->ahead.answers);
     redis_url_fini(&state->url);
     mem_free(state->holder);
     mem_free(state->journal_store);
@@ -179,6 +180,7 @@ static enum status redis_open(const char *place, const struct state_options *opt
     state->epoll_fd = state->timer_fd = -1;
     state->owed = buf_init(0);
     state->entries = buf_init(0);
+    state->ahead.answers = buf_init(0);
     state->holder = name_holder(options);
     if (options->journal_store)
         state->journal_store =
@@ -201,6 +203,7 @@ const struct state_backend state_redis = {.open = redis_open,
                                           .begin = redis_begin,
                                           .poll = redis_poll,
                                           .fd = redis_fd,
+                                          .looks_ahead = true,
                                           .flush_begin = redis_flush_begin,
                                           .flush_poll = redis_flush_poll,
                                           .find = redis_find,

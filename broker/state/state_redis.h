@@ -3,7 +3,8 @@
  *   redis_url      what the URL says                redis_link     one connection
  *   redis_script   what the server runs             redis_part     a batch, cut for it
  *   redis_lead     the lease and the epoch          redis_commit   commits on their way
- *   redis_find     look-ups and walks               redis_examine  what doctor says
+ *   redis_ahead    look-ups that go with a commit   redis_find     look-ups and walks
+ *   redis_examine  what doctor says
  *   redis_journal  the outbox into the store, and what a server lost back out of it
  *
  * Two connections: `work` carries commits and the lease, and is never waited for; `look` carries
@@ -24,7 +25,17 @@ struct redis_session {
     struct err why; /* the last failure */
 };
 
-enum redis_owed { OWED_PART, OWED_RENEWAL };
+enum redis_owed { OWED_PART, OWED_RENEWAL, OWED_AHEAD };
+
+/* What was asked for along with the commit under way, or the last one: see redis_ahead.c. */
+struct redis_ahead {
+    struct id actions[STATE_AHEAD_MAX];
+    uint32_t count; /* 0: nothing */
+    bool is_owed;
+    bool is_answered; /* by a server that had taken the commit */
+    struct buf
+        answers; /* of each: bytes that follow (uint64_t, UINT64_MAX: no record), then they */
+};
 
 struct redis_journal;
 
@@ -56,6 +67,7 @@ struct state_redis {
     struct buf entries;  /* of the commit: entries, one after the other */
     enum status failed;  /* the first failure of its parts */
     struct err failure;
+    struct redis_ahead ahead;
     struct redis_journal *journal;
     uint64_t flush_wanted; /* the number of our entry that is to be in its store */
 };
@@ -104,6 +116,15 @@ void redis_work_drop(struct state_redis *state, const struct err *why);
 MUST_USE enum status redis_begin(struct state *base, const struct state_batch *batch,
                                  struct err *err);
 MUST_USE enum status redis_poll(struct state *base, bool *is_done, struct err *err);
+
+/* ---- look-ups that go with a commit (redis_ahead.c) ---- */
+
+/* Forgets what was asked with the last commit, and queues what the new one asks for, behind it. */
+void redis_ahead_ask(struct state_redis *state, const struct state_batch *batch);
+void redis_ahead_take(struct state_redis *state, const struct redis_reply *reply);
+/* Once, and for the very next look-up of actions alone: true: it is answered. */
+bool redis_ahead_answer(struct state_redis *state, const struct id *actions, uint32_t count,
+                        state_found_fn *found, void *context);
 
 /* ---- look-ups (redis_find.c) ---- */
 

@@ -80,7 +80,7 @@ static void clear(struct broker *broker)
         mem_free(broker->endings.items[i].blobs);
     frames_clear(&broker->inbox);
     broker->sessions.count = broker->held.count = broker->batch.count = 0;
-    broker->asked.count = broker->endings.count = 0;
+    broker->asked.count = broker->endings.count = broker->foreseen.count = 0;
     sched_free(broker->sched);
     broker->sched = NULL;
     broker->is_committing = broker->is_waiting = broker->is_up = false;
@@ -109,6 +109,7 @@ void broker_fini(struct world *world)
     mem_free(broker->held.items);
     mem_free(broker->batch.items);
     mem_free(broker->asked.items);
+    mem_free(broker->foreseen.items);
     mem_free(broker->endings.items);
 }
 

@@ -19,6 +19,7 @@ broker/sched/result.c|s/if \(task && task->stage == STAGE_COMMITTING\)/if (task 
 broker/sched/result.c|s/(acknowledge\(sched, commit\.task, commit\.worker, commit\.frame, commit\.index\);\n\s*)count_acknowledged\(sched, &commit\);/$1(void)count_acknowledged;/s|credit is not given back
 broker/sched/result.c|s/!note_find_past\(sched, task, index, attempt, [^)]*\)\)/true)/|a success of a past attempt is not accepted
 broker/sched/result.c|s/if \(!event->resolved\.is_found \|\|/if (event->now \|\|/|an early cutoff is not taken
+broker/sched/look.c|s/(sched->artifacts\.items\[producer->outputs) \+ output\]/$1]/|what is foreseen has other inputs
 broker/sched/submit.c|s/if \(known\) \{/if (known && false) {/|a record that is known is not heeded
 broker/sched/lost.c|s/task_invalidate\(sched, producer\);/(void)task_invalidate;/|a lost input is not made again
 broker/sched/retry.c|s/note_kills\(sched, note\) < poison_kills\(sched, task\)/note_kills(sched, note) < 100 * poison_kills(sched, task)/|poison is not counted

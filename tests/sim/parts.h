@@ -290,7 +290,7 @@ struct broker {
     LIST(struct session) sessions;
     LIST(struct held) held;
     LIST(struct write) batch;
-    LIST(struct asked) asked;
+    LIST(struct asked) asked, foreseen; /* foreseen: with the commit under way */
     LIST(struct ending) endings;
     struct frames inbox;
     ms_t now, offset, frozen_at, stalled_ms, waiting_since, retry_at, wake_at, turn_at, probe_at;

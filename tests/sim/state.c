@@ -118,10 +118,52 @@ bool commit(struct world *world)
     broker_go_on(world);
     broker->batch.count = 0;
     broker_step(world, &(struct sched_event){.type = SCHED_COMMITTED});
+    broker->foreseen.count = 0;
     return true;
 }
 
 /* ---- what the scheduler asks for ---- */
+
+static void find_blobs(struct world *world, const struct artifact *blobs, uint32_t count,
+                       uint16_t *out)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        out[i] = blob_find(world, &blobs[i].id);
+        if (out[i] == UINT16_MAX)
+            world_fail(world, "an artifact that nobody made is asked for");
+    }
+}
+
+static uint64_t find_key(struct world *world, uint32_t unit, const struct artifact *blobs,
+                         uint32_t count)
+{
+    uint16_t inputs[UNIT_INPUTS_MAX];
+    find_blobs(world, blobs, count, inputs);
+    return action_of(world, &world->units[unit], inputs, count);
+}
+
+static void foreseen(void *context, uint32_t task, const struct artifact *inputs, uint32_t count)
+{
+    struct world *world = context;
+    struct sched_task_info info;
+    sched_task_info(world->broker.sched, task, &info);
+    uint32_t unit = unit_of(world, &info.id);
+    LIST_ADD(world->broker.foreseen,
+             (struct asked){task, unit, find_key(world, unit, inputs, count)});
+}
+
+/* What was foreseen with a commit is what is asked behind it: else a look-up along with the commit
+ * would be in vain. */
+static void ask(struct world *world, const struct sched_action *action, uint32_t unit)
+{
+    uint64_t key = find_key(world, unit, action->inputs, action->input_count);
+    for (uint32_t i = 0; i < world->broker.foreseen.count; i++) {
+        const struct asked *foreseen = &world->broker.foreseen.items[i];
+        if (foreseen->task == action->task && foreseen->action != key)
+            world_fail(world, "t%u is asked for with other inputs than were foreseen", unit);
+    }
+    LIST_ADD(world->broker.asked, (struct asked){action->task, unit, key});
+}
 
 static void persist(struct world *world, const struct sched_action *action, uint32_t unit)
 {
@@ -138,23 +180,7 @@ static void persist(struct world *world, const struct sched_action *action, uint
     if (action->is_replacement)
         LIST_ADD(world->broker.batch, (struct write){.type = WRITE_REMOVE, .unit = unit});
     LIST_ADD(world->broker.batch, write);
-}
-
-static void find_blobs(struct world *world, const struct sched_action *action, uint16_t *out)
-{
-    for (uint32_t i = 0; i < action->input_count; i++) {
-        out[i] = blob_find(world, &action->inputs[i].id);
-        if (out[i] == UINT16_MAX)
-            world_fail(world, "an artifact that nobody made is asked for");
-    }
-}
-
-static void ask(struct world *world, const struct sched_action *action, uint32_t unit)
-{
-    uint16_t inputs[UNIT_INPUTS_MAX];
-    find_blobs(world, action, inputs);
-    uint64_t key = action_of(world, &world->units[unit], inputs, action->input_count);
-    LIST_ADD(world->broker.asked, (struct asked){action->task, unit, key});
+    sched_foresee(world->broker.sched, action->task, foreseen, world);
 }
 
 static void assign(struct world *world, const struct sched_action *action, uint32_t unit)
@@ -164,7 +190,7 @@ static void assign(struct world *world, const struct sched_action *action, uint3
     sched_task_info(world->broker.sched, action->task, &info);
     check_assign(world, action, unit);
     try_begin(world, action, unit, &world->broker.sessions.items[action->worker]);
-    find_blobs(world, action, entry.blobs);
+    find_blobs(world, action->inputs, action->input_count, entry.blobs);
     entry.blob_count = (uint8_t)action->input_count;
     entry.priority = info.policy->priority;
     entry.timeout_ms = info.policy->timeout_ms;
@@ -201,7 +227,7 @@ static void end(struct world *world, const struct sched_action *action)
     if (ending.is_over)
         check_run_over(world, action->run);
     else
-        find_blobs(world, action, ending.blobs);
+        find_blobs(world, action->inputs, action->input_count, ending.blobs);
     LIST_ADD(world->broker.endings, ending);
 }
 
@@ -236,6 +262,7 @@ void broker_perform(struct world *world, const struct sched_action *action)
         LIST_ADD(broker->batch, (struct write){.type = WRITE_ALIAS,
                                                .unit = unit,
                                                .record = {.action = broker->resolved_action}});
+        sched_foresee(broker->sched, action->task, foreseen, world);
         break;
     case SCHED_FORGET:
         check_forget(world, unit);

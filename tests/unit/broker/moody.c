@@ -11,6 +11,9 @@ static enum status moody_begin(struct state *state, const struct state_batch *ba
 {
     struct moody *self = moody(state);
     self->begins++;
+    self->ahead_count = batch->ahead_count;
+    for (uint32_t i = 0; i < batch->ahead_count; i++)
+        self->ahead[i] = batch->ahead[i];
     if (self->failures_left > 0) {
         self->failures_left--;
         return err_set(err, E_FULL, "journal: no space left");
@@ -62,6 +65,11 @@ static enum status moody_find(struct state *state, enum space space, const struc
                               uint32_t count, state_found_fn *found, void *context, struct err *err)
 {
     struct moody *self = moody(state);
+    for (uint32_t i = 0; space == SPACE_ACTION && i < count; i++) {
+        self->finds++;
+        for (uint32_t k = 0; k < self->ahead_count; k++)
+            self->finds_ahead += id_equal(&self->ahead[k], &keys[i]);
+    }
     if (!self->silent_finds)
         return real_find(self->real, space, keys, count, found, context, err);
     self->silent_finds--;
@@ -90,6 +98,7 @@ static enum status moody_raise_epoch(struct state *state, uint64_t seen, struct 
 static const struct state_backend moody_backend = {.begin = moody_begin,
                                                    .poll = moody_poll,
                                                    .fd = moody_fd,
+                                                   .looks_ahead = true,
                                                    .flush_begin = moody_flush_begin,
                                                    .flush_poll = moody_flush_poll,
                                                    .find = moody_find,

@@ -13,6 +13,9 @@ struct moody {
     bool is_deposed;   /* another writer has the lease */
     int flush_polls_left;
     int begins;
+    struct id ahead[STATE_AHEAD_MAX]; /* what the last commit was begun with, */
+    uint32_t ahead_count;
+    uint32_t finds, finds_ahead; /* actions looked up, and those of them that were among it */
 };
 
 /* The test closes `real`. */

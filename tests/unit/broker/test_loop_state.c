@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <zmq.h>
 
+#include "broker/loop_batch.h"
 #include "common/clock.h"
 #include "tests/unit/broker/loop_world.h"
 
@@ -36,6 +37,53 @@ static void look_ups_wait_for_the_state(void **context)
         loop_world_new_loop(world, true);
         router_forget(world->router, 0);
     }
+}
+
+/* Of a chain each is looked up when its input is committed, and was asked for along with that. So
+ * are early cutoffs, one below the other. */
+static void what_a_success_releases_is_looked_up_along_with_its_commit(void **context)
+{
+    struct world *world = *context;
+    world->content = "always the same";
+    for (int run = 0; run < 2; run++) {
+        uint32_t first = loop_world_add_task(world, run ? 99 : 1, UINT32_MAX);
+        uint32_t second = loop_world_add_task(world, 2, first);
+        loop_world_add_task(world, 3, second);
+        loop_world_submit(world, 0);
+        loop_world_join(world);
+        world->state.finds = world->state.finds_ahead = 0;
+        loop_world_run_to_the_end(world);
+        assert_int_equal(world->state.finds, 2);
+        assert_int_equal(world->state.finds_ahead, 2);
+        assert_int_equal(world->executed, run ? 1 : 3);
+        loop_world_new_loop(world, true);
+        router_forget(world->router, 0);
+    }
+}
+
+/* A beat of many is long beside a round trip: none is asked for ahead rather than some. */
+static void of_many_none_is_looked_up_ahead(void **context)
+{
+    struct world *world = *context;
+    struct loop_batch batch;
+    struct state_batch view;
+    loop_world_add_task(world, 1, UINT32_MAX);
+    const struct task_node *node = &world->nodes[loop_world_add_task(world, 2, 0)];
+    struct sched_work work = {.spec = node->spec, .spec_bytes = node->spec_bytes};
+    loop_batch_init(&batch);
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t n = 1; n <= 3 * STATE_AHEAD_MAX; n++) {
+            struct artifact input = {.id = {{(uint8_t)n}}};
+            loop_batch_look_ahead(&batch, &work, &input, 1);
+            loop_batch_view(&batch, &view);
+            assert_int_equal(view.ahead_count, n <= STATE_AHEAD_MAX ? n : 0);
+            struct id action = loop_batch_action(&batch, work.spec, work.spec_bytes, &input, 1);
+            if (view.ahead_count)
+                assert_true(id_equal(&view.ahead[n - 1], &action));
+        }
+        loop_batch_clear(&batch);
+    }
+    loop_batch_fini(&batch);
 }
 
 static void a_full_state_pauses_the_run(void **context)
@@ -129,6 +177,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_WORLD(look_ups_wait_for_the_state),
+        IN_WORLD(what_a_success_releases_is_looked_up_along_with_its_commit),
+        IN_WORLD(of_many_none_is_looked_up_ahead),
         IN_WORLD(a_full_state_pauses_the_run),
         IN_WORLD(a_store_in_trouble_pauses_the_run),
         IN_WORLD(a_fenced_broker_ends),

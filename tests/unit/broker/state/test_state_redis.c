@@ -122,6 +122,112 @@ static void a_large_batch_goes_in_parts(void **context)
     state_close(state);
 }
 
+/* ---- look-ups that go with a commit ---- */
+
+/* Commits nothing, and asks for these actions along with it. */
+static void commit_and_ask(struct state *state, const struct id *ahead, uint32_t count)
+{
+    struct state_batch batch = {.ahead = ahead, .ahead_count = count};
+    bool is_done = false;
+    assert_int_equal(state_begin(state, &batch, &redis_world.err), OK);
+    while (!is_done)
+        assert_int_equal(state_poll(state, &is_done, &redis_world.err), OK);
+}
+
+/* Another client takes every record of an action away. */
+static void remove_all_actions(void)
+{
+    ASK("EVAL", "for _,k in ipairs(redis.call('KEYS','penstock:a:*')) do redis.call('DEL',k) end",
+        "0");
+}
+
+static void note_found(void *context, uint32_t index, const uint8_t *record, size_t bytes)
+{
+    struct record parsed;
+    assert_int_equal(record_parse(record, bytes, &parsed, NULL), OK);
+    ((uint32_t *)context)[index]++;
+}
+
+static void what_was_asked_along_with_a_commit_is_answered_once(void **context)
+{
+    (void)context;
+    struct id ahead[] = {test_action(7), test_action(20), test_action(8), test_action(21)};
+    struct id asked[] = {ahead[3], ahead[2], ahead[1], ahead[0]};
+    uint32_t found[4] = {0};
+    struct state *state = redis_world_open(STATE_WRITE);
+    struct commit commit;
+    commit_begin(&commit);
+    commit_record(&commit, 1, 20, "ann", true);
+    commit_record(&commit, 2, 21, "bob", true);
+    commit_now(&commit, state);
+    commit_fini(&commit);
+    commit_and_ask(state, ahead, 4);
+    kill(redis_world.server.pid, SIGSTOP); /* it is not asked again */
+    assert_int_equal(state_find_actions(state, asked, 4, note_found, found, &redis_world.err), OK);
+    kill(redis_world.server.pid, SIGCONT);
+    assert_memory_equal(found, ((uint32_t[]){1, 0, 1, 0}), sizeof found);
+    remove_all_actions();
+    assert_string_equal(worker_of_action(state, 20), ""); /* but for the next look-up it is */
+    state_close(state);
+}
+
+static void what_was_not_asked_along_with_a_commit_is_asked(void **context)
+{
+    (void)context;
+    struct id ahead[] = {test_action(20)}, asked[] = {test_action(20), test_action(21)};
+    uint32_t found[2] = {0};
+    struct state *state = redis_world_open(STATE_WRITE);
+    struct commit commit;
+    commit_begin(&commit);
+    commit_record(&commit, 2, 21, "bob", true);
+    commit_now(&commit, state);
+    commit_fini(&commit);
+    commit_and_ask(state, ahead, 1);
+    assert_int_equal(state_find_actions(state, asked, 2, note_found, found, &redis_world.err), OK);
+    assert_memory_equal(found, ((uint32_t[]){0, 1}), sizeof found);
+    state_close(state);
+}
+
+static void a_commit_forgets_what_was_asked_along_with_the_last(void **context)
+{
+    (void)context;
+    struct id ahead[] = {test_action(1)};
+    struct state *state = redis_world_open(STATE_WRITE);
+    commit_and_ask(state, ahead, 1);
+    struct commit commit;
+    commit_begin(&commit);
+    commit_record(&commit, 1, 1, "ann", true);
+    commit_now(&commit, state);
+    commit_fini(&commit);
+    assert_string_equal(worker_of_action(state, 1), "ann");
+    state_close(state);
+}
+
+/* It was there, and the commit that failed may be what takes it away. */
+static void what_was_asked_along_with_a_commit_that_failed_is_asked_again(void **context)
+{
+    (void)context;
+    bool is_done;
+    struct id ahead[] = {test_action(1)};
+    struct state *state = redis_world_open(STATE_WRITE);
+    struct commit commit;
+    commit_begin(&commit);
+    commit_record(&commit, 1, 1, "ann", true);
+    commit_now(&commit, state);
+    commit_fini(&commit);
+    commit_and_ask(state, ahead, 1); /* nor does this answer count any more */
+    ASK("CONFIG", "SET", "maxmemory", "1");
+    struct state_run run = {"2026-a", (const uint8_t *)"A", 1};
+    struct state_batch batch = {.runs = &run, .run_count = 1, .ahead = ahead, .ahead_count = 1};
+    enum status status = state_begin(state, &batch, &redis_world.err);
+    while (status == OK)
+        status = state_poll(state, &is_done, &redis_world.err);
+    assert_int_equal(status, E_FULL);
+    remove_all_actions();
+    assert_string_equal(worker_of_action(state, 1), "");
+    state_close(state);
+}
+
 /* ---- what a server refuses ---- */
 
 static void a_full_server_is_waited_for(void **context)
@@ -333,6 +439,10 @@ int main(void)
         WITH(a_commit_whose_answer_was_lost_is_begun_again, redis_world_start),
         WITH(a_flushed_script_cache_is_mended, redis_world_start),
         WITH(a_large_batch_goes_in_parts, redis_world_start),
+        WITH(what_was_asked_along_with_a_commit_is_answered_once, redis_world_start),
+        WITH(what_was_not_asked_along_with_a_commit_is_asked, redis_world_start),
+        WITH(a_commit_forgets_what_was_asked_along_with_the_last, redis_world_start),
+        WITH(what_was_asked_along_with_a_commit_that_failed_is_asked_again, redis_world_start),
         WITH(a_full_server_is_waited_for, redis_world_start),
         WITH(a_replica_is_told_apart, redis_world_start),
         WITH(a_wrong_password_is_said_at_once, start_with_password),
