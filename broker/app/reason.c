@@ -15,26 +15,13 @@ const char *plan_task_name(const struct plan *plan, uint32_t task)
     return arena_text(plan->arena, buf_text(&name), name.count);
 }
 
-static bool has_name(const struct graph *graph, uint32_t task, const char *name, size_t bytes)
-{
-    AUTO(buf_fini) struct buf other = buf_init(0);
-    graph_task_name(graph, task, &other);
-    return other.count == bytes && memcmp(other.bytes, name, bytes) == 0;
-}
-
-/* Axes rarely change, so the same place within the step is tried before a search. */
 uint32_t plan_task_before(const struct plan *plan, uint32_t task)
 {
+    uint32_t before;
     if (!plan->before)
         return UINT32_MAX;
     AUTO(buf_fini) struct buf name = buf_init(0);
-    const struct graph *now = plan->now->graph, *old = plan->before->graph;
-    graph_task_name(now, task, &name);
-    const struct graph_step *step = &now->steps[now->tasks[task].step];
-    uint32_t before = submission_step(plan->before, step->name), at = task - step->first_task;
-    if (before != UINT32_MAX && at < old->steps[before].task_count &&
-        has_name(old, old->steps[before].first_task + at, buf_text(&name), name.count))
-        return old->steps[before].first_task + at;
+    graph_task_name(plan->now->graph, task, &name);
     return submission_task(plan->before, buf_text(&name), name.count, &before, NULL) == OK
                ? before
                : UINT32_MAX;

@@ -61,55 +61,26 @@ static enum status no_task(const struct submission *s, const char *name, size_t 
                    (int)bytes, name, word, s->graph->steps[step].task_count, buf_text(&example));
 }
 
-/* Does "[a=1,b=2]" (or nothing) of `name` hold for the task? Each given axis must; axes left out
- * match any. */
-static bool axes_match(const struct submission *s, uint32_t task, const char *name, size_t bytes)
-{
-    AUTO(buf_fini) struct buf full = buf_init(0);
-    graph_task_name(s->graph, task, &full);
-    if (full.count == bytes && memcmp(full.bytes, name, bytes) == 0)
-        return true;
-    const char *open = memchr(name, '[', bytes);
-    if (!open || name[bytes - 1] != ']')
-        return !open;
-    const char *have = strchr(buf_text(&full), '[');
-    if (!have)
-        return false;
-    for (const char *at = open + 1, *end = name + bytes - 1; at < end;) {
-        const char *comma = memchr(at, ',', (size_t)(end - at));
-        size_t n = (size_t)((comma ? comma : end) - at);
-        bool is_there = false;
-        for (const char *p = have; p && *p && !is_there; p = strpbrk(p + 1, "[,"))
-            is_there = strncmp(p + 1, at, n) == 0 && (p[1 + n] == ',' || p[1 + n] == ']');
-        if (!is_there)
-            return false;
-        at += n + 1;
-    }
-    return true;
-}
-
 enum status submission_task(const struct submission *s, const char *name, size_t bytes,
                             uint32_t *out, struct err *err)
 {
-    size_t step_bytes = strcspn(name, "[");
-    if (step_bytes > bytes)
-        step_bytes = bytes;
-    for (uint32_t i = 0; i < s->graph->step_count; i++) {
+    const char *open = memchr(name, '[', bytes);
+    size_t step_bytes = open ? (size_t)(open - name) : bytes;
+    bool is_whole = !open || name[bytes - 1] == ']';
+    for (uint32_t i = 0; i < s->graph->step_count && is_whole; i++) {
         const struct graph_step *step = &s->graph->steps[i];
         if (strlen(step->name) != step_bytes || memcmp(step->name, name, step_bytes) != 0)
             continue;
-        uint32_t match_count = 0;
-        for (uint32_t t = step->first_task; t < step->first_task + step->task_count; t++)
-            if (axes_match(s, t, name, bytes) && match_count++ == 0)
-                *out = t;
-        if (match_count == 1)
+        uint32_t count = open ? graph_find_tasks(s->graph, i, open + 1, bytes - step_bytes - 2, out)
+                              : graph_find_tasks(s->graph, i, "", 0, out);
+        if (count == 1)
             return OK;
-        if (match_count == 0)
-            return no_task(s, name, bytes, err);
+        if (count == 0)
+            break;
         AUTO(buf_fini) struct buf example = buf_init(0);
         graph_task_name(s->graph, *out, &example);
         return err_set(err, E_INVALID, "\"%.*s\" names %u tasks; say which, as in \"%s\"",
-                       (int)bytes, name, match_count, buf_text(&example));
+                       (int)bytes, name, count, buf_text(&example));
     }
     return no_task(s, name, bytes, err);
 }

@@ -50,6 +50,11 @@ void graph_forget_tasks(struct graph *graph);
 uint32_t graph_task_step(const struct graph *graph, uint32_t task);
 /* "train[model=mlp]" or "train[case=shallow,seed=1]", or "prepare" where it has no axes. */
 void graph_task_name(const struct graph *graph, uint32_t task, struct buf *out);
+/* The tasks of a step whose axes show what stands between the brackets of a task's name:
+ * "case=shallow,seed=1", in any order; axes that are left out may have any value. Returns how many
+ * there are, and the first of them in `*first`. Takes no look at the tasks. */
+uint32_t graph_find_tasks(const struct graph *graph, uint32_t step, const char *axes, size_t bytes,
+                          uint32_t *first);
 /* The value of one axis for a task, valid until the next call for the same axis. */
 const struct value *graph_task_axis(const struct graph *graph, uint32_t task, uint32_t axis);
 /* DOT or Mermaid text of the steps (or of all tasks). */

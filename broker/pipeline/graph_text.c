@@ -43,6 +43,57 @@ void graph_task_name(const struct graph *graph, uint32_t task, struct buf *out)
         buf_put_char(out, ']');
 }
 
+/* The axis with whose name and "=" the text begins, or the number of axes. */
+static uint32_t axis_named(const struct graph_step *step, const char *text, size_t bytes)
+{
+    const char *equals = memchr(text, '=', bytes);
+    size_t name_bytes = equals ? (size_t)(equals - text) : 0;
+    for (uint32_t k = 0; k < step->axis_count && equals; k++)
+        if (strlen(step->axis_names[k]) == name_bytes &&
+            memcmp(step->axis_names[k], text, name_bytes) == 0)
+            return k;
+    return step->axis_count;
+}
+
+/* Behind the value at the beginning of the text, which ends where another axis begins: it may have
+ * commas in it. */
+static size_t value_end(const struct graph_step *step, const char *text, size_t bytes)
+{
+    for (size_t end = 0; end < bytes; end++)
+        if (text[end] == ',' &&
+            axis_named(step, text + end + 1, bytes - end - 1) < step->axis_count)
+            return end;
+    return bytes;
+}
+
+uint32_t graph_find_tasks(const struct graph *graph, uint32_t index, const char *axes, size_t bytes,
+                          uint32_t *first)
+{
+    const struct graph_step *step = &graph->steps[index];
+    uint32_t choice[AXES_MAX], count = 1, offset = 0;
+    AUTO(buf_fini) struct buf shown = buf_init(0);
+    memset(choice, 0xff, sizeof choice); /* STEP_NONE */
+    for (size_t at = 0; at < bytes;) {
+        uint32_t k = axis_named(step, axes + at, bytes - at);
+        if (k == step->axis_count || choice[k] != STEP_NONE)
+            return 0;
+        at += strlen(step->axis_names[k]) + 1;
+        size_t value_bytes = value_end(step, axes + at, bytes - at);
+        buf_clear(&shown);
+        buf_put(&shown, axes + at, value_bytes);
+        choice[k] = axis_find_shown(step->axes[k], &shown);
+        if (choice[k] == STEP_NONE)
+            return 0;
+        at += value_bytes + 1;
+    }
+    for (uint32_t k = 0; k < step->axis_count; k++) {
+        offset = offset * step->axis_sizes[k] + (choice[k] == STEP_NONE ? 0 : choice[k]);
+        count *= choice[k] == STEP_NONE ? step->axis_sizes[k] : 1;
+    }
+    *first = step->first_task + offset;
+    return count;
+}
+
 /* ---- drawings ---- */
 
 /* What differs between the two languages. */

@@ -1,6 +1,7 @@
 /* Axes: a list of values, or a range; a step's own, or those of another step. Counts are checked
  * against the limits before any value is made. */
 // SPDX-License-Identifier: Apache-2.0
+#include <stdlib.h>
 #include <string.h>
 
 #include "broker/pipeline/step.h"
@@ -25,10 +26,8 @@ struct axis_index {
     uint64_t *hashes; /* per value */
 };
 
-static uint64_t hash_shown(const struct value *value, struct buf *shown)
+static uint64_t hash_shown(const struct buf *shown)
 {
-    buf_clear(shown);
-    axis_show(value, shown);
     uint64_t hash = 14695981039346656037u; /* FNV-1a, its high half folded in */
     for (size_t i = 0; i < shown->count; i++)
         hash = (hash ^ shown->bytes[i]) * 1099511628211u;
@@ -65,7 +64,9 @@ static uint32_t index_build(struct arena *arena, struct axis *axis)
                                        arena_alloc(arena, axis->count * sizeof(uint64_t))};
     AUTO(buf_fini) struct buf shown = buf_init(0);
     for (uint32_t i = 0; i < axis->count; i++) {
-        uint64_t hash = hash_shown(&axis->values[i], &shown);
+        buf_clear(&shown);
+        axis_show(&axis->values[i], &shown);
+        uint64_t hash = hash_shown(&shown);
         axis->index->hashes[i] = hash;
         if (index_get(axis, hash, &shown) != STEP_NONE) {
             twin = twin == STEP_NONE ? i : twin;
@@ -98,15 +99,24 @@ static uint32_t range_find(const struct axis *axis, const struct value *value)
     return (uint32_t)((value->integer - range[0]) / range[2]);
 }
 
-uint32_t axis_find(struct arena *arena, struct axis *axis, const struct value *value)
+uint32_t axis_find_shown(const struct axis *axis, struct buf *shown)
+{
+    AUTO(buf_fini) struct buf again = buf_init(0);
+    if (axis->values)
+        return index_get(axis, hash_shown(shown), shown);
+    struct value value = value_int(strtoll(buf_text(shown), NULL, 10));
+    axis_show(&value, &again);
+    bool is_number = strcmp(buf_text(&again), buf_text(shown)) == 0;
+    return is_number ? range_find(axis, &value) : STEP_NONE;
+}
+
+uint32_t axis_find(const struct axis *axis, const struct value *value)
 {
     if (!axis->values)
         return range_find(axis, value);
-    if (!axis->index)
-        (void)index_build(arena, axis);
     AUTO(buf_fini) struct buf shown = buf_init(0);
-    uint64_t hash = hash_shown(value, &shown);
-    uint32_t found = index_get(axis, hash, &shown);
+    axis_show(value, &shown);
+    uint32_t found = axis_find_shown(axis, &shown);
     return found != STEP_NONE && value_equal(&axis->values[found], value) ? found : STEP_NONE;
 }
 

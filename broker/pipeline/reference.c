@@ -202,7 +202,7 @@ static bool map_values(struct pipeline *p, struct step *step, struct input *inpu
     uint32_t *map = arena_alloc(&p->arena, mine->count * sizeof *map);
     for (uint32_t i = 0; i < mine->count; i++) {
         const struct value *value = axis_value(mine, i);
-        map[i] = axis_find(&p->arena, theirs, value);
+        map[i] = axis_find(theirs, value);
         if (map[i] != STEP_NONE)
             continue;
         AUTO(buf_fini) struct buf shown = buf_init(0);

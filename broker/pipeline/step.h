@@ -40,7 +40,7 @@ struct axis {
     uint32_t count;
     int64_t range[3];         /* start, stop, step of a range */
     struct value made;        /* the last one that was */
-    struct axis_index *index; /* made when first needed */
+    struct axis_index *index; /* of a list */
 };
 
 /* ---- reference.c ---- */
@@ -185,10 +185,12 @@ void matrix_read_all(struct pipeline *p);
 void matrix_warn_unused(struct pipeline *p);
 /* What is shown for a value: its `name`, its text, or JSON. */
 void axis_show(const struct value *value, struct buf *out);
-/* The index of the value that shows as `value` does and equals it, or STEP_NONE. */
 /* One of its values, valid until the next call for the same axis. */
 const struct value *axis_value(struct axis *axis, uint32_t index);
-uint32_t axis_find(struct arena *arena, struct axis *axis, const struct value *value);
+/* The index of the value that shows as this text, or STEP_NONE; takes no look at the others. */
+uint32_t axis_find_shown(const struct axis *axis, struct buf *shown);
+/* The index of the value that shows as `value` does and equals it, or STEP_NONE. */
+uint32_t axis_find(const struct axis *axis, const struct value *value);
 bool axis_is_same(struct axis *a, struct axis *b);
 /* Names and whom they mean; then, when all outputs are known, outputs and axes. */
 void reference_read(struct pipeline *p, struct step *step);

@@ -239,6 +239,55 @@ static void test_drawings(void **state)
                         "  n0 -->|o| n2\n  n1 -->|o| n2\n");
 }
 
+/* How many tasks of the step `b` the text names; the first one is called `name`. */
+static void expect_found(const char *axes, uint32_t count, const char *name)
+{
+    uint32_t first = UINT32_MAX;
+    AUTO(buf_fini) struct buf shown = buf_init(0);
+    assert_int_equal(graph_find_tasks(graph, 1, axes, strlen(axes), &first), count);
+    if (!count)
+        return;
+    graph_task_name(graph, first, &shown);
+    assert_string_equal(buf_text(&shown), name);
+}
+
+static void tasks_are_found_by_what_their_axes_show(void **state)
+{
+    (void)state;
+    expand(HEAD "  a: {kind: exec, outputs: {o: o}, params: {command: x}}\n"
+                "  b: {kind: exec, matrix: {i: {range: [3, 9, 2]}, k: [x, \"y,z\", "
+                "{name: \"k=,i\", v: 1}, \"\"]}, "
+                "outputs: {o: o}, params: {command: \"x ${matrix.i}\"}}\n");
+    expect_found("i=3,k=x", 1, "b[i=3,k=x]");
+    expect_found("k=y,z,i=7", 1, "b[i=7,k=y,z]");
+    expect_found("i=5,k=k=,i", 1, "b[i=5,k=k=,i]");
+    expect_found("i=5,k=", 1, "b[i=5,k=]");
+    expect_found("i=5", 4, "b[i=5,k=x]");
+    expect_found("k=y,z", 3, "b[i=3,k=y,z]");
+    expect_found("", 12, "b[i=3,k=x]");
+    static const char *const none[] = {"i=4",     "i=9",      "i=03,k=x",
+                                       "i= 3",    "i=",       "k=w",
+                                       "i=3,i=3", "i=3,k=x,", "j=3",
+                                       "i",       "i,k=x",    "=3",
+                                       ",i=3",    "i=3 ",     "i=99999999999999999999"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        expect_found(none[i], 0, NULL);
+}
+
+static void a_task_among_many_is_found_without_a_search(void **state)
+{
+    (void)state;
+    uint32_t first;
+    expand(HEAD "  a: {kind: exec, matrix: {i: {range: [0, 100000, 1]}}, outputs: {o: o}, "
+                "params: {command: \"x ${matrix.i}\"}}\n");
+    for (int i = 0; i < 100000; i++) {
+        char axes[32];
+        int bytes = snprintf(axes, sizeof axes, "i=%d", i);
+        assert_int_equal(graph_find_tasks(graph, 0, axes, (size_t)bytes, &first), 1);
+        assert_int_equal(first, i);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +305,8 @@ int main(void)
         cmocka_unit_test_teardown(test_errors_that_only_expansion_sees, teardown),
         cmocka_unit_test_teardown(test_an_unread_source_is_an_error, teardown),
         cmocka_unit_test_teardown(test_drawings, teardown),
+        cmocka_unit_test_teardown(tasks_are_found_by_what_their_axes_show, teardown),
+        cmocka_unit_test_teardown(a_task_among_many_is_found_without_a_search, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
