@@ -33,18 +33,20 @@ static void check_identity(struct doctor *d)
                                         : "chmod 600 it, or make another one: broker keys init");
 }
 
-/* Whoever has an identity and lets nobody in has forgotten something. */
+/* Whoever listens for others, or names a list, and lets nobody in has forgotten something; an
+ * identity alone may be there to sign with. */
 static void check_workers(struct doctor *d)
 {
     struct err err = {0};
     AUTO(allow_list_fini) struct allow_list list = {0};
     const struct local *app = d->app;
-    if (!fs_exists(app->key_path) && !fs_exists(app->workers_path) && !app->wants_keys)
+    bool is_asked = app->wants_keys || app->names_workers;
+    if (!fs_exists(app->workers_path) && !is_asked)
         return;
     enum status status = allow_list_read(app->workers_path, &list, &err);
     if (status == OK)
         status = allow_list_derive(&list, NULL, &err);
-    doctor_put(d, "workers", status == OK && list.count,
+    doctor_put(d, "workers", status == OK && (list.count || !is_asked),
                status != OK
                    ? doc_format(d->arena, "%s", err.text)
                    : doc_format(d->arena, "%u may join (%s)", list.count, app->workers_path),

@@ -40,6 +40,7 @@ enum status app_open_local(const struct app_options *options, struct app **out, 
         options->workers_file
             ? arena_text(&app->arena, options->workers_file, strlen(options->workers_file))
             : arena_format(&app->arena, "%s/keys/workers", app->home);
+    app->names_workers = options->workers_file != NULL;
     app->slots = options->has_slots ? options->slots : cores_count();
     app->endpoint = options->listen
                         ? arena_text(&app->arena, options->listen, strlen(options->listen))

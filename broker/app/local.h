@@ -40,6 +40,7 @@ struct local {
     const char *endpoint;                /* where the router listens, or will */
     bool listens_early;                  /* before anything has to run */
     const char *key_path, *workers_path; /* the broker's identity; keys of workers */
+    bool names_workers;                  /* the second was given */
     struct signer *identity;             /* NULL: `endpoint` is plain */
     struct endpoint listen;              /* where it was given */
     bool wants_keys;                     /* there, whether or not there are any */

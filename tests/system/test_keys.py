@@ -159,7 +159,7 @@ def test_doctor_asks_for_keys_where_others_could_join(place):
 
 def test_doctor_looks_at_keys(place):
     place.broker("keys", "init")
-    rows = doctor(place)
+    rows = doctor(place, "--listen", "tcp://0.0.0.0:*")
     assert rows["identity"]["ok"] and not rows["workers"]["ok"] and "broker keys add" in rows["workers"]["mend"]
     place.broker("keys", "add", "w")
     rows = doctor(place)
@@ -170,6 +170,16 @@ def test_doctor_looks_at_keys(place):
     (place.path / ".penstock/keys/workers").write_text(64 * "0" + " w\n")
     rows = doctor(place)
     assert not rows["workers"]["ok"] and "no public key" in rows["workers"]["found"]
+
+
+def test_keys_that_were_made_to_sign_with_are_no_fault(place):
+    """An attestation needs an identity; whom to let in is asked where somebody could come."""
+    place.broker("keys", "init")
+    rows = doctor(place)
+    assert rows["workers"]["ok"] and rows["workers"]["found"].startswith("0 may join")
+    assert not doctor(place, "--workers-file", ".penstock/keys/workers")["workers"]["ok"]
+    (place.path / ".penstock/keys/workers").unlink()
+    assert "workers" not in doctor(place)
 
 
 def test_doctor_finds_a_port_in_use_and_an_address_of_somebody_else(place):
