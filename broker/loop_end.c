@@ -15,7 +15,7 @@
 #include "common/store/tree.h"
 #include "proto/limits.h"
 
-enum { RETRY_MS = 200 };
+enum { RETRY_MS = 100, RETRY_MS_MAX = 3200 };
 
 /* One thing to do, or done. */
 struct errand {
@@ -150,28 +150,35 @@ static enum status check(struct errand *errand, struct store *store, struct err 
     return OK;
 }
 
-static void wait_to_retry(struct loop_ender *ender)
+static void wait_to_retry(struct loop_ender *ender, uint32_t ms)
 {
     struct timespec at;
     clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_nsec += RETRY_MS * 1000000;
-    at.tv_sec += at.tv_nsec / 1000000000;
+    at.tv_nsec += ms % 1000 * 1000000;
+    at.tv_sec += ms / 1000 + at.tv_nsec / 1000000000;
     at.tv_nsec %= 1000000000;
     while (!ender->is_stopping && !ender->gives_up)
         if (pthread_cond_timedwait(&ender->changed, &ender->lock, &at) == ETIMEDOUT)
             return;
 }
 
+/* A store that worked until now and refuses us does so until somebody mends keys or rights. */
+static bool may_wait(const struct loop_ender *ender, enum status status)
+{
+    return (loop_may_pass(status) || status == E_DENIED) && !ender->gives_up && !ender->is_stopping;
+}
+
 /* With the lock held, but for the work itself. */
 static enum status do_it(struct loop_ender *ender, struct errand *errand, struct err *err)
 {
     char quoted[2 * ERR_TEXT_BYTES];
+    uint32_t pause_ms = RETRY_MS;
     for (bool is_told = false;; is_told = true) {
         pthread_mutex_unlock(&ender->lock);
         enum status status = errand->end.is_flush ? store_flush(ender->store, err)
                                                   : check(errand, ender->store, err);
         pthread_mutex_lock(&ender->lock);
-        if (!loop_may_pass(status) || ender->gives_up || ender->is_stopping) {
+        if (!may_wait(ender, status)) {
             if (is_told)
                 log_event(LOG_WARN, "store.back", "doing=%s",
                           errand->end.is_flush ? "flush" : "check");
@@ -181,7 +188,8 @@ static enum status do_it(struct loop_ender *ender, struct errand *errand, struct
             log_event(LOG_WARN, "store.waiting", "doing=%s reason=%s",
                       errand->end.is_flush ? "flush" : "check",
                       log_quote(err->text, quoted, sizeof quoted));
-        wait_to_retry(ender);
+        pause_ms = pause_ms < RETRY_MS_MAX ? 2 * pause_ms : RETRY_MS_MAX;
+        wait_to_retry(ender, pause_ms);
     }
 }
 

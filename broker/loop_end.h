@@ -1,7 +1,8 @@
 /* What the end of a run needs of the store: are its results there (check), then all of it flushed.
  * Both may take long, so a thread with a store of its own does them, and other runs go on. What the
- * store can't do just now is tried again, so a run waits here for a disk that is full or a store
- * that is away. Checks are done one by one; one flush serves all runs that asked before it began.
+ * store can't do just now is tried again, so a run waits here for a disk that is full, a store that
+ * is away, or one that refuses our keys. Checks are done one by one; one flush serves all runs that
+ * asked before it began.
  *
  *   loop: check, flush ──▶ asked ──thread──▶ done ──▶ loop: take
  *

@@ -91,10 +91,11 @@ static void tell(struct redis_journal *journal)
     (void)!write(journal->told_fd, &one, sizeof one);
 }
 
+/* A store that refuses us may have its keys mended. */
 static bool is_lasting(enum status status)
 {
-    return status == E_FENCED || status == E_DENIED || status == E_VERSION ||
-           status == E_UNSUPPORTED || status == E_INVALID || status == E_PROTOCOL;
+    return status == E_FENCED || status == E_VERSION || status == E_UNSUPPORTED ||
+           status == E_INVALID || status == E_PROTOCOL;
 }
 
 static void put_back(struct redis_journal *journal)

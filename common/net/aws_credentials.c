@@ -21,13 +21,14 @@ enum {
 };
 
 struct aws_credentials {
-    const struct aws_profile *profile;
+    const struct aws_profile *profile; /* ours, or borrowed */
+    struct aws_profile *ours;          /* as it was read again; NULL: not yet */
     const char *region;
     struct arena arena;
     struct http *http;
     struct aws_fetched keys;
     const char *source;
-    bool is_remote;    /* the keys can be fetched again */
+    bool may_change;   /* there may be others now, where these came from */
     int64_t refresh_s; /* when to do so; 0: there are none yet */
 };
 
@@ -50,6 +51,8 @@ void aws_credentials_free(struct aws_credentials *credentials)
 {
     if (credentials->http)
         http_close(credentials->http);
+    if (credentials->ours)
+        aws_profile_free(credentials->ours);
     aws_fetched_fini(&credentials->keys);
     arena_fini(&credentials->arena);
     mem_free(credentials);
@@ -105,7 +108,7 @@ static enum status exchange_token(struct aws_credentials *credentials,
         endpoint = arena_format(&credentials->arena, "https://sts.%s.%s/", credentials->region,
                                 aws_domain(credentials->region));
     identity->endpoint = endpoint ? endpoint : "https://sts.amazonaws.com/";
-    credentials->is_remote = true;
+    credentials->may_change = true;
     return is_needed(aws_fetch_web_identity(credentials->http, identity, out, err), err);
 }
 
@@ -151,6 +154,7 @@ static enum status from_profile(struct aws_credentials *credentials, struct aws_
     const char *id = aws_profile_get(profile, "aws_access_key_id"),
                *secret = aws_profile_get(profile, "aws_secret_access_key");
     if (id && secret) {
+        credentials->may_change = true;
         credentials->source = aws_profile_place(profile, "aws_access_key_id");
         *out = (struct aws_fetched){secret_of(id), secret_of(secret),
                                     secret_of(aws_profile_get(profile, "aws_session_token")),
@@ -213,7 +217,7 @@ static enum status from_container(struct aws_credentials *credentials, struct aw
                                           file ? buf_text(&token)
                                                : environment("AWS_CONTAINER_AUTHORIZATION_TOKEN")};
     credentials->source = "the container's metadata";
-    credentials->is_remote = true;
+    credentials->may_change = true;
     status = aws_fetch_container(credentials->http, &container, out, err);
     if (file)
         secret_wipe(token.bytes, token.count);
@@ -229,7 +233,7 @@ static enum status from_instance(struct aws_credentials *credentials, struct aws
     if (disabled && strcasecmp(disabled, "true") == 0)
         return E_NOTFOUND;
     credentials->source = "the instance's metadata";
-    credentials->is_remote = true;
+    credentials->may_change = true;
     AUTO(buf_fini) struct buf base = buf_init(0);
     buf_put_text(&base, endpoint ? endpoint : "http://169.254.169.254");
     while (base.count && base.bytes[base.count - 1] == '/')
@@ -246,7 +250,7 @@ static enum status fetch(struct aws_credentials *credentials, struct aws_fetched
                                           struct err *) = {
         from_environment, from_web_identity, from_profile, from_container, from_instance};
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
-        credentials->is_remote = false;
+        credentials->may_change = false;
         enum status status = sources[i](credentials, out, err);
         if (status != E_NOTFOUND)
             return status;
@@ -297,10 +301,23 @@ enum status aws_credentials_get(struct aws_credentials *credentials, struct sigv
     return OK;
 }
 
+/* A tool that signs its user in writes the profile anew. */
+static void read_profile_again(struct aws_credentials *credentials)
+{
+    struct aws_profile *fresh;
+    if (aws_profile_load(&fresh, NULL) != OK) /* in the midst of that, maybe */
+        return;
+    if (credentials->ours)
+        aws_profile_free(credentials->ours);
+    credentials->profile = credentials->ours = fresh;
+    credentials->source = ""; /* it may lie in the old one */
+}
+
 bool aws_credentials_expire(struct aws_credentials *credentials)
 {
-    if (!credentials->is_remote)
+    if (!credentials->may_change)
         return false;
+    read_profile_again(credentials);
     credentials->refresh_s = 0;
     credentials->keys.expires_s = 0;
     return true;

@@ -8,7 +8,8 @@
  *   5. the instance's metadata (EC2, IMDSv2), unless AWS_EC2_METADATA_DISABLED is true
  *
  * Keys of 2, 4 and 5 end after a while: they are fetched again five minutes before, and kept
- * while they still work if that fails. AWS_ENDPOINT_URL_STS and
+ * while they still work if that fails. Those of a profile may end, too: it is read again when a
+ * server refuses them. AWS_ENDPOINT_URL_STS and
  * AWS_EC2_METADATA_SERVICE_ENDPOINT say where else to ask.
  *
  * Used by one thread. Source: AWS SDKs and Tools Reference Guide, "Standardized credential
@@ -32,8 +33,8 @@ MUST_USE enum status aws_credentials_get(struct aws_credentials *credentials,
                                          struct sigv4_keys *out, struct err *err);
 /* How the names of Amazon's servers in a region end: "amazonaws.com", in China another. */
 const char *aws_domain(const char *region);
-/* The server says that they have ended: the next get fetches new ones if they can be fetched.
- * Returns whether they can. */
+/* The server refuses them: the next get looks for others where these came from. Returns whether
+ * there may be any. */
 bool aws_credentials_expire(struct aws_credentials *credentials);
 /* "the environment", "the profile work of …": for messages. "" before the first get. */
 const char *aws_credentials_source(const struct aws_credentials *credentials);

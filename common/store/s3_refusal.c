@@ -164,7 +164,7 @@ static enum s3_verdict judge_denial(const struct judgement *j)
                 "the key %s has ended (%s); give fresh ones with their "
                 "AWS_SESSION_TOKEN, from %s",
                 id, j->answer->code, source);
-    else
+    else {
         err_set(j->err, E_DENIED,
                 "the key %s (from %s) may not %s the bucket %s: %s %s; give it that permission "
                 "(Amazon's: %s), or use another key",
@@ -173,8 +173,9 @@ static enum s3_verdict judge_denial(const struct judgement *j)
                 j->answer->is_write ? "s3:PutObject, s3:DeleteObject"
                                     : "s3:GetObject, and s3:ListBucket, without which what is "
                                       "absent is denied, too");
-    return is_code(j, "ExpiredToken") || is_code(j, "TokenRefreshRequired") ? S3_OTHER_KEYS
-                                                                            : S3_REFUSED;
+        return S3_REFUSED;
+    }
+    return S3_OTHER_KEYS;
 }
 
 static enum s3_verdict judge_rest(const struct judgement *j)

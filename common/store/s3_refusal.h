@@ -29,7 +29,7 @@ void s3_read_error(const struct buf *body, struct s3_answer_error *out);
 enum s3_verdict {
     S3_RETRY,        /* the server may do better in a moment */
     S3_OTHER_REGION, /* the same once more, signed for the region it names */
-    S3_OTHER_KEYS,   /* with fresh keys, if there are any */
+    S3_OTHER_KEYS,   /* with other keys, if there are any */
     S3_ABSENT,       /* there is no such object */
     S3_REFUSED,      /* for good */
 };

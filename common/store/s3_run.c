@@ -147,6 +147,8 @@ static enum status start(struct s3 *s3, struct s3_op *op, struct err *err)
     request.path = buf_text(&path);
     struct err why;
     enum status status = aws_credentials_get(s3->credentials, &request.keys, &why);
+    if (status == E_DENIED && s3->knows_bucket) /* there were some, and will be again */
+        status = E_UNREACHABLE;
     if (status == E_UNREACHABLE && may_retry(s3, op, 0, &why))
         return OK;
     if (status != OK)
@@ -223,6 +225,20 @@ static void ask_as_before(struct s3_op *op)
     op->header_count--;
 }
 
+/* With fresh keys at once, if there are any. What the store did before it will do again for whoever
+ * is given new ones: that is waited for, as a server that is away. */
+static bool has_other_keys(struct s3 *s3, struct s3_op *op, struct err *why)
+{
+    bool is_first = !op->has_renewed, may_have = aws_credentials_expire(s3->credentials);
+    op->has_renewed = true;
+    if (is_first && may_have)
+        return true;
+    if (!s3->knows_bucket)
+        return false;
+    why->code = E_UNREACHABLE;
+    return may_retry(s3, op, 0, why);
+}
+
 /* What s3_judge says is done. True: the operation goes on, at retry_at. */
 static bool goes_on(struct s3 *s3, struct s3_op *op, enum s3_verdict verdict,
                     const struct s3_answer_error *answer, struct err *why)
@@ -239,11 +255,7 @@ static bool goes_on(struct s3 *s3, struct s3_op *op, enum s3_verdict verdict,
         log_event(LOG_WARN, "store.region", "store=%s region=%s mend=%s", s3->base.url,
                   answer->region, log_quote(s3->config.region_setting, quoted, sizeof quoted));
         return s3_config_move(&s3->config, answer->region, why) == OK;
-    case S3_OTHER_KEYS:
-        if (op->has_renewed)
-            return false;
-        op->has_renewed = true;
-        return aws_credentials_expire(s3->credentials);
+    case S3_OTHER_KEYS: return has_other_keys(s3, op, why);
     default: /* another operation found the right region while this one was under way */
         return strcmp(op->region, s3->config.region) != 0 && !op->has_moved &&
                (op->has_moved = true);

@@ -11,6 +11,7 @@ import hostile_s3
 from conftest import output_ids
 from hostile_s3 import Hostile, make_certificate, say
 from s3_server import BUCKET, Server
+from served import exec_pipeline, serving, wait_for
 
 GET_BLOB = r"^GET .*/blobs/"
 
@@ -190,6 +191,27 @@ def test_a_refusal_is_told_with_its_mend(iris, way, store, what):
     row = next(row for row in doctor.json if row["check"] == "store")
     assert not row["ok"] and text in row["found"], doctor
     assert run.code == 3 and text in run.err, run
+
+
+MENDED = {
+    "keys that ended": (400, "ExpiredToken", "The provided token has expired."),
+    "a right that was taken away": (403, "AccessDenied", "Access Denied"),
+}
+
+
+@pytest.mark.parametrize("what", MENDED)
+def test_a_broker_that_serves_waits_until_its_keys_are_mended(place, way, store, what):
+    """Only at the start they must be right: later nothing is lost, and the broker doesn't end."""
+    with serving(place, "--slots", "1", **store) as broker:
+        assert broker.until_over(broker.submit(exec_pipeline("echo a > o.txt")))["state"] == "succeeded"
+        with way.fault("^HEAD ", say(*MENDED[what])), way.fault("^GET .*/blobs/", say(*MENDED[what])) as fault:
+            run = broker.submit(exec_pipeline("echo b > o.txt"))
+            wait_for(lambda: "store.waiting" in broker.log.read_text(), "the broker waits")
+        assert fault.hits
+        document = broker.until_over(run)
+        assert document["state"] == "succeeded" and document["steps"][0]["attempts"] == 1, document
+        assert broker.log.read_text().count("store.waiting doing=check") == 1
+        assert broker.process.poll() is None and broker.stop() == 0
 
 
 # ---- TLS ----

@@ -146,6 +146,27 @@ static void profiles_are_read(void **state)
     close_chain(&chain);
 }
 
+/* A tool that signs its user in writes it anew. */
+static void a_profile_is_read_again_when_its_keys_are_refused(void **state)
+{
+    struct temp *temp = *state;
+    const char *file = temp_at(temp, ".aws/credentials");
+    temp_write_text(file, "[default]\naws_access_key_id=OLD\naws_secret_access_key=o\n"
+                          "aws_session_token=t\n");
+    struct chain chain = open_chain();
+    expect_keys(&chain, "OLD", "o", "t");
+    temp_write_text(file, "[default]\naws_access_key_id=NEW\naws_secret_access_key=n\n");
+    expect_keys(&chain, "OLD", "o", "t"); /* nobody refused them */
+    assert_true(aws_credentials_expire(chain.credentials));
+    assert_string_equal(aws_credentials_source(chain.credentials), "");
+    expect_keys(&chain, "NEW", "n", "");
+    assert_non_null(strstr(aws_credentials_source(chain.credentials), "the profile default of"));
+    temp_write_text(file, "[default]\naws_access_key_id\n"); /* half of it */
+    assert_true(aws_credentials_expire(chain.credentials));
+    expect_keys(&chain, "NEW", "n", "");
+    close_chain(&chain);
+}
+
 static void bad_profiles_are_told(void **state)
 {
     struct temp *temp = *state;
@@ -378,6 +399,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_environment_comes_first),
         TEST(profiles_are_read),
+        TEST(a_profile_is_read_again_when_its_keys_are_refused),
         TEST(bad_profiles_are_told),
         TEST(a_role_of_another_profile_is_not_passed_over),
         TEST(a_token_is_exchanged_for_keys),

@@ -245,6 +245,34 @@ static void an_upload_of_unknown_age_is_not_swept(void **state)
     fake_stop(server);
 }
 
+static void put_twice(const char *const *answers, uint32_t patience_ms, enum status first,
+                      enum status second)
+{
+    struct fake_server *server = fake_start(answers);
+    struct store *store = open_fake(server);
+    store_set_patience(store, patience_ms);
+    assert_int_equal(store_put_object(store, "journal/1", "x", 1, &store_err), first);
+    if (first == OK)
+        assert_int_equal(store_put_object(store, "journal/2", "x", 1, &store_err), second);
+    store_close(store);
+    fake_stop(server);
+}
+
+/* Strict at first; but where they worked before somebody will give fresh ones. */
+static void keys_that_have_ended_are_waited_for(void **state)
+{
+    enum { LONG_MS = 60000, SHORT_MS = 1 };
+    const char *ended = say(*state, "400 Bad Request", "ExpiredToken"),
+               *text = "the key id has ended (ExpiredToken); give fresh ones";
+    const char *never[] = {ended, NULL}, *back[] = {EMPTY, ended, ended, ended, EMPTY, NULL},
+               *gone[] = {EMPTY, ended, ended, ended, ended, ended, ended, ended, ended, NULL};
+    put_twice(never, LONG_MS, E_DENIED, OK);
+    assert_non_null(strstr(store_err.text, text));
+    put_twice(back, LONG_MS, OK, OK);
+    put_twice(gone, SHORT_MS, OK, E_UNREACHABLE);
+    assert_non_null(strstr(store_err.text, text));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, temp_teardown)
@@ -255,6 +283,7 @@ int main(void)
         TEST(a_server_says_when_to_ask_again),
         TEST(keys_that_are_not_there_yet_are_waited_for),
         TEST(what_is_gone_or_out_of_reach_is_not_renewed),
+        TEST(keys_that_have_ended_are_waited_for),
         TEST(odd_listings_are_survived),
         TEST(an_upload_of_unknown_age_is_not_swept),
     };
