@@ -223,6 +223,12 @@ enum status app_verify(struct app *app, const char *ref, const struct app_verify
                                 : unsupported(app, "verify", err);
 }
 
+enum status app_proof(struct app *app, const char *task, struct app_proof *out, struct err *err)
+{
+    return app->backend->proof ? app->backend->proof(app, task, out, err)
+                               : unsupported(app, "proof", err);
+}
+
 enum status app_attest(struct app *app, const char *ref, bool all, struct buf *out, struct err *err)
 {
     return app->backend->attest ? app->backend->attest(app, ref, all, out, err)

@@ -20,6 +20,7 @@
 #include "common/base/buf.h"
 #include "common/base/ms.h"
 #include "proto/err.h"
+#include "proto/msg.h"
 #include "proto/value.h"
 
 struct app;
@@ -264,6 +265,16 @@ struct app_verify {
 };
 MUST_USE enum status app_verify(struct app *app, const char *ref, const struct app_verify *options,
                                 struct arena *arena, struct value *out, struct err *err);
+/* What a task's record rests on, for whoever checks it: nothing here is checked. The caller frees
+ * the frame, in any case. Errors: E_NOTFOUND there is no record, or no frame of it; E_CORRUPT it is
+ * not signed. */
+struct app_proof {
+    struct buf frame; /* RESULTS, verbatim */
+    uint8_t public_key[PUBLIC_KEY_BYTES];
+    uint32_t offset, bytes; /* of the record within the frame */
+};
+MUST_USE enum status app_proof(struct app *app, const char *task, struct app_proof *out,
+                               struct err *err);
 /* The provenance of REF as a line of JSON: an in-toto Statement with SLSA provenance, signed by the
  * broker, appended to `out`; `all`: a line more for everything that made it. Errors: E_CORRUPT a
  * record's signature is not good; E_DENIED this broker has no key. */

@@ -1,5 +1,7 @@
 /* Artifacts by name, where they come from, and what is still to be uploaded. */
 // SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
 #include "broker/api/call.h"
 #include "common/base/assert.h"
 #include "common/base/doc.h"
@@ -49,6 +51,24 @@ static enum status attestation(struct api_call *call, struct err *err)
     call->response = answer_bytes(200, "application/jsonl", &text);
     call->has_response = true;
     return OK;
+}
+
+static enum status proof(struct api_call *call, struct err *err)
+{
+    struct app_proof found;
+    struct id key;
+    char hex[ID_HEX_BYTES];
+    enum status status = app_proof(call->app, call_path(call, 0), &found, err);
+    if (status == OK) {
+        memcpy(key.bytes, found.public_key, sizeof key.bytes);
+        call->response = answer_bytes(200, "application/octet-stream", &found.frame);
+        call->has_response = true;
+        httpd_response_header(&call->response, "X-Proof-Key", id_hex(&key, hex));
+        httpd_response_number(&call->response, "X-Proof-Offset", found.offset);
+        httpd_response_number(&call->response, "X-Proof-Bytes", found.bytes);
+    }
+    buf_fini(&found.frame);
+    return status;
 }
 
 static enum status uploads(struct api_call *call, struct err *err)
@@ -131,6 +151,14 @@ const struct api_route routes_artifacts[] = {
      .query = attestation_query,
      .type = "application/jsonl",
      .handle = attestation},
+    {.method = "GET",
+     .pattern = "/v1/proofs/{task...}",
+     .name = "getProof",
+     .help = "What a task's record rests on: the frame it came in, signed by its worker "
+             "(X-Proof-Key; the record is X-Proof-Bytes from X-Proof-Offset on).",
+     .role = ROLE_READ,
+     .type = "application/octet-stream",
+     .handle = proof},
     {.method = "POST",
      .pattern = "/v1/uploads",
      .name = "planUploads",

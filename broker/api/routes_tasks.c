@@ -1,6 +1,5 @@
 /* Tasks and their logs. */
 // SPDX-License-Identifier: Apache-2.0
-#include <stdio.h>
 #include <string.h>
 
 #include "broker/api/call.h"
@@ -23,13 +22,6 @@ static enum status document(struct api_call *call, struct err *err)
                    &call->answer, err);
 }
 
-static void put_number(struct httpd_response *response, const char *name, uint64_t number)
-{
-    char text[32];
-    snprintf(text, sizeof text, "%llu", (unsigned long long)number);
-    httpd_response_header(response, name, text);
-}
-
 static bool wants_events(const struct api_call *call)
 {
     const char *accept = httpd_request_header(call->request, "Accept");
@@ -49,8 +41,8 @@ static enum status read_log(struct api_call *call, const char *task, struct err 
     }
     call->response = answer_bytes(200, "text/plain; charset=utf-8", &text);
     call->has_response = true;
-    put_number(&call->response, "X-Log-Attempt", at.attempt);
-    put_number(&call->response, "X-Log-Offset", at.offset);
+    httpd_response_number(&call->response, "X-Log-Attempt", at.attempt);
+    httpd_response_number(&call->response, "X-Log-Offset", at.offset);
     httpd_response_header(&call->response, "X-Log-Final", at.is_final ? "true" : "false");
     return OK;
 }

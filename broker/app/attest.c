@@ -59,7 +59,7 @@ static enum status attest(struct attester *a, const char *name, const struct id 
                            .artifact = *artifact,
                            .record = &proof->record,
                            .task = *task,
-                           .public_key = proof->public_key,
+                           .public_key = proof->kept.public_key,
                            .sources = &a->library.sources};
     TRY(list_files(a, &p, err));
     TRY(provenance_statement(&p, a->arena, &statement, err));
@@ -79,7 +79,7 @@ static enum status attest_inputs(struct attester *a, const struct record *record
     while (library_walk_next(&walk, &next)) {
         const struct made *made = library_find(&a->library, &next.id);
         char hex[ID_HEX_BYTES];
-        AUTO(proof_fini) struct proof proof = {.frame = buf_init(0)};
+        AUTO(proof_fini) struct proof proof = {.kept.frame = buf_init(0)};
         if (!made)
             continue;
         TRY(attest(a, arena_format(a->arena, "%s", id_hex(&next.id, hex)), &made->task, &next,
@@ -94,7 +94,7 @@ enum status local_attest(struct app *base, const char *text, bool all, struct bu
 {
     AUTO(arena_fini) struct arena arena = {0};
     AUTO(attester_fini) struct attester a = {.app = local_of(base), .arena = &arena, .out = out};
-    AUTO(proof_fini) struct proof proof = {.frame = buf_init(0)};
+    AUTO(proof_fini) struct proof proof = {.kept.frame = buf_init(0)};
     struct ref ref;
     TRY(keys_read(a.app, &a.signer, err));
     TRY(local_open_reader(a.app, err));

@@ -58,6 +58,7 @@ struct app_backend {
                         struct value *out, struct err *err);
     enum status (*verify)(struct app *app, const char *ref, const struct app_verify *options,
                           struct arena *arena, struct value *out, struct err *err);
+    enum status (*proof)(struct app *app, const char *task, struct app_proof *out, struct err *err);
     enum status (*attest)(struct app *app, const char *ref, bool all, struct buf *out,
                           struct err *err);
     enum status (*verify_attestation)(struct app *app, const char *file, const char *artifact,

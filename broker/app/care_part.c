@@ -178,12 +178,10 @@ static enum status check_signatures(struct local *app, struct arena *arena, stru
     id_set_init(&tasks);
     TRY(state_audit_records(app->state, collect_task, &tasks, err));
     for (uint32_t i = 0; i < tasks.count; i++) {
-        struct proof proof = {0};
+        AUTO(proof_fini) struct proof proof = {0};
         struct err why = {0};
         enum status status = proof_open(app, &tasks.ids[i], &proof, &why);
-        if (status == OK)
-            proof_fini(&proof);
-        else if (status != E_CORRUPT && status != E_NOTFOUND)
+        if (status != OK && status != E_CORRUPT && status != E_NOTFOUND)
             return err_set(err, status, "%s", why.text);
         *bad_count += status != OK;
         if (status != OK)

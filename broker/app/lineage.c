@@ -88,7 +88,9 @@ static struct value describe_artifact(struct library *library, const struct id *
         return entry;
     }
     made->is_shown = true;
-    doc_put(library->arena, &entry, "made_by", describe_action(library, &record, depth));
+    struct value made_by = describe_action(library, &record, depth);
+    doc_put(library->arena, &made_by, "task", doc_id(library->arena, &made->task));
+    doc_put(library->arena, &entry, "made_by", made_by);
     return entry;
 }
 
@@ -129,6 +131,7 @@ enum status local_lineage(struct app *base, const char *text, struct arena *aren
             getting.is_found ? doc_map() : describe_artifact(&library, &ref.artifact.id, 0);
         if (getting.is_found) {
             doc_put(arena, &artifact, "id", doc_id(arena, &ref.artifact.id));
+            doc_put(arena, &made_by, "task", doc_id(arena, &ref.task));
             doc_put(arena, &artifact, "made_by", made_by);
         }
         doc_put(arena, out, "artifact", artifact);

@@ -265,6 +265,7 @@ static const struct app_backend local_backend = {
     .export = local_export,
     .urls = local_urls,
     .verify = local_verify,
+    .proof = local_proof,
     .attest = local_attest,
     .verify_attestation = local_verify_attestation,
     .gc = local_gc,

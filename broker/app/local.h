@@ -199,6 +199,9 @@ MUST_USE enum status local_doctor(struct app *app, struct arena *arena, struct v
 MUST_USE enum status local_verify(struct app *app, const char *ref,
                                   const struct app_verify *options, struct arena *arena,
                                   struct value *out, struct err *err);
+/* proof.c */
+MUST_USE enum status local_proof(struct app *app, const char *task, struct app_proof *out,
+                                 struct err *err);
 MUST_USE enum status local_attest(struct app *app, const char *ref, bool all, struct buf *out,
                                   struct err *err);
 MUST_USE enum status local_verify_attestation(struct app *app, const char *file,

@@ -3,11 +3,12 @@
 
 #include <string.h>
 
+#include "broker/app/local.h"
 #include "common/crypto/results.h"
 
 void proof_fini(struct proof *proof)
 {
-    buf_fini(&proof->frame);
+    buf_fini(&proof->kept.frame);
 }
 
 /* Is it one of the frame's results, from its first byte to its last? */
@@ -33,30 +34,56 @@ static void compare(void *context, uint32_t index, const uint8_t *record, size_t
         bytes == comparing->bytes && memcmp(record, comparing->record, bytes) == 0;
 }
 
-enum status proof_open(struct local *app, const struct id *task, struct proof *out, struct err *err)
+enum status proof_check(struct proof *proof, const struct id *task, struct err *err)
 {
-    struct state_proof found = {.frame = buf_init(0)};
+    const struct app_proof *kept = &proof->kept;
     struct results_msg results;
     char hex[ID_HEX_BYTES];
     id_hex(task, hex);
-    enum status status = state_find_proof(app->state, task, &found, err);
-    out->frame = found.frame; /* to be freed in any case */
-    if (status != OK)
-        return status;
-    if (!found.is_signed)
-        return err_set(err, E_CORRUPT, "task %.12s: its record is not signed", hex);
-    memcpy(out->public_key, found.public_key, sizeof out->public_key);
-    if (msg_decode_results(out->frame.bytes, out->frame.count, &results, err) != OK ||
-        !results_are_signed_by(&results, out->public_key))
+    if (msg_decode_results(kept->frame.bytes, kept->frame.count, &results, err) != OK ||
+        !results_are_signed_by(&results, kept->public_key))
         return err_set(err, E_CORRUPT, "task %.12s: the signature of its record is not good", hex);
-    const uint8_t *record = out->frame.bytes + found.offset;
-    if (found.offset > out->frame.count || found.bytes > out->frame.count - found.offset ||
-        !is_result(&results, record, found.bytes))
+    const uint8_t *record = kept->frame.bytes + kept->offset;
+    if (kept->offset > kept->frame.count || kept->bytes > kept->frame.count - kept->offset ||
+        !is_result(&results, record, kept->bytes))
         return err_set(err, E_CORRUPT, "task %.12s: its record is none of those in the frame", hex);
-    struct comparing comparing = {record, found.bytes, false};
+    return record_parse(record, kept->bytes, &proof->record, err);
+}
+
+static enum status find(struct local *app, const struct id *task, struct app_proof *out,
+                        struct err *err)
+{
+    struct state_proof found = {.frame = buf_init(0)};
+    char hex[ID_HEX_BYTES];
+    enum status status = state_find_proof(app->state, task, &found, err);
+    *out = (struct app_proof){.frame = found.frame, .offset = found.offset, .bytes = found.bytes};
+    memcpy(out->public_key, found.public_key, sizeof out->public_key);
+    if (status == OK && !found.is_signed)
+        return err_set(err, E_CORRUPT, "task %.12s: its record is not signed", id_hex(task, hex));
+    return status;
+}
+
+enum status proof_open(struct local *app, const struct id *task, struct proof *out, struct err *err)
+{
+    char hex[ID_HEX_BYTES];
+    TRY(find(app, task, &out->kept, err));
+    TRY(proof_check(out, task, err));
+    struct comparing comparing = {out->kept.frame.bytes + out->kept.offset, out->kept.bytes, false};
     TRY(state_find_tasks(app->state, task, 1, compare, &comparing, err));
     if (!comparing.is_equal)
         return err_set(err, E_CORRUPT, "task %.12s: the state tells another record than was signed",
-                       hex);
-    return record_parse(record, found.bytes, &out->record, err);
+                       id_hex(task, hex));
+    return OK;
+}
+
+enum status local_proof(struct app *base, const char *text, struct app_proof *out, struct err *err)
+{
+    struct local *app = local_of(base);
+    AUTO(arena_fini) struct arena arena = {0};
+    struct id task;
+    *out = (struct app_proof){.frame = buf_init(0)};
+    TRY(local_open_reader(app, err));
+    if (id_parse(text, strlen(text), &task, NULL) != OK)
+        TRY(ref_task(app, text, &arena, &task, err));
+    return find(app, &task, out, err);
 }

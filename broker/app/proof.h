@@ -2,13 +2,14 @@
  * checks it; what fails any check is not handed out. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include "broker/app/local.h"
-#include "common/crypto/sign.h"
+#include "broker/app.h"
+#include "proto/record.h"
+
+struct local;
 
 struct proof {
-    struct buf frame;
-    struct record record; /* a view into the frame */
-    uint8_t public_key[SIGN_PUBLIC_BYTES];
+    struct app_proof kept;
+    struct record record; /* a view into the frame, once it is checked */
 };
 
 /* The record of the task: the state's answer and the signed one are the same bytes. Errors:
@@ -16,5 +17,8 @@ struct proof {
  * than is kept with it, not what the state says, or damaged. */
 MUST_USE enum status proof_open(struct local *app, const struct id *task, struct proof *out,
                                 struct err *err);
+/* Is the frame signed by the key, and the record one of its results? Sets proof->record. Errors:
+ * E_CORRUPT it is not so. */
+MUST_USE enum status proof_check(struct proof *proof, const struct id *task, struct err *err);
 void proof_fini(struct proof *proof);
 DEFINE_AUTO_VALUE(struct proof, proof_fini)

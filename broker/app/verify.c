@@ -1,19 +1,16 @@
-/* Is an artifact what its record says, and was the record made by who signed it? Each look gives a
- * line of the answer; one that fails makes the whole not ok. Walking deep, everything that made it
- * is looked at in the same way, down to the sources. */
+/* Each look gives a line of the answer; one that fails makes the whole not ok. Walking deep,
+ * everything that made it is looked at in the same way, down to the sources. */
 // SPDX-License-Identifier: Apache-2.0
+#include "broker/app/verifying.h"
+
 #include <string.h>
 
 #include "broker/app/library.h"
-#include "broker/app/proof.h"
-#include "broker/app/reexecute.h"
 #include "common/base/doc.h"
-#include "common/base/mem.h"
 #include "common/crypto/identity.h"
-#include "common/store/tree.h"
 
 struct verifier {
-    struct local *app;
+    const struct verify_source *source;
     struct arena *arena;
     const struct app_verify *options;
     bool has_signer;
@@ -48,25 +45,11 @@ static bool is_finding(enum status status)
 
 /* ---- bytes ---- */
 
-static enum status check_tree(struct local *app, const struct id *id, struct err *err)
-{
-    AUTO(tree_free) struct tree *tree = NULL;
-    TRY(tree_open(app->store, id, &tree, err));
-    for (size_t i = 0; i < tree_count(tree); i++) {
-        struct tree_entry entry = tree_entry(tree, i);
-        if (store_check(app->store, &entry.blob, false, err) != OK)
-            return err_prefix(err, "file %.*s", (int)entry.path_bytes, entry.path);
-    }
-    return OK;
-}
-
-/* Every byte is read and hashed. */
 static enum status check_bytes(struct verifier *v, const char *subject,
                                const struct artifact *artifact, struct err *err)
 {
     struct err why = {0};
-    enum status status = artifact->is_tree ? check_tree(v->app, &artifact->id, &why)
-                                           : store_check(v->app->store, &artifact->id, false, &why);
+    enum status status = v->source->bytes(v->source->context, artifact, &why);
     v->artifact_count++;
     if (status != OK && !is_finding(status))
         return err_set(err, status, "%s", why.text);
@@ -79,7 +62,7 @@ static enum status check_bytes(struct verifier *v, const char *subject,
 
 static bool is_pinned(const struct verifier *v, const struct proof *proof)
 {
-    return !v->has_signer || memcmp(v->signer.bytes, proof->public_key, ID_BYTES) == 0;
+    return !v->has_signer || memcmp(v->signer.bytes, proof->kept.public_key, ID_BYTES) == 0;
 }
 
 /* *is_good: `proof` holds the record. */
@@ -87,16 +70,17 @@ static enum status check_signature(struct verifier *v, const struct id *task, st
                                    bool *is_good, struct err *err)
 {
     struct err why = {0};
-    enum status status = proof_open(v->app, task, proof, &why);
+    enum status status = v->source->proof(v->source->context, task, proof, &why);
     *is_good = status == OK;
     if (status != OK && !is_finding(status))
         return err_set(err, status, "%s", why.text);
     if (status != OK)
         add_check(v, "signature", short_id(v, task), false, why.text);
     else if (!is_pinned(v, proof))
-        add_check(v, "signer", short_id(v, task), false,
-                  arena_format(v->arena, "signed by %s, not by the key given",
-                               short_id(v, (const struct id *)(const void *)proof->public_key)));
+        add_check(
+            v, "signer", short_id(v, task), false,
+            arena_format(v->arena, "signed by %s, not by the key given",
+                         short_id(v, (const struct id *)(const void *)proof->kept.public_key)));
     return OK;
 }
 
@@ -122,29 +106,27 @@ static enum status check_made(struct verifier *v, const struct id *task,
 
 /* ---- all that made it ---- */
 
-static enum status check_input(struct verifier *v, struct library *library,
-                               struct library_walk *walk, const struct artifact *artifact,
-                               struct err *err)
+static enum status check_input(struct verifier *v, struct library_walk *walk,
+                               const struct artifact *artifact, struct err *err)
 {
-    const struct made *made = library_find(library, &artifact->id);
-    AUTO(proof_fini) struct proof proof = {.frame = buf_init(0)};
-    bool is_good = false;
-    if (made) /* else from outside: a source */
-        TRY(check_made(v, &made->task, artifact, &proof, &is_good, err));
+    AUTO(proof_fini) struct proof proof = {.kept.frame = buf_init(0)};
+    bool is_good = false, is_made;
+    struct id task;
+    TRY(v->source->maker(v->source->context, &artifact->id, &is_made, &task, err));
+    if (is_made)
+        TRY(check_made(v, &task, artifact, &proof, &is_good, err));
     TRY(check_bytes(v, short_id(v, &artifact->id), artifact, err));
     return is_good ? library_walk_add(walk, &proof.record, err) : OK;
 }
 
 static enum status check_inputs(struct verifier *v, const struct record *record, struct err *err)
 {
-    AUTO(library_close) struct library library = {0};
     AUTO(library_walk_fini) struct library_walk walk = {0};
     struct artifact next;
     library_walk_init(&walk);
-    TRY(library_open(v->app, v->arena, &library, err));
     TRY(library_walk_add(&walk, record, err));
     while (library_walk_next(&walk, &next))
-        TRY(check_input(v, &library, &walk, &next, err));
+        TRY(check_input(v, &walk, &next, err));
     return OK;
 }
 
@@ -154,7 +136,7 @@ static void check_again(struct verifier *v, const char *subject, const struct re
 {
     struct err why = {0};
     const char *difference;
-    enum status status = reexecute(v->app, record, v->arena, &difference, &why);
+    enum status status = v->source->again(v->source->context, record, v->arena, &difference, &why);
     add_check(v, "reexecution", subject, status == OK && !*difference,
               status != OK  ? why.text
               : *difference ? difference
@@ -168,10 +150,11 @@ static void add_good(struct verifier *v, const char *subject, const struct proof
     if (!v->is_ok)
         return;
     if (proof)
-        add_check(v, "signature", subject, true,
-                  arena_format(v->arena, "by worker %.*s with key %s",
-                               (int)proof->record.worker_bytes, proof->record.worker,
-                               id_hex((const struct id *)(const void *)proof->public_key, hex)));
+        add_check(
+            v, "signature", subject, true,
+            arena_format(v->arena, "by worker %.*s with key %s", (int)proof->record.worker_bytes,
+                         proof->record.worker,
+                         id_hex((const struct id *)(const void *)proof->kept.public_key, hex)));
     else
         add_check(v, "signature", subject, true, "no task made it: it came from outside");
     add_check(
@@ -183,16 +166,16 @@ static void add_good(struct verifier *v, const char *subject, const struct proof
             : "match their id");
 }
 
-static enum status verify(struct verifier *v, const struct ref *ref, const char *name,
-                          struct err *err)
+static enum status verify(struct verifier *v, const struct verify_subject *subject, struct err *err)
 {
-    AUTO(proof_fini) struct proof proof = {.frame = buf_init(0)};
+    AUTO(proof_fini) struct proof proof = {.kept.frame = buf_init(0)};
     bool is_good = false;
-    if (ref->has_task)
-        TRY(check_made(v, &ref->task, &ref->artifact, &proof, &is_good, err));
+    const char *name = subject->name;
+    if (subject->has_task)
+        TRY(check_made(v, &subject->task, &subject->artifact, &proof, &is_good, err));
     else if (v->has_signer)
         add_check(v, "signer", name, false, "no task made it: nobody signed it");
-    TRY(check_bytes(v, name, &ref->artifact, err));
+    TRY(check_bytes(v, name, &subject->artifact, err));
     if (is_good && v->options->is_deep)
         TRY(check_inputs(v, &proof.record, err));
     add_good(v, name, is_good ? &proof : NULL);
@@ -203,24 +186,26 @@ static enum status verify(struct verifier *v, const struct ref *ref, const char 
     return OK;
 }
 
-enum status local_verify(struct app *base, const char *text, const struct app_verify *options,
-                         struct arena *arena, struct value *out, struct err *err)
+enum status verify_subject(const struct verify_source *source, const struct verify_subject *subject,
+                           const struct app_verify *options, struct arena *arena, struct value *out,
+                           struct err *err)
 {
-    struct verifier v = {.app = local_of(base),
+    struct verifier v = {.source = source,
                          .arena = arena,
                          .options = options,
                          .has_signer = options->signer != NULL,
                          .checks = doc_list(),
                          .is_ok = true};
-    struct ref ref;
+    if (options->reexecutes && !source->again)
+        return err_set(err, E_UNSUPPORTED,
+                       "--reexecute runs the task on this machine, which has not what the broker "
+                       "has: say it where the broker's store and state are");
     if (options->signer)
         TRY(public_key_parse("--signer", options->signer, &v.signer, err));
-    TRY(local_open_reader(v.app, err));
-    TRY(ref_resolve(v.app, text, arena, &ref, err));
-    TRY(verify(&v, &ref, text, err));
+    TRY(verify(&v, subject, err));
     *out = doc_map();
-    doc_put(arena, out, "artifact", doc_id(arena, &ref.artifact.id));
-    doc_put(arena, out, "task", ref.has_task ? doc_id(arena, &ref.task) : value_nil());
+    doc_put(arena, out, "artifact", doc_id(arena, &subject->artifact.id));
+    doc_put(arena, out, "task", subject->has_task ? doc_id(arena, &subject->task) : value_nil());
     doc_put(arena, out, "ok", value_bool(v.is_ok));
     doc_put(arena, out, "checks", v.checks);
     return OK;

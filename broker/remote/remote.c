@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "broker/app/local.h"
 #include "common/base/doc.h"
 #include "common/base/mem.h"
 #include "common/crypto/secret.h"
@@ -238,7 +239,10 @@ static const struct app_backend backend = {.name = "a served broker",
                                            .fsck = remote_fsck,
                                            .care_result = remote_care_result,
                                            .urls = urls,
+                                           .verify = remote_verify,
+                                           .proof = remote_proof,
                                            .attest = remote_attest,
+                                           .verify_attestation = local_verify_attestation,
                                            .logs = remote_logs,
                                            .workers = workers,
                                            .load = load,

@@ -7,6 +7,7 @@
  *   remote_submit.c  pipeline, sources, uploads
  *   remote_watch.c   events of one run, over lost connections
  *   remote_bytes.c   artifacts and logs
+ *   remote_verify.c  is an artifact what its record says
  *   remote_care.c    gc and fsck
  *
  * The token goes to the servers that were named, to nobody else: a redirect elsewhere (a store's
@@ -22,6 +23,7 @@
 enum { SERVERS_MAX = 8 };
 
 struct remote_watch;
+struct tree_entry;
 
 struct remote {
     struct app base;
@@ -122,8 +124,19 @@ enum status remote_fsck(struct app *app, const struct app_fsck *options, struct 
 enum status remote_care_result(struct app *app, struct arena *arena, struct value *out,
                                bool *is_done, struct err *err);
 
+/* ---- remote_verify.c ---- */
+
+enum status remote_verify(struct app *app, const char *ref, const struct app_verify *options,
+                          struct arena *arena, struct value *out, struct err *err);
+enum status remote_proof(struct app *app, const char *task, struct app_proof *out, struct err *err);
+
 /* ---- remote_bytes.c ---- */
 
+/* The files of a tree, in `arena`, sorted; its manifest goes into `store`. Errors: E_CORRUPT the
+ * list is not that tree's. */
+MUST_USE enum status remote_list_tree(struct remote *remote, const struct id *id,
+                                      struct store *store, struct arena *arena,
+                                      struct tree_entry **entries, size_t *count, struct err *err);
 enum status remote_export(struct app *app, const char *ref, const char *path, struct buf *out,
                           struct err *err);
 enum status remote_attest(struct app *app, const char *ref, bool all, struct buf *out,

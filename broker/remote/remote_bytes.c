@@ -87,28 +87,38 @@ static enum status read_entry(const struct value *file, struct tree_entry *out, 
     return OK;
 }
 
-static enum status bring_tree(struct remote *remote, const struct id *id, struct err *err)
+enum status remote_list_tree(struct remote *remote, const struct id *id, struct store *store,
+                             struct arena *arena, struct tree_entry **entries, size_t *count,
+                             struct err *err)
 {
-    AUTO(arena_fini) struct arena arena = {0};
     AUTO(buf_fini) struct buf path = buf_init(0);
-    AUTO(mem_free) struct tree_entry *entries = NULL;
     char hex[ID_HEX_BYTES];
     struct value answer;
     struct artifact made;
     buf_format(&path, "/v1/blobs/%s?tree=true", id_hex(id, hex));
     struct remote_ask ask = {.method = "GET", .path = buf_text(&path)};
-    TRY(remote_ask(remote, &ask, &arena, &answer, err));
+    TRY(remote_ask(remote, &ask, arena, &answer, err));
     const struct value *files = field(&answer, "files", VALUE_ARRAY);
     if (!files || files->count > TREE_ENTRIES_MAX)
         return err_set(err, E_PROTOCOL, "tree %s: the broker's answer is no list of files", hex);
-    entries = mem_alloc((files->count + 1) * sizeof *entries);
-    for (uint32_t i = 0; i < files->count; i++) {
-        TRY(read_entry(&files->items[i], &entries[i], err));
-        TRY(bring(remote, &entries[i].blob, err));
-    }
-    TRY(tree_put_entries(remote->store, entries, files->count, &made, err));
+    *count = files->count;
+    *entries = arena_alloc(arena, (*count + 1) * sizeof **entries);
+    for (uint32_t i = 0; i < files->count; i++)
+        TRY(read_entry(&files->items[i], &(*entries)[i], err));
+    TRY(tree_put_entries(store, *entries, *count, &made, err));
     if (!id_equal(&made.id, id))
         return err_set(err, E_CORRUPT, "tree %s: what the broker listed has another id", hex);
+    return OK;
+}
+
+static enum status bring_tree(struct remote *remote, const struct id *id, struct err *err)
+{
+    AUTO(arena_fini) struct arena arena = {0};
+    struct tree_entry *entries;
+    size_t count;
+    TRY(remote_list_tree(remote, id, remote->store, &arena, &entries, &count, err));
+    for (size_t i = 0; i < count; i++)
+        TRY(bring(remote, &entries[i].blob, err));
     return OK;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/net/httpd_message.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -160,6 +161,13 @@ void httpd_response_header(struct httpd_response *response, const char *name, co
     ASSERT(response->header_count < HTTPD_ANSWER_HEADERS_MAX);
     response->headers[response->header_count++] =
         (struct httpd_pair){name, mem_copy_text(value, strlen(value))};
+}
+
+void httpd_response_number(struct httpd_response *response, const char *name, uint64_t number)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+    httpd_response_header(response, name, text);
 }
 
 void httpd_response_fini(struct httpd_response *response)

@@ -89,6 +89,7 @@ struct httpd_response {
 
 /* `name` is a literal; the value is copied. */
 void httpd_response_header(struct httpd_response *response, const char *name, const char *value);
+void httpd_response_number(struct httpd_response *response, const char *name, uint64_t number);
 void httpd_response_fini(struct httpd_response *response);
 
 DEFINE_AUTO(struct httpd_request *, httpd_request_free)

@@ -57,7 +57,7 @@ def test_real_answers(served):
                     ("post", "/v1/runs/{run}/retry"), ("get", "/v1/runs/{run}/tasks/{task}/log"), ("get", "/v1/logs/{task}"),
                     ("post", "/v1/graphs/{format}"), ("post", "/v1/graphs/{format}/tasks"), ("get", "/v1/artifacts/{ref}"),
                     ("get", "/v1/blobs/{id}"), ("put", "/v1/blobs/{id}"), ("post", "/v1/fsck"),
-                    ("get", "/v1/urls/{ref}"), ("get", "/v1/attestations/{ref}")}
+                    ("get", "/v1/urls/{ref}"), ("get", "/v1/attestations/{ref}"), ("get", "/v1/proofs/{task}")}
     error = served.ask("GET", "/v1/runs/nope")
     schema = document["paths"]["/v1/runs/{run}"]["get"]["responses"]["default"]["content"]["application/json"]["schema"]
     validator(document, schema).validate(error.json)

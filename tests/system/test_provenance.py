@@ -1,14 +1,20 @@
 """Where an artifact comes from, and whether that is so: verify, lineage --attest."""
 import base64
 import hashlib
+import http.client
+import http.server
 import json
 import pathlib
+import re
 import struct
 import sys
+import threading
+import urllib.parse
 
 import pytest
 
 from conftest import ROOT, Place, by_name
+from served import serving
 
 sys.path.insert(0, str(ROOT / "tests/golden"))
 import ed25519  # noqa: E402
@@ -136,6 +142,78 @@ def test_a_forged_record_is_not_believed(place):
     place.broker("keys", "init")
     attested = place.broker("lineage", "a.o", "--attest")
     assert attested.code == 4 and attested.out == "", attested
+
+
+# ---- verify, of a served broker: on the client's side ----
+
+class Liar:
+    """Stands between a client and a broker, and changes what that answers for paths that begin so."""
+
+    def __init__(self, url, path, change):
+        target = urllib.parse.urlsplit(url).netloc
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                link = http.client.HTTPConnection(target)
+                link.request("GET", self.path, headers={k: v for k, v in self.headers.items() if k.lower() != "host"})
+                answer = link.getresponse()
+                body = answer.read()
+                if self.path.startswith(path):
+                    body = change(body)
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in ("content-length", "connection", "transfer-encoding"):
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+LIES = {
+    "nothing": ("/nowhere", bytes, 0, "match their ids"),
+    "a frame": ("/v1/proofs/", lambda body: body[:-1] + bytes([body[-1] ^ 1]), 4, "the signature of its record is not good"),
+    "a blob": ("/v1/blobs/", lambda body: body.replace(b"a\nb", b"A\nb"), 4, "has another id"),
+    "a tree": ("/v1/blobs/", lambda body: body.replace(b'"path": "a"', b'"path": "A"'), 4, "has another id"),
+    "a name": ("/v1/refs/", lambda body: re.sub(rb'("id": ")[0-9a-f]{64}', rb"\g<1>" + b"11" * 32, body), 4, "it made no such"),
+    "who made it": ("/v1/lineage/", lambda body: re.sub(rb'("task": ")[0-9a-f]{64}', rb"\g<1>" + b"11" * 32, body), 4, "signature"),
+}
+
+
+@pytest.mark.parametrize("what", LIES)
+def test_of_a_served_broker_nothing_is_believed(made, what):
+    path, change, code, words = LIES[what]
+    with serving(made) as broker:
+        liar = Liar(broker.url, path, change)
+        elsewhere = Place(made.path / "elsewhere")
+        elsewhere.path.mkdir(exist_ok=True)
+        result = elsewhere.broker("verify", "tree.dir", "--deep", PENSTOCK_SERVER=liar.url, PENSTOCK_TOKEN=broker.token("read"))
+        assert result.code == code and words in result.out, result
+        liar.close()
+
+
+def test_a_served_broker_gives_the_same_answer(made):
+    signer = made.broker("verify", "count.lines").out.split("key ")[1].split()[0]
+    with serving(made) as broker:
+        for words in (["count.lines"], ["tree.dir", "--deep"], ["count.lines", "--signer", signer],
+                      ["count.lines", "--signer", made.key], [made.document["sort"]["outputs"]["out"]["id"]]):
+            here, there = made.broker("verify", *words, "--json"), broker.broker("verify", *words, "--json")
+            assert here.code == there.code and here.json == there.json, (here, there)
+        again = broker.broker("verify", "count.lines", "--reexecute")
+        assert again.code == 3 and "say it where the broker's store and state are" in again.err
+        (made.path / "lines").write_bytes(made.broker("export", "count.lines").out.encode())
+        assert made.broker("lineage", "count.lines", "--attest", "-o", "count.jsonl").code == 0
+        assert broker.broker("verify", "lines", "--attestation", "count.jsonl", "--broker-key", made.key).code == 0
 
 
 # ---- attestations ----

@@ -1,0 +1,34 @@
+/* Is an artifact what its record says, and was the record made by who signed it? Who is believed
+ * for what is the caller's: a state and a store here (verify_local.c), or a served broker, of which
+ * nothing is believed but that it says it (broker/remote/remote_verify.c). */
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "broker/app/proof.h"
+#include "proto/task_spec.h"
+
+struct verify_source {
+    /* The record of a task, checked. Errors: as proof_open. */
+    enum status (*proof)(void *context, const struct id *task, struct proof *out, struct err *err);
+    /* Reads and hashes every byte. Errors: E_NOTFOUND; E_CORRUPT. */
+    enum status (*bytes)(void *context, const struct artifact *artifact, struct err *err);
+    /* *is_made: a task made it; else it came from outside. */
+    enum status (*maker)(void *context, const struct id *artifact, bool *is_made, struct id *task,
+                         struct err *err);
+    /* As reexecute(). NULL: can't. */
+    enum status (*again)(void *context, const struct record *record, struct arena *arena,
+                         const char **difference, struct err *err);
+    void *context;
+};
+
+struct verify_subject {
+    const char *name;
+    struct artifact artifact;
+    bool has_task;
+    struct id task;
+};
+
+/* The document of app_verify. */
+MUST_USE enum status verify_subject(const struct verify_source *source,
+                                    const struct verify_subject *subject,
+                                    const struct app_verify *options, struct arena *arena,
+                                    struct value *out, struct err *err);
