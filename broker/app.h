@@ -350,8 +350,9 @@ struct app_log {
  * keeps sending as long as somebody asks. A reader that fell far behind misses what is between. */
 MUST_USE enum status app_logs(struct app *app, const char *task, struct app_log *at,
                               struct buf *out, struct err *err);
-/* [{"name", "state": "idle"|"busy"|"silent", "slots", "running", "cpu", "memory", "kinds",
- * "labels", "resources"}] */
+/* [{"name", "state": "idle"|"busy"|"silent"|"resting", "slots", "running", "cpu", "memory",
+ * "kinds", "labels", "resources"}]; of one that rests, or is tried with one task after it, also
+ * "rest": {"code", "left_ms"}. */
 MUST_USE enum status app_workers(struct app *app, struct arena *arena, struct value *out,
                                  struct err *err);
 /* Of what goes on here, also in another process: {"is_running", "tasks": {"ready", "running",

@@ -184,6 +184,13 @@ static void log_dropped(const struct sched_action *action, const struct sched_wo
               action->attempt);
 }
 
+static void log_rest(const struct loop *loop, const struct sched_action *action)
+{
+    log_event(LOG_WARN, "worker.rests", "worker=%s code=%s ms=%lld",
+              router_worker_name(loop->options.router, action->worker), status_name(action->code),
+              (long long)(action->at - loop->now));
+}
+
 static void perform_on_task(struct loop *loop, const struct sched_action *action)
 {
     struct router *router = loop->options.router;
@@ -231,6 +238,7 @@ static void perform(struct loop *loop, const struct sched_action *action)
             loop->options.hooks.published(loop->options.hooks.context, action->run, action->task);
         break;
     case SCHED_WAKE_AT: loop->wake_at = action->at; break;
+    case SCHED_REST: log_rest(loop, action); break;
     case SCHED_FREED: loop_expect_clear(&loop->expect, action->task, action->index); break;
     case SCHED_CHECK:
         loop_ender_check(loop->ender, action->run, action->inputs, action->input_count);

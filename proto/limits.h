@@ -132,6 +132,11 @@ enum {
        and a long outage costs one attempt a minute. */
     BACKOFF_MS_DEFAULT = 1000,
     BACKOFF_MAX_MS_DEFAULT = 60000,
+    /* How long a worker rests that found its disk full, doubling from the one to the other: what
+       was large and passing is gone after a second, a disk that stays full costs four attempts a
+       minute, and whoever makes room does not wait long for it to be seen. */
+    REST_MS_MIN = 1000,
+    REST_MS_MAX = 16000,
     /* What a step takes that says nothing: the core of the slot it runs in. */
     CPU_HUNDREDTHS_DEFAULT = 100,
     /* A file of attestations: some thousand statements of some kilobytes. */

@@ -253,8 +253,19 @@ const char *const api_components[] = {
     "  type: object\n"
     "  required: [workers]\n"
     "  properties:\n"
-    "    workers: {type: array, items: {type: object, required: [name, state], properties: "
-    "{name: {type: string}, state: {type: string}}}}\n",
+    "    workers: {type: array, items: {$ref: \"#/components/schemas/Worker\"}}\n",
+    "Worker:\n"
+    "  type: object\n"
+    "  required: [name, state]\n"
+    "  properties:\n"
+    "    name: {type: string}\n"
+    "    state: {type: string, enum: [idle, busy, silent, resting]}\n"
+    "    rest:\n"
+    "      type: object\n"
+    "      description: \"of a worker that is given nothing for a while, or one task at a time "
+    "until one succeeds, since its machine failed\"\n"
+    "      required: [code, left_ms]\n"
+    "      properties: {code: {type: string}, left_ms: {type: integer, minimum: 0}}\n",
     "CollectRequest:\n"
     "  type: object\n"
     "  additionalProperties: false\n"

@@ -7,7 +7,17 @@
 
 static const char *state_of(const struct sched_worker_info *info)
 {
-    return info->is_silent ? "silent" : info->running ? "busy" : "idle";
+    return info->is_silent      ? "silent"
+           : info->rest_left_ms ? "resting"
+           : info->running      ? "busy"
+                                : "idle";
+}
+
+/* Of one on trial after its rest, nothing is left. */
+static void put_rest(struct arena *arena, struct value *rest, const struct sched_worker_info *info)
+{
+    doc_put(arena, rest, "code", value_string(status_name(info->rest_code)));
+    doc_put(arena, rest, "left_ms", value_int(info->rest_left_ms));
 }
 
 static void put_worker(struct arena *arena, struct value *list,
@@ -16,6 +26,8 @@ static void put_worker(struct arena *arena, struct value *list,
     struct value *entry = doc_add(arena, list, doc_map());
     doc_put(arena, entry, "name", doc_text(arena, info->name, strlen(info->name)));
     doc_put(arena, entry, "state", value_string(state_of(info)));
+    if (info->rest_code != OK)
+        put_rest(arena, doc_put(arena, entry, "rest", doc_map()), info);
     doc_put(arena, entry, "slots", value_int(info->slots));
     doc_put(arena, entry, "running", value_int(info->running));
     doc_put(arena, entry, "cpu", value_real((double)info->cpu_hundredths / 100));

@@ -84,6 +84,18 @@ static const char *cell(const struct value *worker, const char *key, struct aren
     return arena_text(arena, buf_text(&text), text.count);
 }
 
+/* "resting (disk_full, 4 s)" */
+static const char *state_cell(const struct value *worker, const char *state, struct arena *arena)
+{
+    const struct value *rest = value_get(worker, "rest"), *left = value_get(rest, "left_ms");
+    if (!left || left->type != VALUE_INT || !left->integer)
+        return state;
+    AUTO(buf_fini) struct buf text = buf_init(0);
+    buf_format(&text, "%s (%s, %lld s)", state, value_get_text(rest, "code"),
+               (long long)(left->integer + 999) / 1000);
+    return arena_text(arena, buf_text(&text), text.count);
+}
+
 static void print_workers(const struct value *workers)
 {
     static const char *const head[] = {"worker", "state", "slots", "running", "labels"};
@@ -96,9 +108,11 @@ static void print_workers(const struct value *workers)
     }
     const char **cells =
         arena_alloc(&arena, ((size_t)workers->count + 1) * COLUMNS * sizeof *cells);
-    for (uint32_t i = 0; i < workers->count; i++)
+    for (uint32_t i = 0; i < workers->count; i++) {
         for (size_t column = 0; column < COLUMNS; column++)
             cells[i * COLUMNS + column] = cell(&workers->items[i], keys[column], &arena);
+        cells[i * COLUMNS + 1] = state_cell(&workers->items[i], cells[i * COLUMNS + 1], &arena);
+    }
     view_table(head, cells, workers->count, COLUMNS, UINT32_MAX, false);
 }
 

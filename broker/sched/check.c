@@ -5,6 +5,7 @@
 
 #include "broker/sched/match.h"
 #include "broker/sched/note.h"
+#include "broker/sched/rest.h"
 #include "broker/sched/room.h"
 #include "broker/sched/run.h"
 #include "broker/sched/share.h"
@@ -275,6 +276,36 @@ static bool check_use(const struct sched *sched, uint32_t index, struct err *err
     return true;
 }
 
+/* Its rest has an end; nothing waits there meanwhile; then it has one task of those given since. */
+static bool check_rest(const struct sched *sched, uint32_t index, struct err *err)
+{
+    const struct worker *worker = &sched->workers.items[index];
+    uint32_t entries = 0;
+    for (uint32_t i = 0; i < sched->rests.count; i++)
+        entries += sched->rests.entries[i].item == index &&
+                   sched->rests.entries[i].minor == worker->joined;
+    EXPECT(entries == worker->is_resting, "worker %u: its rest has %u ends", index, entries);
+    EXPECT(!worker->is_resting || worker->rest_ms, "worker %u: rests, but is well", index);
+    EXPECT((worker->rest_ms > 0) == rest_is_due(worker->rest_code),
+           "worker %u: its rest of %u ms is of code %d", index, worker->rest_ms,
+           (int)worker->rest_code);
+    EXPECT(worker->trial == NONE || (worker->rest_ms && !worker->is_resting),
+           "worker %u: is tried, but rests or is well", index);
+    uint32_t begun = task_stamp(worker->rest_until - worker->rest_ms), tried = 0;
+    for (uint32_t at = worker->first; at != NONE; at = sched->flights.items[at].next) {
+        const struct flight *flight = &sched->flights.items[at];
+        EXPECT(!worker->is_resting || flight->is_revoking || flight->is_killed ||
+                   task_at(sched, flight->task)->stage == STAGE_RUNNING,
+               "worker %u: rests, but task %u waits there", index, flight->task);
+        bool is_since = worker->rest_ms && (int32_t)(flight->assigned_at - begun) > 0;
+        EXPECT(!is_since || at == worker->trial, "worker %u: on trial, but has task %u as well",
+               index, flight->task);
+        tried += at == worker->trial;
+    }
+    EXPECT(worker->trial == NONE || tried, "worker %u: is tried with nothing", index);
+    return true;
+}
+
 static bool check_worker(const struct sched *sched, uint32_t index, struct err *err)
 {
     const struct worker *worker = &sched->workers.items[index];
@@ -304,7 +335,7 @@ static bool check_worker(const struct sched *sched, uint32_t index, struct err *
     EXPECT(is_crowded == (worker->crowd != NONE), "worker %u: crowded, but not listed", index);
     EXPECT(!is_crowded || sched->crowd.items[worker->crowd] == index,
            "worker %u: not where it should be in the crowd", index);
-    return check_use(sched, index, err);
+    return check_rest(sched, index, err) && check_use(sched, index, err);
 }
 
 static bool check_totals(const struct sched *sched, struct err *err)

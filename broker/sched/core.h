@@ -198,6 +198,11 @@ struct worker {
     uint32_t lists;                     /* so far */
     enum room room;
     bool is_over, has_gained; /* over: see room.h; gained: is in `gained` */
+    bool is_resting;
+    uint32_t rest_ms; /* its last rest; 0: it is well. See rest.h */
+    ms_t rest_until;
+    enum status rest_code;
+    uint32_t trial; /* the flight that it is tried with, NONE: none */
     uint32_t room_previous, room_next;
     uint32_t heavy, wide; /* flights that aren't plain; of more than one core */
     uint64_t cpu_used, memory_used;
@@ -330,6 +335,7 @@ struct sched {
     uint32_t watches, hellos;
     struct heap leases;   /* item: worker; major: time; minor: watch */
     struct heap backoffs; /* item: task; major: time; minor: attempt */
+    struct heap rests;    /* item: worker; major: time; minor: joined */
     VECTOR(uint32_t) stack;
     VECTOR(struct todo) todo;
     uint32_t todo_at;  /* the first that is not done */

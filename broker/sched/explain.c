@@ -4,6 +4,7 @@
 #include "broker/sched/core.h"
 #include "broker/sched/explain_need.h"
 #include "broker/sched/note.h"
+#include "broker/sched/rest.h"
 #include "broker/sched/task.h"
 
 enum { ID_SHOWN_DIGITS = 12 };
@@ -41,20 +42,26 @@ static bool is_failed(enum stage stage)
 /* Who could run it, and what keeps them. */
 struct able {
     uint32_t workers, silent, unwritten; /* unwritten: has a free slot, but no credit left */
-    uint32_t last;                       /* of them */
+    uint32_t ailing;                     /* can be heard, but rest or are on trial: see rest.h */
+    uint32_t last, first;                /* of all; of those that rest: whose rest is over first */
 };
 
 static struct able find_able(const struct sched *sched, uint32_t rule)
 {
-    struct able able = {0};
+    struct able able = {.first = NONE};
     for (uint32_t i = 0; i < sched->workers.count; i++) {
         const struct worker *worker = &sched->workers.items[i];
         if (!worker->is_used || !sched->offers.items[worker->offer].fits[rule])
             continue;
         able.workers++;
         able.silent += worker->is_silent;
-        able.unwritten += !worker->is_silent && worker->unacked >= worker->credit &&
-                          worker->flights < worker->slots;
+        able.ailing += !worker->is_silent && rest_is_kept(worker);
+        if (!worker->is_silent && worker->is_resting &&
+            (able.first == NONE ||
+             worker->rest_until < sched->workers.items[able.first].rest_until))
+            able.first = i;
+        able.unwritten += !worker->is_silent && !rest_is_kept(worker) &&
+                          worker->unacked >= worker->credit && worker->flights < worker->slots;
         able.last = i;
     }
     return able;
@@ -92,9 +99,33 @@ static void explain_busy(const struct sched *sched, const struct rule *rule,
         buf_format(out, ", one of %u of its step", rule->queue.count);
     buf_put_text(out, "; ");
     put_able(sched, able, out);
-    buf_put_text(out, able->silent ? " busy or silent" : " busy");
+    buf_put_text(out, able->silent && able->ailing ? " busy, silent or resting"
+                      : able->silent               ? " busy or silent"
+                      : able->ailing               ? " busy or resting"
+                                                   : " busy");
     if (ahead)
         buf_format(out, "; %u of higher priority go%s first", ahead, ahead == 1 ? "es" : "");
+}
+
+/* Nobody is left but those that rest or are on trial. */
+static void explain_ailing(const struct sched *sched, const struct able *able, struct buf *out)
+{
+    buf_put_text(out, "is ready; ");
+    put_able(sched, able, out);
+    if (able->first == NONE) {
+        buf_put_text(out, able->silent ? " silent or being tried again with one task"
+                                       : " being tried again with one task");
+        return;
+    }
+    const struct worker *first = &sched->workers.items[able->first];
+    long long ms = first->rest_until - sched->now;
+    buf_format(out, "%s resting after %s", able->silent ? " silent or" : "",
+               status_name(first->rest_code));
+    if (able->workers == 1)
+        buf_format(out, ", and is tried again in %lld ms", ms);
+    else
+        buf_format(out, "; %s is tried again first, in %lld ms", worker_name(sched, able->first),
+                   ms);
 }
 
 static void explain_ready(const struct sched *sched, const struct task *task, struct buf *out)
@@ -117,7 +148,9 @@ static void explain_ready(const struct sched *sched, const struct task *task, st
         buf_put_text(out, "is ready; ");
         put_able(sched, &able, out);
         buf_put_text(out, " silent");
-    } else if (able.unwritten == able.workers - able.silent) {
+    } else if (able.silent + able.ailing == able.workers) {
+        explain_ailing(sched, &able, out);
+    } else if (able.unwritten == able.workers - able.silent - able.ailing) {
         buf_put_text(out, "is ready; ");
         put_able(sched, &able, out);
         buf_put_text(out, " waiting for results to be written: the credit is used up");

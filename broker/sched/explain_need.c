@@ -289,7 +289,8 @@ static bool is_taken(struct holders *holders, uint32_t rule)
     struct rule only = {.policy = holders->need->only};
     for (uint32_t i = 0; i < sched->workers.count; i++) {
         const struct worker *worker = &sched->workers.items[i];
-        if (!worker->is_used || worker->is_silent || !sched->offers.items[worker->offer].fits[rule])
+        if (!worker->is_used || worker->is_silent || worker->is_resting ||
+            !sched->offers.items[worker->offer].fits[rule])
             continue;
         if (room_fits_now(sched, worker, &only))
             return false;

@@ -35,6 +35,8 @@ void flight_begin(struct sched *sched, uint32_t index, uint32_t worker_index, ui
     worker->last = at;
     worker->flights++;
     worker->unacked++;
+    if (worker->rest_ms)
+        worker->trial = at;
     sched->flight_count++;
     run_of(sched, task)->flights++;
     sched->slots_taken += rule_of(sched, task)->slots;
@@ -100,6 +102,8 @@ void flight_end(struct sched *sched, uint32_t index)
     worker->flights--;
     worker->unacked--;
     worker->started -= task->stage == STAGE_RUNNING;
+    if (worker->trial == task->place)
+        worker->trial = NONE;
     sched->flight_count--;
     run_of(sched, task)->flights--;
     sched->slots_taken -= rule_of(sched, task)->slots;

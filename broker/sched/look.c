@@ -186,6 +186,13 @@ void sched_load(const struct sched *sched, struct sched_load *out)
     out->slots_wanted = wanted < UINT32_MAX ? (uint32_t)wanted : UINT32_MAX;
 }
 
+static uint32_t rest_left(const struct sched *sched, const struct worker *worker)
+{
+    if (!worker->is_resting || worker->rest_until <= sched->now)
+        return 0;
+    return (uint32_t)(worker->rest_until - sched->now);
+}
+
 bool sched_next_worker(const struct sched *sched, uint32_t *cursor, struct sched_worker_info *out)
 {
     for (; *cursor < sched->workers.count; ++*cursor) {
@@ -196,6 +203,8 @@ bool sched_next_worker(const struct sched *sched, uint32_t *cursor, struct sched
         *out = (struct sched_worker_info){.worker = *cursor,
                                           .name = worker_name(sched, *cursor),
                                           .is_silent = worker->is_silent,
+                                          .rest_code = worker->rest_code,
+                                          .rest_left_ms = rest_left(sched, worker),
                                           .slots = worker->slots,
                                           .running = worker->started,
                                           .cpu_hundredths = offer->cpu_hundredths,

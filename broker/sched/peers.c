@@ -231,7 +231,8 @@ void peers_hello(struct sched *sched, const struct sched_event *event)
                               .first = NONE,
                               .last = NONE,
                               .crowd = NONE,
-                              .depth = 2 * slots < credit ? 2 * slots : credit};
+                              .trial = NONE};
+    worker->depth = room_first_depth(worker);
     worker->list_at = sched->now;
     renew_lease(sched, worker);
     watch_lease(sched, index);

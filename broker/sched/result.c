@@ -5,6 +5,7 @@
 #include "broker/sched/grow.h"
 #include "broker/sched/note.h"
 #include "broker/sched/peers.h"
+#include "broker/sched/rest.h"
 #include "broker/sched/retry.h"
 #include "broker/sched/room.h"
 #include "broker/sched/task.h"
@@ -84,6 +85,7 @@ static bool accept_done(struct sched *sched, uint32_t index, const struct sched_
     struct task *task = task_at(sched, index);
     if (flight_find(sched, worker, index, attempt)) {
         flight_end(sched, index);
+        rest_succeeded(sched, worker);
         room_learn(sched, worker, event->done.took_us);
         return true;
     }
@@ -142,8 +144,11 @@ void result_failed(struct sched *sched, const struct sched_event *event)
                                   .log = event->failed.has_log ? &event->failed.log : NULL,
                                   .lost = event->failed.lost,
                                   .lost_count = event->failed.lost_count,
-                                  .was_killed = flight->is_killed};
+                                  .was_killed = flight->is_killed,
+                                  .was_trial = sched->workers.items[worker].trial ==
+                                               task_at(sched, index)->place};
         flight_end(sched, index);
+        rest_failed(sched, worker, failure.was_trial, failure.code);
         retry_attempt_failed(sched, index, &failure);
     }
     acknowledge(sched, index, worker, event->failed.frame, 0);

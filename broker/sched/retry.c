@@ -7,6 +7,7 @@
 #include "broker/sched/lost.h"
 #include "broker/sched/note.h"
 #include "broker/sched/rank.h"
+#include "broker/sched/rest.h"
 #include "broker/sched/share.h"
 #include "broker/sched/task.h"
 #include "common/base/mem.h"
@@ -108,6 +109,14 @@ static bool wait_for_lost(struct sched *sched, uint32_t index, const struct fail
     return true;
 }
 
+/* The worker was on trial, and is as it was. Others are well: that is all that it says. */
+static bool is_known_of_worker(const struct sched *sched, uint32_t index,
+                               const struct failure *failure)
+{
+    return failure->was_trial && rest_is_due(failure->code) &&
+           rest_has_well(sched, task_at(sched, index)->rule);
+}
+
 void retry_attempt_failed(struct sched *sched, uint32_t index, const struct failure *failure)
 {
     remember(sched, index, failure);
@@ -120,6 +129,10 @@ void retry_attempt_failed(struct sched *sched, uint32_t index, const struct fail
     }
     if (wait_for_lost(sched, index, failure))
         return;
+    if (is_known_of_worker(sched, index, failure)) {
+        task_settle(sched, index);
+        return;
+    }
     struct note *note = note_find(sched, task_at(sched, index), index);
     uint32_t limit = rule_of(sched, task_at(sched, index))->policy.retry_limit;
     if (!status_is_retryable(failure->code) || note->retries >= limit)

@@ -7,7 +7,9 @@
  * A worker that vanished costs no retry: the task isn't to blame, unless it happens to it again and
  * again. So each worker (or slot) that is lost while it ran the task is counted, and at
  * poison_kills it fails alone, with that history. A worker that is heard again kept its life, and
- * one that drained, or a slot that we ended, never counts. */
+ * one that drained, or a slot that we ended, never counts.
+ *
+ * Nor does a full disk that its worker was known for cost one, if there is another: see rest.h. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/sched/core.h"
@@ -24,6 +26,7 @@ struct failure {
     const struct id *lost;
     uint32_t lost_count;
     bool was_killed; /* by our KILL */
+    bool was_trial;  /* of the worker: see rest.h */
 };
 /* The task's flight has ended already. */
 void retry_attempt_failed(struct sched *sched, uint32_t task, const struct failure *failure);

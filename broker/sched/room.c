@@ -5,6 +5,7 @@
 
 #include "broker/sched/grow.h"
 #include "broker/sched/match.h"
+#include "broker/sched/rest.h"
 
 enum { CORE = 100 }; /* hundredths */
 
@@ -134,7 +135,8 @@ bool room_is_short(const struct sched *sched, const struct worker *worker, const
 enum room room_now(const struct sched *sched, const struct worker *worker)
 {
     const struct offer *offer = &sched->offers.items[worker->offer];
-    if (!worker->is_used || worker->is_silent || worker->unacked >= worker->credit)
+    if (!worker->is_used || worker->is_silent || rest_is_kept(worker) ||
+        worker->unacked >= worker->credit)
         return ROOM_NONE;
     bool has_core = !offer->cpu_hundredths || !worker->cpu_used ||
                     worker->cpu_used + CORE <= offer->cpu_hundredths;
@@ -229,6 +231,12 @@ void room_rotate(struct sched *sched, uint32_t index)
 }
 
 /* ---- depth ---- */
+
+uint32_t room_first_depth(const struct worker *worker)
+{
+    uint32_t depth = 2 * worker->slots;
+    return depth < worker->credit ? depth : worker->credit;
+}
 
 /* As many results as its depth before it grows, and then by a few times only: so all workers grow
  * together, and none is given what is there while the others are still at their first tasks. */

@@ -37,9 +37,11 @@ bool room_may_take(const struct sched *sched, const struct worker *worker, uint3
                    enum room room);
 /* Do the worker's flights need more than there is of something that this rule takes? */
 bool room_is_short(const struct sched *sched, const struct worker *worker, const struct rule *rule);
+/* How much a worker may hold of which nothing is learned yet. */
+uint32_t room_first_depth(const struct worker *worker);
 /* The room that the worker has by its numbers. */
 enum room room_now(const struct sched *sched, const struct worker *worker);
-/* The worker's flights, silence, credit or depth changed: it may have less room, or none. */
+/* The worker's flights, silence, rest, credit or depth changed: it may have less room, or none. */
 void room_changed(struct sched *sched, uint32_t worker);
 /* Likewise, and it may have more. */
 void room_gained(struct sched *sched, uint32_t worker);

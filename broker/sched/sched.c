@@ -6,6 +6,7 @@
 #include "broker/sched/grow.h"
 #include "broker/sched/match.h"
 #include "broker/sched/peers.h"
+#include "broker/sched/rest.h"
 #include "broker/sched/result.h"
 #include "broker/sched/retry.h"
 #include "broker/sched/run.h"
@@ -64,6 +65,7 @@ static void free_parts(struct sched *sched)
     side_fini(&sched->share_of);
     heap_fini(&sched->leases);
     heap_fini(&sched->backoffs);
+    heap_fini(&sched->rests);
     arena_fini(&sched->scratch);
 }
 
@@ -153,6 +155,7 @@ static void apply(struct sched *sched, const struct sched_event *event)
         break;
     case SCHED_TICK:
         peers_tick(sched);
+        rest_tick(sched);
         retry_tick(sched);
         break;
     case SCHED_EXTEND:
@@ -161,13 +164,19 @@ static void apply(struct sched *sched, const struct sched_event *event)
     }
 }
 
+static ms_t first_of(const struct heap *heap)
+{
+    return heap->count ? (ms_t)heap_top(heap)->major : MS_NEVER;
+}
+
 static ms_t next_deadline(const struct sched *sched)
 {
     if (!todo_is_empty(sched) || sched->ended.count)
         return sched->now;
-    ms_t lease = sched->leases.count ? (ms_t)heap_top(&sched->leases)->major : MS_NEVER;
-    ms_t backoff = sched->backoffs.count ? (ms_t)heap_top(&sched->backoffs)->major : MS_NEVER;
-    return lease < backoff ? lease : backoff;
+    ms_t at = first_of(&sched->leases), backoff = first_of(&sched->backoffs);
+    at = backoff < at ? backoff : at;
+    ms_t rest = first_of(&sched->rests);
+    return rest < at ? rest : at;
 }
 
 static void ask_to_be_woken(struct sched *sched)

@@ -35,6 +35,7 @@
  *     room.h).
  *   - A worker that is lost costs its tasks no retry. One that lost its life while it ran a task is
  *     held against that task, as is a slot: after poison_kills of them it fails, and says which.
+ *   - A worker whose disk is full rests, and is then tried with one task at a time (rest.h).
  *
  * MEMORY: dense arrays and indices; ≤ 100 bytes a task beside the specifications, which the run's
  * submitter keeps alive. Thread: the loop's. */
@@ -192,6 +193,7 @@ enum sched_action_type {
      * waiting → ready. */
     SCHED_PUBLISH,
     SCHED_WAKE_AT, /* send a TICK at `at` at the latest */
+    SCHED_REST,    /* `worker` is given nothing until `at`, for its machine failed with `code` */
     SCHED_FREED,   /* a run is forgotten: `index` task numbers from `task` on mean nothing now */
     SCHED_RUN_OVER
 };
@@ -202,6 +204,7 @@ struct sched_action {
     uint32_t attempt, index;
     uint64_t frame;
     ms_t at;
+    enum status code;         /* REST: why */
     bool is_replacement;      /* PERSIST of a forced task: the old record goes in the same commit */
     bool is_resolved;         /* ASSIGN: RESOLVE has asked for the same inputs before */
     const struct id *unknown; /* KILL of a task that no run has (`task` UINT32_MAX); else NULL */
@@ -314,6 +317,8 @@ struct sched_worker_info {
     uint32_t worker; /* the router's number */
     const char *name;
     bool is_silent;          /* its lease ran out */
+    enum status rest_code;   /* OK: it is well; else why it rests, or is tried after a rest */
+    uint32_t rest_left_ms;   /* of its rest; 0: none */
     uint32_t slots, running; /* running: begun; others may be there, to be next */
     uint32_t cpu_hundredths;
     uint64_t memory_bytes;

@@ -19,6 +19,15 @@ static uint32_t waiting_at(const struct worker *worker)
     return worker->is_over && !worker->leaving;
 }
 
+/* What it could begin beside what it has and awaits; on trial it has one task. */
+static uint32_t lacking_at(const struct worker *thief)
+{
+    uint32_t has = thief->flights + thief->expected;
+    if (thief->rest_ms)
+        return !thief->expected && thief->flights < thief->slots;
+    return has < thief->slots ? thief->slots - has : 0;
+}
+
 /* May this flight wait where it is, and could it start at once at the thief? That it must wait is
  * no more true there: nothing is passed to and fro. */
 static bool is_movable(const struct sched *sched, const struct flight *flight,
@@ -37,8 +46,8 @@ static void revoke_some(struct sched *sched, const struct worker *victim, uint32
 {
     const struct worker *thief = &sched->workers.items[thief_index];
     uint32_t wanted = (waiting_at(victim) + 1) / 2, found = 0, at = victim->last;
-    if (wanted > thief->slots - thief->flights - thief->expected)
-        wanted = thief->slots - thief->flights - thief->expected;
+    if (wanted > lacking_at(thief))
+        wanted = lacking_at(thief);
     for (uint32_t looked = 0; at != NONE && found < wanted && looked < FLIGHT_LOOKS * thief->slots;
          looked++) {
         const struct flight *flight = &sched->flights.items[at];
@@ -69,8 +78,7 @@ static uint32_t take_most_loaded(const struct sched *sched, uint32_t *victims, u
 void steal_for(struct sched *sched, uint32_t index)
 {
     const struct worker *thief = &sched->workers.items[index];
-    if (!sched->crowd.count || thief->room != ROOM_FREE || !sched->has_quorum ||
-        thief->flights + thief->expected >= thief->slots)
+    if (!sched->crowd.count || thief->room != ROOM_FREE || !sched->has_quorum || !lacking_at(thief))
         return;
     uint32_t victims[STEAL_LOOKS], count = 0;
     for (uint32_t i = 0; i < STEAL_LOOKS && i < sched->crowd.count; i++) {
@@ -78,7 +86,7 @@ void steal_for(struct sched *sched, uint32_t index)
         if (victim != index)
             victims[count++] = victim;
     }
-    while (count > 0 && thief->flights + thief->expected < thief->slots) {
+    while (count > 0 && lacking_at(thief)) {
         uint32_t victim = take_most_loaded(sched, victims, &count);
         revoke_some(sched, &sched->workers.items[victim], index);
     }

@@ -1,4 +1,4 @@
-/* Ready tasks that stay where they are until another worker joins. */
+/* Ready tasks that stay where they are until another worker joins, or one has rested. */
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/sched/core.h"
 #include "broker/sched/match.h"
@@ -7,7 +7,7 @@ static bool is_heard(const struct sched *sched, uint32_t offer)
 {
     for (uint32_t i = 0; i < sched->workers.count; i++) {
         const struct worker *worker = &sched->workers.items[i];
-        if (worker->is_used && worker->offer == offer && !worker->is_silent)
+        if (worker->is_used && worker->offer == offer && !worker->is_silent && !worker->is_resting)
             return true;
     }
     return false;

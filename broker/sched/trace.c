@@ -179,6 +179,10 @@ static void put_action(const struct trace *trace, const struct sched_action *act
     case SCHED_DROPPED: put_move(trace, "dropped", "from", action); break;
     case SCHED_PUBLISH: put_publish(trace, action); break;
     case SCHED_WAKE_AT: buf_format(trace->out, "wake at %lld", (long long)action->at); break;
+    case SCHED_REST:
+        buf_format(trace->out, "rest w%u until %lld: %s", action->worker, (long long)action->at,
+                   status_name(action->code));
+        break;
     case SCHED_FREED:
         buf_format(trace->out, "freed %u numbers from %u", action->index, action->task);
         break;

@@ -67,6 +67,10 @@ void check_before(struct world *world, const struct sched_event *event, struct b
     if (event->type == SCHED_GONE && event->gone.is_drain)
         before->marked = count_marked(world);
     if (event->type == SCHED_DONE)
+        full_is_over(world, event->done.worker);
+    else if (event->type == SCHED_HELLO)
+        full_is_over(world, event->hello.worker);
+    if (event->type == SCHED_DONE)
         before->must_count = is_due(world, event, before);
     if (!attempt_of_event(event, &attempt, &worker))
         return;
@@ -91,6 +95,8 @@ void check_before(struct world *world, const struct sched_event *event, struct b
         try->is_given_back = true;
     else if (event->type == SCHED_FAILED)
         try_failed(world, try, event->failed.code);
+    if (event->type == SCHED_FAILED && event->failed.code == E_FULL)
+        full_failed(world, before, try, worker);
 }
 
 /* A failure, a start, a revocation of an attempt that is not the last changes nothing. */
@@ -127,6 +133,8 @@ void check_after(struct world *world, const struct sched_event *event, const str
                    event->done.attempt.number);
     if (before->task == NOBODY)
         return;
+    if (before->is_free)
+        full_check(world, before);
     if (before->is_stale)
         check_stale(world, before);
     else if (event->type == SCHED_FAILED && event->failed.code == E_CRASHED && !before->was_killed)

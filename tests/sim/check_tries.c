@@ -116,7 +116,7 @@ static void check_again(struct world *world, uint32_t number, const struct attem
         unit->clean = 0;
     }
     bool has_waited = last->is_failed && !last->is_final && last->code != E_LOST &&
-                      last->code != E_CANCELLED && !unit->was_submitted;
+                      last->code != E_CANCELLED && last->code != E_FULL && !unit->was_submitted;
     world->retries += has_waited;
     world->quick_retries += has_waited && world->broker.now == last->failed_at;
 }
@@ -129,6 +129,7 @@ void try_begin(struct world *world, const struct sched_action *action, uint32_t 
     struct attempt_made try = {
         .unit = number, .number = action->attempt, .place = session->place, .life = session->life};
     try.epoch = world->broker.epoch;
+    try.given_at = world->broker.now;
     if (unit->last_try != NOBODY)
         check_again(world, number, &world->tries.items[unit->last_try]);
     bool is_away = !place->is_up || place->life != session->life || place->conn != session->conn;

@@ -190,13 +190,21 @@ static void shut_store(struct world *world, struct rng *rng)
     world->store_down_until = world->now + ms;
 }
 
+static void fill_disk(struct world *world, struct rng *rng)
+{
+    uint32_t number = any_place(world, rng), ms = between(rng, 100, 8000);
+    trace(world, "! W%u's disk is full for %u ms", number, ms);
+    world->places[number].full_until = world->now + ms;
+    world->places[number].was_full = true;
+}
+
 /* The kind is drawn from those the seed has; one that the shrinker left out does nothing. */
 static enum fault draw_kind(const struct world *world, struct rng *rng)
 {
     static const enum fault scripted[] = {
-        FAULT_CUT,   FAULT_PARTITION, FAULT_DELAY,   FAULT_KILL,         FAULT_STOP,
-        FAULT_DRAIN, FAULT_CLOCK,     FAULT_SLOT,    FAULT_BROKER_CLOCK, FAULT_BROKER,
-        FAULT_STALL, FAULT_LOSS,      FAULT_CORRUPT, FAULT_STORE,        FAULT_CANCEL};
+        FAULT_CUT,     FAULT_PARTITION, FAULT_DELAY,        FAULT_KILL,   FAULT_STOP,  FAULT_DRAIN,
+        FAULT_CLOCK,   FAULT_SLOT,      FAULT_BROKER_CLOCK, FAULT_BROKER, FAULT_STALL, FAULT_LOSS,
+        FAULT_CORRUPT, FAULT_STORE,     FAULT_CANCEL,       FAULT_FULL};
     uint32_t has = params_of_seed(world->params.seed).faults | world->params.faults;
     for (int i = 0; i < 100; i++) {
         enum fault fault = scripted[rng_below(rng, sizeof scripted / sizeof *scripted)];
@@ -232,6 +240,7 @@ void fault_happen(struct world *world, uint32_t number)
     case FAULT_CORRUPT: lose(world, rng, true); break;
     case FAULT_STORE: shut_store(world, rng); break;
     case FAULT_CANCEL: script_cancel(world, rng); break;
+    case FAULT_FULL: fill_disk(world, rng); break;
     default: break;
     }
 }

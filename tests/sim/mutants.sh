@@ -38,6 +38,11 @@ broker/sched/peers.c|s/<= UNNAMED_LISTS\)/< UNNAMED_LISTS - 2)/|what one list le
 broker/sched/peers.c|s/bool is_over = is_open && attempt->number == task->attempt &&/bool is_over = is_open \&\& task->attempt > 60000 \&\&/|a failed attempt that is listed is adopted
 broker/sched/peers.c|s/(void peers_revoked.*?)    task_settle\(sched, task\);/$1/s|what was given back is not given out again
 broker/sched/task.c|s/(void task_take_back.*?)consumer->pending\+\+;/$1consumer->pending += 0;/s|a task does not wait for what is made again
+broker/sched/rest.c|s/if \(!rest_is_due\(code\) \|\|/if (code != OK ||/|a full disk gives its worker no rest
+broker/sched/rest.c|s/ask_back\(sched, worker\);/(void)ask_back;/|a full disk keeps what waits for it
+broker/sched/rest.c|s/worker->is_resting = false;//|a full disk is never tried again
+broker/sched/room.c|s/rest_is_kept\(worker\) \|\|/worker->is_resting ||/|a full disk is tried with all at once
+broker/sched/retry.c|s/return failure->was_trial && /return false && failure->was_trial && /|a full disk that is known costs a retry each time
 worker/runtime/agent.c|s/agent_add\(out, AGENT_RESEND\);//|a result is not sent again
 worker/runtime/agent.c|s/agent->jobs\[job\]\.state <= JOB_READY\)/agent->jobs[job].state <= JOB_RUNNING)/|what runs is given back
 worker/runtime/agent_tick.c|s/if \(!agent->is_online \|\| now < agent->heartbeat_at\)/if (now < MS_NEVER)/|the agent does not renew its lease

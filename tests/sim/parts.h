@@ -51,6 +51,7 @@ enum fault {
     FAULT_STORE,  /* the store answers 503 for a while */
     FAULT_CANCEL, /* a run is stopped */
     FAULT_POISON, /* tasks that kill their slot or worker, each time */
+    FAULT_FULL,   /* a worker's disk is full for a while */
     FAULT_COUNT
 };
 #define FAULTS_ALL ((UINT32_C(1) << FAULT_COUNT) - 1)
@@ -94,6 +95,7 @@ struct unit {
     uint32_t length_ms;
     /* what happened to it */
     uint32_t last_try, clean, failures, deaths, losses, crashes;
+    uint32_t full_spells[PLACES_MAX]; /* the last that cost it a retry */
     uint32_t redo;  /* times it may run again though it was done: forced, or its outputs are gone */
     bool is_redone; /* it is being run again so, until it is done again */
     bool was_submitted;    /* since its last try */
@@ -114,7 +116,7 @@ struct attempt_made {
     bool is_excused, is_killed, may_die, is_given_back, is_failed, is_final, is_done;
     uint32_t clean, crashes; /* clean: executions that nothing excuses */
     enum status code;
-    ms_t failed_at;
+    ms_t given_at, failed_at;
 };
 
 struct kept_record {
@@ -211,7 +213,11 @@ struct place {
     uint32_t life;
     bool is_up, is_stopped, is_leaving, is_wanted, is_draining;
     ms_t offset, frozen_at; /* clock: world time + offset, unless it stands */
-    ms_t excused_until, mortal_until;
+    ms_t excused_until, mortal_until, full_until;
+    uint32_t full_spell; /* from 1; counts on when the scheduler has cause to think it well */
+    bool was_full;
+    uint32_t rest_spell; /* of its last rest, which began */
+    ms_t rest_at;
     uint32_t grace_ms;
     struct agent *agent;
     struct agent_actions actions;

@@ -8,6 +8,11 @@
 
 /* ---- slots ---- */
 
+static bool is_full(const struct world *world, const struct place *place)
+{
+    return may(world, FAULT_FULL) && world->now < place->full_until;
+}
+
 /* What the job will end with, and when. 0: never. */
 static uint32_t foresee(struct world *world, uint32_t number, struct seat *seat, struct job *job)
 {
@@ -15,6 +20,10 @@ static uint32_t foresee(struct world *world, uint32_t number, struct seat *seat,
     struct unit *unit = &world->units[job->unit];
     uint32_t length = unit->length_ms + rng_below(rng, 3);
     seat->code = OK;
+    if (is_full(world, &world->places[number])) {
+        seat->code = E_FULL;
+        return 1;
+    }
     if (may(world, FAULT_SLOW) && chance(rng, world->chances.slow))
         length *= 10;
     if (unit->nature == NATURE_INVALID)
@@ -165,6 +174,8 @@ static enum status fetch(struct world *world, struct place *place, struct job *j
         struct blob *wanted = &world->blobs.items[blob];
         if (place->cache[blob / 8] >> (blob % 8) & 1)
             continue;
+        if (is_full(world, place))
+            return E_FULL;
         if (world->now < world->store_down_until)
             return E_UNREACHABLE;
         if (!wanted->is_there || wanted->is_corrupt) {
@@ -177,10 +188,12 @@ static enum status fetch(struct world *world, struct place *place, struct job *j
     return job->lost_count ? E_LOST : OK;
 }
 
-static enum status publish(struct world *world, const struct job *job)
+static enum status publish(struct world *world, const struct place *place, const struct job *job)
 {
     if (job->code != OK)
         return job->code;
+    if (is_full(world, place))
+        return E_FULL;
     if (world->now < world->store_down_until)
         return E_UNREACHABLE;
     for (uint32_t i = 0; i < job->output_count; i++) {
@@ -198,8 +211,8 @@ void move_end(struct world *world, uint32_t number, uint32_t job, uint32_t key)
     if (!place->is_up || place->life != (key & (KEY_PUBLICATION - 1)))
         return;
     struct input input = {.type = INPUT_MOVE, .job = job, .is_publication = is_publication};
-    input.code =
-        is_publication ? publish(world, &place->jobs[job]) : fetch(world, place, &place->jobs[job]);
+    struct job *moved = &place->jobs[job];
+    input.code = is_publication ? publish(world, place, moved) : fetch(world, place, moved);
     place_input(world, number, input);
 }
 
@@ -276,7 +289,8 @@ void place_add_result(struct world *world, uint32_t number, const struct agent_a
     memcpy(entry.blobs, job->outputs, sizeof job->outputs);
     entry.lost_count = action->code == E_LOST ? job->lost_count : 0;
     memcpy(entry.lost, job->lost, sizeof job->lost);
-    unit->failures += status_is_retryable(action->code) && action->code != E_LOST;
+    unit->failures += status_is_retryable(action->code) && action->code != E_LOST &&
+                      action->code != E_FULL; /* see full_failed() */
     unit->deaths += action->code == E_CRASHED;
     if (!place->open)
         place->open = frame_new(MSG_RESULTS);

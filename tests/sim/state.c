@@ -277,6 +277,7 @@ void broker_perform(struct world *world, const struct sched_action *action)
     case SCHED_WAKE_AT: broker->wake_at = action->at; break;
     case SCHED_CHECK:
     case SCHED_RUN_OVER: end(world, action); break;
+    case SCHED_REST: check_rest(world, action); break;
     case SCHED_FREED: break; /* sched_check has looked that no list names them */
     case SCHED_DROPPED: world_fail(world, "t%u: two different successes", unit);
     }

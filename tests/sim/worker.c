@@ -58,6 +58,7 @@ void place_start(struct world *world, uint32_t number)
     place->conn = NOBODY;
     place->pause_ms = RECONNECT_MS;
     place->turn_at = place->wake_at = MS_NEVER;
+    place->full_spell++;
     place->sequence = place->kept_count = place->unsent_from = 0;
     memset(place->jobs, 0, sizeof place->jobs);
     memset(place->cache, 0, sizeof place->cache);

@@ -190,6 +190,7 @@ struct before {
     bool is_stale;               /* the event is of another attempt than the last */
     bool was_killed;             /* at the scheduler's wish */
     bool must_count;             /* a success of what it gave out, and waits for */
+    bool is_free;                /* the failure is laid to the worker: it costs no retry */
     uint32_t marked;             /* GONE of a drain: tasks that a lost worker is held against */
 };
 void check_before(struct world *world, const struct sched_event *event, struct before *before);
@@ -202,6 +203,12 @@ void check_run_over(struct world *world, uint32_t run);
 void check_end(struct world *world);
 bool is_all_over(const struct world *world);
 bool is_fitting(const struct task_policy *policy, const struct place *place);
+/* check_full.c */
+void full_failed(struct world *world, struct before *before, const struct attempt_made *try,
+                 uint32_t worker);
+void full_is_over(struct world *world, uint32_t worker);
+void full_check(struct world *world, const struct before *before);
+void check_rest(struct world *world, const struct sched_action *action);
 /* check_tries.c */
 struct attempt_made *try_find(struct world *world, uint32_t unit, uint32_t number, uint32_t place,
                               uint32_t life);

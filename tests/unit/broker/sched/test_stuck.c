@@ -120,6 +120,26 @@ static void test_busy_is_not_stuck_but_silent_is(void **state)
     assert_int_equal(stuck(f), 1 | 2);
 }
 
+static void test_who_rests_takes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    join(f, 0, NULL);
+    struct sched_event failed = {
+        .type = SCHED_FAILED, .now = 500, .failed = {.attempt = {.number = 1}, .code = E_FULL}};
+    sched_step(f->sched, &failed, &f->actions);
+    assert_int_equal(stuck(f), 1 | 2);
+    struct sched_worker_info info;
+    uint32_t cursor = 0;
+    assert_true(sched_next_worker(f->sched, &cursor, &info));
+    assert_int_equal(info.rest_code, E_FULL);
+    assert_int_equal(info.rest_left_ms, REST_MS_MIN);
+    struct sched_event heard = {.type = SCHED_HEARTBEAT, .now = 1400};
+    sched_step(f->sched, &heard, &f->actions);
+    struct sched_event tick = {.type = SCHED_TICK, .now = 500 + REST_MS_MIN};
+    sched_step(f->sched, &tick, &f->actions);
+    assert_int_equal(stuck(f), 2);
+}
+
 static void test_of_another_run_nothing_is(void **state)
 {
     struct fixture *f = *state;
@@ -133,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_only_what_is_ready_and_fits_nobody),
         TEST(test_busy_is_not_stuck_but_silent_is),
+        TEST(test_who_rests_takes_nothing),
         TEST(test_of_another_run_nothing_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
