@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -222,19 +223,40 @@ static void refuse(struct link *link, unsigned status, const char *text)
 
 /* ---- requests ---- */
 
+/* RFC 9110: a name is a token, a value has no control characters; the library takes more. */
+static bool is_field(const char *name, size_t name_bytes, const char *value, size_t value_bytes)
+{
+    static const char marks[] = "!#$%&'*+-.^_`|~0123456789";
+    bool is_good = name_bytes > 0;
+    for (size_t i = 0; i < name_bytes; i++) {
+        char c = (char)(name[i] | 0x20); /* a letter is a small one */
+        is_good &= (c >= 'a' && c <= 'z') || (name[i] && strchr(marks, name[i]));
+    }
+    for (size_t i = 0; i < value_bytes; i++)
+        is_good &= ((unsigned char)value[i] >= ' ' && value[i] != 0x7f) || value[i] == '\t';
+    return is_good;
+}
+
+struct head {
+    struct httpd_request *request;
+    bool is_bad;
+};
+
 static enum MHD_Result add_header(void *context, enum MHD_ValueKind kind, const char *name,
-                                  const char *value)
+                                  size_t name_bytes, const char *value, size_t value_bytes)
 {
     (void)kind;
-    struct httpd_request *r = context;
+    struct head *head = context;
+    struct httpd_request *r = head->request;
+    head->is_bad |= !is_field(name, name_bytes, value, value_bytes);
     if (r->header_count < HTTPD_HEADERS_MAX)
-        r->headers[r->header_count++] = (struct httpd_pair){
-            arena_text(&r->arena, name, strlen(name)),
-            arena_text(&r->arena, value ? value : "", value ? strlen(value) : 0)};
+        r->headers[r->header_count++] =
+            (struct httpd_pair){arena_text(&r->arena, name, name_bytes),
+                                arena_text(&r->arena, value ? value : "", value_bytes)};
     return MHD_YES;
 }
 
-/* The bytes that the head announces; UINT64_MAX: they come in chunks. */
+/* The bytes that the head announces; of a body in chunks: any number. */
 static uint64_t announced_bytes(const struct httpd_request *request)
 {
     const char *length = httpd_request_header(request, "Content-Length");
@@ -255,13 +277,14 @@ static void open_spool(struct link *link)
 /* What RFC 9112 leaves open is refused: two servers in a row must not read one request as two. */
 static const char *ambiguity(const struct httpd_request *request)
 {
-    if (httpd_request_header(request, "Transfer-Encoding") &&
-        httpd_request_header(request, "Content-Length"))
+    const char *coding = httpd_request_header(request, "Transfer-Encoding");
+    if (coding && httpd_request_header(request, "Content-Length"))
         return "both Content-Length and Transfer-Encoding";
     if (httpd_request_header_count(request, "Content-Length") > 1)
         return "more than one Content-Length";
-    if (httpd_request_header_count(request, "Transfer-Encoding") > 1)
-        return "more than one Transfer-Encoding";
+    if (coding && (strcasecmp(coding, "chunked") != 0 ||
+                   httpd_request_header_count(request, "Transfer-Encoding") > 1))
+        return "a Transfer-Encoding other than chunked";
     return httpd_request_header_count(request, "Host") > 1 ? "more than one Host" : NULL;
 }
 
@@ -273,21 +296,28 @@ static void look_at_head(struct link *link, const char *method)
     snprintf(r->method, sizeof r->method, "%s", strlen(method) < sizeof r->method ? method : "?");
     snprintf(r->peer, sizeof r->peer, "%s", link->peer);
     r->begun_us = clock_us();
-    MHD_get_connection_values(link->mhd, MHD_HEADER_KIND, add_header, r);
-    const char *target = r->target, *problem = ambiguity(r);
-    if (problem)
-        refuse(link, 400, problem);
-    else if (r->header_count == HTTPD_HEADERS_MAX)
+    struct head head = {.request = r};
+    MHD_get_connection_values_n(link->mhd, MHD_HEADER_KIND, add_header, &head);
+    const char *target = r->target,
+               *problem = head.is_bad
+                              ? "a header's name is no token, or its value has control characters"
+                              : ambiguity(r);
+    bool is_chunked = httpd_request_header(r, "Transfer-Encoding"),
+         has_too_many = r->header_count == HTTPD_HEADERS_MAX; /* the others were not looked at */
+    if (has_too_many)
         refuse(link, 431, "too many headers");
+    else if (problem)
+        refuse(link, 400, problem);
     else if (httpd_request_target(r, target, &err) != OK)
         refuse(link, 400, err.text);
     else if (!server->options.head(server->options.context, r, &link->response))
         link->is_refused = link->has_response = true;
-    else if (announced_bytes(r) != UINT64_MAX && announced_bytes(r) > r->body_max)
+    else if (!is_chunked && announced_bytes(r) > r->body_max)
         refuse(link, 413, "the body is larger than this route takes");
     else if (r->wants_file)
         open_spool(link);
-    link->is_last = link->is_refused && announced_bytes(r) > SWALLOW_BYTES_MAX;
+    link->is_last =
+        problem || has_too_many || (link->is_refused && announced_bytes(r) > SWALLOW_BYTES_MAX);
     r->body = buf_init((size_t)(r->body_max ? r->body_max : 1));
     link->lane = r->lane;
     link->id = r->id =

@@ -302,10 +302,45 @@ static void test_what_is_no_request_is_refused(void **state)
          "HTTP/1.1 4"},
         {"POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n", ""},
         {"GET /x HTTP/1.1\r\n" HOST "Host: y\r\n\r\n", "HTTP/1.1 400"},
+        {"POST /x HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551615\r\n\r\n",
+         "HTTP/1.1 413"},
+        {"POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+         "HTTP/1.1 400"},
+        {"POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+         "HTTP/1.1 400"},
+        {"POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+         "HTTP/1.1 400"},
+        {"GET /x HTTP/1.1\r\n" HOST " Host: y\r\n\r\n", "HTTP/1.1 400"},
+        {"GET /x HTTP/1.1\r\n" HOST "X: y\rz\r\n\r\n", "HTTP/1.1 400"},
     };
     story_open(&story, (struct http_server_options){.patience_ms = 400});
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect_refused(cases[i][0], cases[i][1]);
+    story_close(&story);
+}
+
+/* Where one request ends and the next begins is not known: what follows is not read as one. */
+static void test_behind_what_is_ambiguous_nothing_is_read(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {"Content-Length: 0\r\nContent-Length: 4\r\n",
+                                        "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+                                        "Transfer-Encoding : chunked\r\n",
+                                        "Transfer-Encoding: xchunked\r\n"};
+    story_open(&story, (struct http_server_options){0});
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        AUTO(buf_fini) struct buf text = buf_init(0);
+        int fd = story_connect(&story);
+        buf_format(&text, "POST /x HTTP/1.1\r\n" HOST "%s\r\nGET /second HTTP/1.1\r\n" HOST "\r\n",
+                   heads[i]);
+        story_say(fd, buf_text(&text));
+        const char *heard = story_hear(fd, NULL);
+        assert_memory_equal(heard, "HTTP/1.1 400", 12);
+        if (strstr(heard + 1, "HTTP/1.1"))
+            fail_msg("%s: a second answer: %s", heads[i], heard);
+        close(fd);
+    }
+    assert_true(story_is_silent(&story));
     story_close(&story);
 }
 
@@ -479,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_a_slow_reader_is_cut_off),
         cmocka_unit_test(test_who_left_before_the_stream_began_is_told_of),
         cmocka_unit_test(test_what_is_no_request_is_refused),
+        cmocka_unit_test(test_behind_what_is_ambiguous_nothing_is_read),
         cmocka_unit_test(test_heads_beyond_the_limit_are_refused),
         cmocka_unit_test(test_a_head_that_trickles_is_cut_off),
         cmocka_unit_test(test_more_connections_than_there_may_be_wait),
