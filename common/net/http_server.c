@@ -111,13 +111,18 @@ static void take_messages(struct http_server *server)
 
 /* ---- the thread: time ---- */
 
+static bool has_unread(const struct link *link)
+{
+    int unread = 0;
+    return ioctl(link->fd, FIONREAD, &unread) != 0 || unread;
+}
+
 /* Has the peer hung up, and said nothing before that is still to be read? The library does not
  * watch a suspended connection, and may miss a hanging up that came right behind a request. */
 static bool has_hung_up(const struct link *link)
 {
     struct pollfd hung_up = {.fd = link->fd, .events = POLLRDHUP};
-    int unread = 0;
-    return poll(&hung_up, 1, 0) > 0 && ioctl(link->fd, FIONREAD, &unread) == 0 && !unread;
+    return poll(&hung_up, 1, 0) > 0 && !has_unread(link);
 }
 
 /* Who took too long is cut off, and who has gone; but an answer that is made or under way may be
@@ -147,12 +152,34 @@ static int wait_ms(struct http_server *server, ms_t until)
     return left > 0 ? (int)left : 0;
 }
 
+/* Where there is no room for more connections: the one that could make it, since it has asked
+ * nothing for longest, or nothing that is answered. NULL: none, or room is being made. */
+static struct link *find_silent(const struct http_server *server)
+{
+    struct link *found = NULL;
+    for (uint32_t i = 0; i < server->link_count_max; i++) {
+        struct link *link = server->links[i];
+        if (!link || link->is_cut)
+            return NULL;
+        bool is_silent =
+            link->phase <= PHASE_HEAD || (link->phase == PHASE_BODY && link->is_refused);
+        if (is_silent && (!found || link->deadline_at < found->deadline_at))
+            found = link;
+    }
+    return found;
+}
+
 static void turn(struct http_server *server, ms_t until)
 {
     int epoll_fd = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    int listen_fd = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_LISTEN_FD)->listen_fd;
+    struct link *silent = server->is_stopping ? NULL : find_silent(server);
     struct pollfd fds[] = {{.fd = epoll_fd, .events = POLLIN},
-                           {.fd = mailbox_fd(server->inbox), .events = POLLIN}};
-    poll(fds, 2, wait_ms(server, until));
+                           {.fd = mailbox_fd(server->inbox), .events = POLLIN},
+                           {.fd = silent ? listen_fd : -1, .events = POLLIN}};
+    poll(fds, 3, wait_ms(server, until));
+    if (fds[2].revents & POLLIN && !has_unread(silent)) /* somebody waits to come in */
+        link_cut(silent);
     take_messages(server);
     MHD_run(server->daemon);
 }

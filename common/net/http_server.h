@@ -4,10 +4,11 @@
  *   connection ─▶ server's thread: head() ─▶ body (memory, or an unnamed file) ─▶ lane's mailbox
  *              ◀─ bytes | a file's bytes | a stream that grows  ◀─ http_server_answer
  *
- * A request waits for its answer without a thread. What a client can take is bounded: connections,
- * the size of head and body, how long a request may trickle in, how slowly an answer may be read,
- * how much of a stream may queue up for a slow reader (who is cut off then). HTTP/1.1 alone; TLS is
- * a reverse proxy's business. A path is only text here: no file is opened for one.
+ * A request waits for its answer without a thread. What a client can take is bounded: connections
+ * (where there are no more, the longest silent one makes room), the size of head and body, how long
+ * a request may trickle in, how slowly an answer may be read, how much of a stream may queue up for
+ * a slow reader (who is cut off then). HTTP/1.1 alone; TLS is a reverse proxy's business. A path is
+ * only text here: no file is opened for one.
  *
  * Source: RFC 9112 (messages), libmicrohttpd's manual ("external" event loop, suspend and resume).
  */

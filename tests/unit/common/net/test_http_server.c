@@ -406,6 +406,35 @@ static void test_more_connections_than_there_may_be_wait(void **state)
     story_close(&story);
 }
 
+/* Connections that ask nothing keep nobody out: the one that has been silent for longest goes. */
+static void test_who_asks_nothing_makes_room(void **state)
+{
+    (void)state;
+    story_open(&story, (struct http_server_options){.connections_max = 2});
+    int silent = story_connect(&story);
+    story_say(silent, "GET /first HTTP/1.1\r\nHost: x\r\n\r\n");
+    struct httpd_request *r = story_take(&story);
+    story_answer(&story, r->id, 200, "answered");
+    story_hear(silent, "answered");
+    httpd_request_free(r);
+    int half = story_connect(&story);
+    story_say(half, "GET /half HTTP/1.1\r\nHo");
+    int third = story_connect(&story);
+    story_say(third, "GET /third HTTP/1.1\r\nHost: x\r\n\r\n");
+    r = story_take(&story);
+    assert_string_equal(r->segments[0], "third");
+    httpd_request_free(r);
+    assert_string_equal(story_hear(silent, NULL), "");
+    story_say(half, "st: x\r\n\r\n");
+    r = story_take(&story);
+    assert_string_equal(r->segments[0], "half");
+    httpd_request_free(r);
+    close(silent);
+    close(half);
+    close(third);
+    story_close(&story);
+}
+
 /* ---- beginning and end ---- */
 
 static void test_closing_answers_what_waits(void **state)
@@ -518,6 +547,7 @@ int main(void)
         cmocka_unit_test(test_heads_beyond_the_limit_are_refused),
         cmocka_unit_test(test_a_head_that_trickles_is_cut_off),
         cmocka_unit_test(test_more_connections_than_there_may_be_wait),
+        cmocka_unit_test(test_who_asks_nothing_makes_room),
         cmocka_unit_test(test_closing_answers_what_waits),
         cmocka_unit_test(test_heads_are_refused_and_lanes_chosen),
         cmocka_unit_test(test_addresses_that_cannot_be),
