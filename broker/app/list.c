@@ -18,10 +18,8 @@ static bool is_field(const struct value *document, const char *key, const char *
     return !wanted || (field && value_is_text(field, wanted));
 }
 
-static bool passes(const struct app_filter *filter, const char *id, const struct value *document)
+static bool passes(const struct app_filter *filter, const struct value *document)
 {
-    if (filter->before && strcmp(id, filter->before) >= 0) /* ids sort by time */
-        return false;
     for (size_t i = 0; i < filter->label_count; i++)
         if (!document_has_label(document, filter->labels[i]))
             return false;
@@ -39,13 +37,15 @@ static enum status list_one(void *context, const char *id, const uint8_t *bytes,
     AUTO(arena_fini) struct arena arena = {0};
     struct value document;
     (void)err;
+    if ((list->filter->limit && list->out->count == list->filter->limit) ||
+        (list->filter->before && strcmp(id, list->filter->before) >= 0)) /* ids sort by time */
+        return OK;
     if (value_decode(bytes, count, arena_memory(&arena), &document, NULL) != OK ||
         document.type != VALUE_MAP) { /* it keeps nobody from seeing the others */
         document = doc_map();
         doc_put(&arena, &document, "state", value_string("damaged"));
     }
-    if (!passes(list->filter, id, &document) ||
-        (list->filter->limit && list->out->count == list->filter->limit))
+    if (!passes(list->filter, &document))
         return OK;
     struct value *run = doc_add(list->arena, list->out, doc_map());
     doc_put(list->arena, run, "run", doc_text(list->arena, id, strlen(id)));
