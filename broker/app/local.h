@@ -90,20 +90,15 @@ MUST_USE enum status local_begin(struct local *app, struct err *err);
 /* submit.c */
 MUST_USE enum status local_submit(struct app *app, const struct app_request *request,
                                   char run[APP_RUN_ID_BYTES], struct err *err);
-
-/* Of what is parsed, and its sources known. */
-MUST_USE enum status run_submit(struct local *app, struct submission **submission,
-                                const struct app_request *request, char id[APP_RUN_ID_BYTES],
-                                struct err *err);
+MUST_USE enum status local_resubmit(struct app *app, const char *run,
+                                    const struct app_request *changes, char out[APP_RUN_ID_BYTES],
+                                    struct err *err);
 
 /* reopen.c */
 /* The runs that a former broker left open go on. */
 MUST_USE enum status reopen_open_runs(struct local *app, struct err *err);
 MUST_USE enum status local_retry(struct app *app, const char *run, char out[APP_RUN_ID_BYTES],
                                  struct err *err);
-MUST_USE enum status local_resubmit(struct app *app, const char *run,
-                                    const struct app_request *changes, char out[APP_RUN_ID_BYTES],
-                                    struct err *err);
 
 /* lead.c */
 MUST_USE enum status local_listen(struct app *app, struct err *err);

@@ -1,5 +1,5 @@
 /* Runs from their documents: those that a former broker left open go on when this one begins to
- * serve; a run that has ended is tried again, or made again with other parameters.
+ * serve; a run that has ended is tried again.
  *
  * A document that can't be read keeps no broker from starting: its run has failed, and says why. */
 // SPDX-License-Identifier: Apache-2.0
@@ -254,18 +254,4 @@ enum status local_retry(struct app *base, const char *ref, char out[APP_RUN_ID_B
     run->retries++;
     memcpy(out, run->id, sizeof run->id);
     return run_document_put(app, run, "running", NULL, err);
-}
-
-enum status local_resubmit(struct app *base, const char *ref, const struct app_request *changes,
-                           char out[APP_RUN_ID_BYTES], struct err *err)
-{
-    struct local *app = local_of(base);
-    AUTO(arena_fini) struct arena arena = {0};
-    AUTO(submission_free) struct submission *submission = NULL;
-    struct value document;
-    TRY(local_begin(app, err));
-    TRY(run_document_get(app, ref, &arena, &document, err));
-    diagnostics_fini(&app->diagnostics);
-    TRY(submission_change(&document, changes, &app->diagnostics, &submission, err));
-    return run_submit(app, &submission, changes, out, err);
 }

@@ -242,6 +242,35 @@ static struct id fingerprint(const struct run *run)
     return id;
 }
 
+/* Of a wish to make a run again, as it was said: what "latest" means may be another run when it is
+ * said once more. */
+static struct id fingerprint_again(const char *of, const struct app_request *changes)
+{
+    AUTO(buf_fini) struct buf all = buf_init(0);
+    const char *const texts[] = {"again",
+                                 of,
+                                 changes->only_step,
+                                 changes->force_step,
+                                 changes->force_all ? "force" : NULL,
+                                 changes->name};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        put_text_part(&all, texts[i]);
+    const struct {
+        const char *const *items;
+        size_t count;
+    } lists[] = {{changes->params, changes->param_count},
+                 {changes->sets, changes->set_count},
+                 {changes->labels, changes->label_count}};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        put_part(&all, &lists[i].count, sizeof lists[i].count);
+        for (size_t j = 0; j < lists[i].count; j++)
+            put_text_part(&all, lists[i].items[j]);
+    }
+    struct id id;
+    hash_bytes(NULL, all.bytes, all.count, &id);
+    return id;
+}
+
 enum status run_take_request(struct run *run, const struct app_request *request, struct err *err)
 {
     struct arena *arena = &run->submission->arena;
@@ -320,21 +349,22 @@ static enum status begin(struct local *app, struct run *run, struct err *err)
 }
 
 /* The run that the same request began before; its id in `id`. */
-static enum status find_same(struct local *app, const struct run *run, bool *is_found,
-                             char id[APP_RUN_ID_BYTES], struct err *err)
+static enum status find_same(struct local *app, const char *key, const struct id *request,
+                             bool *is_found, char id[APP_RUN_ID_BYTES], struct err *err)
 {
-    struct id request;
-    *is_found = run->key && idempotency_find(&app->idempotency, run->key, id, &request);
-    if (*is_found && !id_equal(&request, &run->request))
+    struct id before;
+    *is_found = key && idempotency_find(&app->idempotency, key, id, &before);
+    if (*is_found && !id_equal(&before, request))
         return err_set(err, E_CONFLICT,
                        "the idempotency key \"%s\" was used for another request, which is run %s",
-                       run->key, id);
+                       key, id);
     return OK;
 }
 
-enum status run_submit(struct local *app, struct submission **submission,
-                       const struct app_request *request, char id[APP_RUN_ID_BYTES],
-                       struct err *err)
+/* `again`: the request's fingerprint, if it is not that of what the run is made of. */
+static enum status submit(struct local *app, struct submission **submission,
+                          const struct app_request *request, const struct id *again,
+                          char id[APP_RUN_ID_BYTES], struct err *err)
 {
     struct run *run = NULL;
     bool is_found = false;
@@ -343,8 +373,10 @@ enum status run_submit(struct local *app, struct submission **submission,
     run->begun_us = begun_us;
     run->submission = TAKE(*submission);
     enum status status = run_take_request(run, request, err);
+    if (again)
+        run->request = *again;
     if (status == OK)
-        status = find_same(app, run, &is_found, id, err);
+        status = find_same(app, run->key, &run->request, &is_found, id, err);
     if (status == OK && !is_found)
         status = begin(app, run, err);
     if (status == OK && !is_found)
@@ -364,5 +396,24 @@ enum status local_submit(struct app *base, const struct app_request *request,
     TRY(submission_parse(request, &app->diagnostics, &submission, err));
     TRY(local_begin(app, err));
     TRY(submission_resolve(submission, request, app->store, app->source_cache, err));
-    return run_submit(app, &submission, request, id, err);
+    return submit(app, &submission, request, NULL, id, err);
+}
+
+enum status local_resubmit(struct app *base, const char *ref, const struct app_request *changes,
+                           char out[APP_RUN_ID_BYTES], struct err *err)
+{
+    struct local *app = local_of(base);
+    AUTO(arena_fini) struct arena arena = {0};
+    AUTO(submission_free) struct submission *submission = NULL;
+    struct value document;
+    struct id again = fingerprint_again(ref, changes);
+    bool is_found;
+    TRY(local_begin(app, err));
+    TRY(find_same(app, changes->idempotency_key, &again, &is_found, out, err));
+    if (is_found)
+        return OK;
+    TRY(run_document_get(app, ref, &arena, &document, err));
+    diagnostics_fini(&app->diagnostics);
+    TRY(submission_change(&document, changes, &app->diagnostics, &submission, err));
+    return submit(app, &submission, changes, &again, out, err);
 }

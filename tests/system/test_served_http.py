@@ -86,6 +86,19 @@ def test_idempotency_key(served):
     assert submit("k1").json["run"] == first.json["run"]
 
 
+def test_latest_made_again_is_made_once_with_one_key(served):
+    """The client itself asks again where the answer was lost; by then `latest` is another run."""
+    def again(key):
+        return served.ask("POST", "/v1/runs/latest/resubmit?p=again=7", Idempotency_Key=key)
+    served.submit(HELLO)
+    first, second = again("k1"), again("k1")
+    assert first.status == second.status == 201 and first.json["run"] == second.json["run"]
+    served.submit(exec_pipeline("echo x > o.txt").replace("again: 1", "other: 1"))
+    assert again("k1").json["run"] == first.json["run"]
+    assert again("k2").status == 400  # `latest` has no such parameter now
+    assert served.ask("POST", "/v1/runs/latest/resubmit?p=again=8", Idempotency_Key="k1").status == 409
+
+
 def test_lists_in_pages(served):
     runs = [served.submit(HELLO, params={"again": i}) for i in range(5)]
     seen, before = [], ""
