@@ -313,7 +313,9 @@ static void look_at_head(struct link *link, const char *method)
     else if (!server->options.head(server->options.context, r, &link->response))
         link->is_refused = link->has_response = true;
     else if (!is_chunked && announced_bytes(r) > r->body_max)
-        refuse(link, 413, "the body is larger than this route takes");
+        refuse(link, 413,
+               r->body_max ? "the body is larger than this route takes"
+                           : "this route takes no body");
     else if (r->wants_file)
         open_spool(link);
     link->is_last =
