@@ -31,7 +31,8 @@ void serving_open(struct serving *serving, uint32_t slots)
     struct app_options options = {
         .home = serving->home, .slots = slots, .has_slots = true, .wake_fd = -1};
     check(app_open(&options, &serving->app, &err), &err);
-    check(app_serve(serving->app, NULL, &err), &err);
+    if (!serving->is_alone)
+        check(app_serve(serving->app, NULL, &err), &err);
 }
 
 void serving_close(struct serving *serving)

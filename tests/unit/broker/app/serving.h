@@ -6,10 +6,10 @@
 struct serving {
     struct app *app;
     char home[64];
-    uint32_t slots;
+    bool is_alone; /* it does not serve: whoever opened it has it for himself */
 };
 
-/* setup and teardown for cmocka; the folder is gone afterwards. `slots` of the worker: 2. */
+/* setup and teardown for cmocka; the folder is gone afterwards. */
 int serving_setup(void **state);
 int serving_teardown(void **state);
 /* Opens it; it must not be open. */
