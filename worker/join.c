@@ -331,8 +331,7 @@ static void turn(struct join *join)
 {
     struct agent_event tick = {.type = AGENT_TICK};
     join->now = clock_ms();
-    if (join->polls[0].revents || join->polls[1].revents)
-        link_stir(join->link);
+    link_stir(join->link, (const bool[]){join->polls[0].revents, join->polls[1].revents});
     join_receive(join);
     for (uint32_t i = 0; i < join->slots; i++)
         if (join->polls[4 + i].revents && join->seats[i].slot)

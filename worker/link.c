@@ -47,7 +47,8 @@ struct link {
     bool has_keys;
     zmq_msg_t message;
     bool is_up, is_broken;
-    bool is_stirred; /* ZeroMQ may have something that its descriptors don't show */
+    /* ZeroMQ may have something that its descriptors don't show: frames; what the monitor tells. */
+    bool is_stirred, is_rung;
     bool is_ended;   /* the connection is over; what came before that is handed over first */
     ms_t open_at;    /* when a new socket is to be made; MS_NEVER: there is one */
     ms_t give_up_at; /* when it is time for the next broker */
@@ -164,7 +165,7 @@ static enum status open_socket(struct link *link, ms_t now, struct err *err)
     link->open_at = MS_NEVER;
     link->give_up_at = has_several(link) ? now + CONNECT_MS : MS_NEVER;
     link->connected_at = now;
-    link->is_stirred = true;
+    link->is_stirred = link->is_rung = true;
     return OK;
 }
 
@@ -233,7 +234,7 @@ static void fall(struct link *link, ms_t now)
     uint32_t jitter, most = has_several(link) ? SEVERAL_MS_MAX : RECONNECT_MS_MAX;
     random_bytes(&jitter, sizeof jitter);
     close_socket(link, 0);
-    link->is_broken = link->is_ended = link->is_up = false;
+    link->is_broken = link->is_ended = link->is_up = link->is_rung = false;
     link->open_at = now + link->pause_ms / 2 + jitter % link->pause_ms;
     link->give_up_at = MS_NEVER;
     link->pause_ms = link->pause_ms < most / 2 ? 2 * link->pause_ms : most;
@@ -377,10 +378,13 @@ bool link_next(struct link *link, ms_t now, struct link_event *out)
         fall(link, now);
         return true;
     }
-    if (!has_socket(link, now) || (!link->is_stirred && !link->is_ended))
+    if (!has_socket(link, now))
         return false;
-    if (!link->is_ended && look_at_monitor(link, now, out))
+    if (link->is_rung && !link->is_ended && look_at_monitor(link, now, out))
         return true;
+    link->is_rung = false;
+    if (!link->is_stirred && !link->is_ended)
+        return false;
     if (zmq_msg_recv(&link->message, link->socket, ZMQ_DONTWAIT) < 0) {
         link->is_stirred = false; /* until a descriptor is readable */
         if (!link->is_ended)
@@ -419,16 +423,17 @@ static bool has_input(void *socket)
            (events & ZMQ_POLLIN);
 }
 
-void link_stir(struct link *link)
+void link_stir(struct link *link, const bool is_readable[2])
 {
-    link->is_stirred = true;
+    link->is_stirred |= is_readable[0];
+    link->is_rung |= is_readable[1];
 }
 
 bool link_is_ready(struct link *link)
 {
     if (link->is_stirred)
-        link->is_stirred = has_input(link->socket) || has_input(link->monitor);
-    return link->is_broken || link->is_ended || link->is_stirred;
+        link->is_stirred = has_input(link->socket);
+    return link->is_broken || link->is_ended || link->is_stirred || link->is_rung;
 }
 
 ms_t link_wake_at(const struct link *link)

@@ -59,11 +59,11 @@ void link_follow(struct link *link, const char *endpoint);
 void link_settle(struct link *link);
 /* Where it is connected, or tries to be. */
 const char *link_endpoint(const struct link *link);
-/* Descriptors to poll for reading; they are edge-triggered: when one is readable call link_stir,
- * then link_next until it says false, and ask link_is_ready before sleeping. They change when the
- * connection does. */
+/* Descriptors to poll for reading; they are edge-triggered: when one is readable tell link_stir
+ * which, then link_next until it says false, and ask link_is_ready before sleeping. They change
+ * when the connection does. */
 void link_fds(const struct link *link, int out[2]);
-void link_stir(struct link *link);
+void link_stir(struct link *link, const bool is_readable[2]);
 bool link_is_ready(struct link *link);
 /* When link_next must be called though nothing is readable; MS_NEVER: not at all. */
 ms_t link_wake_at(const struct link *link);

@@ -29,7 +29,7 @@ static void sleep_until_readable(struct link *link)
     link_fds(link, fds);
     struct pollfd polls[2] = {{fds[0], POLLIN, 0}, {fds[1], POLLIN, 0}};
     if (poll(polls, 2, 10) > 0)
-        link_stir(link);
+        link_stir(link, (const bool[]){polls[0].revents, polls[1].revents});
 }
 
 /* The next thing that happens, within reason. */
