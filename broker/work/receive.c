@@ -150,6 +150,7 @@ static enum status receive_results(const struct sink *sink, uint32_t worker, zmq
     struct router *router = sink->router;
     struct results_msg results;
     uint32_t count = 0;
+    *sink->work += RECEIVE_FRAME_WORK;
     /* Held first: a small message's bytes move with it, and everything below points into them. */
     uint64_t handle;
     struct held *held = router_hold(router, message, worker, &handle);
@@ -164,7 +165,7 @@ static enum status receive_results(const struct sink *sink, uint32_t worker, zmq
         return status;
     }
     held->open_results = count;
-    *sink->result_count += count;
+    *sink->work += count;
     announce(sink, count);
     for (uint32_t i = 0; i < count; i++) {
         struct sched_event event = {.done = {.worker = worker, .frame = handle, .index = i}};
@@ -265,7 +266,9 @@ static void receive_frame(const struct sink *sink, zmq_msg_t *from, zmq_msg_t *m
     struct router *router = sink->router;
     struct err err = {0};
     arena_clear(&router->arena);
+    *sink->work += 1;
     if (msg_type(zmq_msg_data(message), zmq_msg_size(message)) == MSG_HELLO) {
+        *sink->work += RECEIVE_FRAME_WORK;
         receive_hello(sink, from, message);
         return;
     }
@@ -343,12 +346,12 @@ enum status router_receive(struct router *router, ms_t now, const struct router_
                            struct err *err)
 {
     (void)err;
-    uint32_t result_count = 0;
-    struct sink sink = {router, now, to, &result_count};
+    uint32_t work = 0;
+    struct sink sink = {router, now, to, &work};
     zmq_msg_t from, message;
     probe_silent(router, now);
     receive_cut_off(&sink);
-    while (result_count < RECEIVE_RESULTS_MAX && receive_part(router, &from)) {
+    while (work < RECEIVE_WORK_MAX && receive_part(router, &from)) {
         if (zmq_msg_more(&from) && receive_part(router, &message)) {
             if (!zmq_msg_more(&message))
                 receive_frame(&sink, &from, &message);
@@ -358,7 +361,7 @@ enum status router_receive(struct router *router, ms_t now, const struct router_
         }
         zmq_msg_close(&from);
     }
-    if (result_count < RECEIVE_RESULTS_MAX) /* GOODBYE, or results, may have come before the end */
+    if (work < RECEIVE_WORK_MAX) /* GOODBYE, or results, may have come before the end */
         drop_lost(&sink);
     return OK;
 }

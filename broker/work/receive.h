@@ -8,7 +8,7 @@ struct sink {
     struct router *router;
     ms_t now;
     const struct router_sink *to;
-    uint32_t *result_count; /* so far */
+    uint32_t *work; /* so far: see RECEIVE_WORK_MAX */
 };
 
 /* receive.c */

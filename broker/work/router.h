@@ -57,11 +57,14 @@ struct router_record {
     const struct record *view;
 };
 
-/* Receives what is waiting, until RECEIVE_RESULTS_MAX results have come, and calls `on_event` for
- * each event in it, in order. A frame with any malformed entry is refused whole. `record` is NULL
+/* Receives what is waiting, until that is RECEIVE_WORK_MAX of work, and calls `on_event` for each
+ * event in it, in order. A frame with any malformed entry is refused whole. `record` is NULL
  * but for DONE. Peers that a send did not reach are GONE; those that were silent get a HEARTBEAT
  * now and then, to find out. */
-enum { RECEIVE_RESULTS_MAX = 2048 /* a commit's worth: the other beats want their turn */ };
+enum {
+    RECEIVE_WORK_MAX = 2048, /* results: a commit's worth. The other beats want their turn */
+    RECEIVE_FRAME_WORK = 32  /* a signature, or a HELLO: as long as so many results */
+};
 struct router_sink {
     void (*on_event)(void *context, struct sched_event *event, const struct router_record *record);
     /* What a running attempt has written (router_watch). May be NULL. */

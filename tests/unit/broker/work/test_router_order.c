@@ -1,5 +1,5 @@
-/* What comes twice, or in another order than it happened; and what comes while another broker
- * leads. */
+/* What comes twice, all at once, or in another order than it happened; and what comes while another
+ * broker leads. */
 // SPDX-License-Identifier: Apache-2.0
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,6 +36,32 @@ static void a_goodbye_counts_though_the_end_was_seen_first(void **state)
         usleep(2000);
     }
     assert_string_equal(world_receive(world, 2), "revoked0 drained0 ");
+}
+
+static size_t count_words(const char *words)
+{
+    size_t count = 0;
+    for (; *words; words++)
+        count += *words == ' ';
+    return count;
+}
+
+/* Each has a signature to be checked, which is most of the work: a thousand workers that send one
+ * result each made a beat of 70 ms. */
+static void a_beat_takes_few_small_frames(void **state)
+{
+    enum { FRAMES = 200, AT_ONCE = 2 + RECEIVE_WORK_MAX / RECEIVE_FRAME_WORK };
+    struct world *world = *state;
+    uint8_t record[256], frame[1024];
+    struct result_msg result = peer_success(3, record);
+    world_join(world);
+    for (uint64_t n = 0; n < FRAMES; n++)
+        peer_send(&world->peer, frame,
+                  peer_results(&world->peer, n, &result, 1, frame, sizeof frame));
+    usleep(50000); /* until they are there */
+    size_t first = count_words(world_receive(world, 1));
+    assert_in_range(first, 1, AT_ONCE);
+    assert_int_equal(count_words(world_receive(world, FRAMES - first)), FRAMES - first);
 }
 
 /* A worker that joins a moment after another takes what that one was given in the same beat. */
@@ -121,6 +147,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_WORLD(a_hello_that_comes_twice_counts_once),
         IN_WORLD(a_goodbye_counts_though_the_end_was_seen_first),
+        IN_WORLD(a_beat_takes_few_small_frames),
         IN_WORLD(what_is_taken_back_comes_behind_what_was_given),
         IN_WORLD(who_asks_a_standby_is_told_who_leads),
         IN_WORLD(who_works_for_a_broker_that_loses_the_lead_is_told),
