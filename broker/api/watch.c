@@ -12,7 +12,7 @@
 #include "common/text/json.h"
 
 enum {
-    HEARTBEAT_MS = 15000, /* proxies end what is silent for a minute */
+    HEARTBEAT_MS = 5000, /* who watches looks for another broker when this one says nothing */
     LOG_EVERY_MS = 100,
     EVENTS_PER_TURN = 1000 /* for one watcher; the others wait meanwhile */
 };

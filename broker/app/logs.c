@@ -34,6 +34,7 @@ static const struct value *entry_in_run(struct local *app, const char *run, cons
 struct found_log {
     bool has_record, has_log;
     struct id log;
+    uint32_t attempt; /* of the record */
 };
 
 static void found_record(void *context, uint32_t index, const uint8_t *bytes, size_t count)
@@ -45,6 +46,7 @@ static void found_record(void *context, uint32_t index, const uint8_t *bytes, si
         return;
     found->has_record = true;
     found->has_log = record.has_log;
+    found->attempt = record.attempt;
     found->log = record.log.id;
 }
 
@@ -114,13 +116,14 @@ static enum status read_live(struct local *app, const struct sched_task_info *in
         tails_read(app, info->worker, &attempt, at, out);
     if (info->state < TASK_SUCCEEDED) /* not yet begun, or between two attempts */
         return OK;
-    if (at->attempt && at->attempt != info->attempts)
-        at->offset = 0;
-    at->attempt = info->attempts;
     found.has_log = info->has_log;
     found.log = info->log.id;
-    if (info->state == TASK_SUCCEEDED)
+    found.attempt = info->attempts;
+    if (info->state == TASK_SUCCEEDED) /* maybe under another broker, whose attempt it was */
         TRY(state_find_tasks(app->state, &info->id, 1, found_record, &found, err));
+    if (at->attempt && at->attempt != found.attempt)
+        at->offset = 0;
+    at->attempt = found.attempt;
     return read_stored(app, &found, at, out, err);
 }
 

@@ -55,7 +55,7 @@ static const char *worker_name(const struct local *app, const struct sched_task_
 }
 
 static void tell_task(struct local *app, struct run *run, uint32_t node,
-                      const struct sched_task_info *info)
+                      const struct sched_task_info *info, bool is_hit)
 {
     AUTO(arena_fini) struct arena arena = {0};
     const struct graph *graph = run->submission->graph;
@@ -66,7 +66,7 @@ static void tell_task(struct local *app, struct run *run, uint32_t node,
     doc_put(&arena, &fields, "axes", submission_axes(run->submission, node, &arena));
     doc_put(&arena, &fields, "task", doc_id(&arena, &info->id));
     doc_put(&arena, &fields, "state", value_string(task_state_name(info->state)));
-    doc_put(&arena, &fields, "hit", value_bool(info->is_hit));
+    doc_put(&arena, &fields, "hit", value_bool(is_hit));
     doc_put(&arena, &fields, "cutoff", value_bool(info->is_cutoff));
     doc_put(&arena, &fields, "attempts", value_int(info->attempts));
     doc_put(&arena, &fields, "seconds",
@@ -173,7 +173,7 @@ static void count_node(struct local *app, struct run *run, uint32_t node,
         (step->last_finished_at == MS_NEVER || info->finished_at > step->last_finished_at))
         step->last_finished_at = info->finished_at;
     if (is_told(run, info->state))
-        tell_task(app, run, node, info);
+        tell_task(app, run, node, info, is_hit);
 }
 
 /* What a run that has ended saw of its tasks stays as it was. */

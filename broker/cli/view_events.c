@@ -53,7 +53,8 @@ static void put_line(const struct value *event, const char *ending, struct buf *
     const struct value *seconds = value_get(event, "seconds"),
                        *attempts = value_get(event, "attempts");
     buf_format(out, "%s: %s", view_task_name(event, &arena), ending);
-    if (strcmp(ending, "succeeded") == 0 && seconds && seconds->type == VALUE_REAL) {
+    bool has_time = seconds && seconds->type == VALUE_REAL && seconds->real > 0;
+    if (strcmp(ending, "succeeded") == 0 && has_time) { /* else another broker saw it */
         buf_put_text(out, " in ");
         put_seconds(out, seconds->real);
     }

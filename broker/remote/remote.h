@@ -66,6 +66,8 @@ MUST_USE enum status remote_ask(struct remote *remote, const struct remote_ask *
 struct remote_sink {
     enum status (*write)(void *context, const void *piece, size_t bytes, struct err *err);
     void (*headers)(void *context, const struct http_call *call);
+    /* What came is forgotten, since it is asked for again. NULL: it is asked for once. */
+    void (*again)(void *context);
     void *context;
 };
 MUST_USE enum status remote_get(struct remote *remote, const char *path,

@@ -6,7 +6,7 @@
 #include "common/clock.h"
 #include "common/text/json.h"
 
-enum { WHOLE_MS = 60000, TRIES = 3, STEP_MS = 250, ANSWER_BYTES_MAX = 1 << 30 };
+enum { WHOLE_MS = 60000, SHORT_SECONDS = 5, TRIES = 3, STEP_MS = 250, ANSWER_BYTES_MAX = 1 << 30 };
 
 void remote_put_escaped(struct buf *out, const char *text)
 {
@@ -112,7 +112,8 @@ struct exchange {
     struct remote *remote;
     const struct http_request *request; /* url and headers are filled in here */
     const char *path;
-    bool is_repeatable; /* twice is as good as once */
+    bool is_repeatable;           /* twice is as good as once */
+    void (*again)(void *context); /* NULL: nothing to do */
     int tries;
     size_t steps; /* from one server to another */
     ms_t until;   /* 0: nobody has been waited for */
@@ -145,8 +146,11 @@ static bool tries_again(struct exchange *x, struct http_call *call)
     enum http_fault fault = http_fault(call);
     if (fault == HTTP_NO_HOST || fault == HTTP_NO_CONNECTION)
         return goes_to_next(x);
-    return (fault == HTTP_BROKEN || fault == HTTP_TOO_SLOW) && x->is_repeatable &&
-           ++x->tries < TRIES;
+    if ((fault != HTTP_BROKEN && fault != HTTP_TOO_SLOW) || !x->is_repeatable ||
+        ++x->tries == TRIES)
+        return false;
+    x->remote->server = (x->remote->server + 1) % x->remote->server_count;
+    return true;
 }
 
 /* Does it say that another broker answers this? A store's URL is something else. */
@@ -192,6 +196,8 @@ static enum status exchange(struct exchange *x, struct http_call **out, struct e
                                            : err_set(err, status, "%s", why.text);
         if (x->request->out)
             buf_clear(x->request->out);
+        if (x->again)
+            x->again(x->request->context);
     }
 }
 
@@ -257,8 +263,12 @@ enum status remote_get(struct remote *remote, const char *path, const struct rem
                                    .write = sink->write,
                                    .context = sink->context,
                                    .slow_bytes = 1,
-                                   .slow_seconds = WHOLE_MS / 1000};
-    struct exchange x = {.remote = remote, .request = &request, .path = path};
+                                   .slow_seconds = sink->again ? SHORT_SECONDS : WHOLE_MS / 1000};
+    struct exchange x = {.remote = remote,
+                         .request = &request,
+                         .path = path,
+                         .is_repeatable = sink->again != NULL,
+                         .again = sink->again};
     AUTO(http_end) struct http_call *call = NULL;
     TRY(exchange(&x, &call, err));
     const char *location = http_header(call, "location");

@@ -150,6 +150,7 @@ enum status remote_export(struct app *app, const char *ref, const char *path, st
 struct text_sink {
     struct app_log *at; /* of a log */
     struct buf *out;
+    size_t before; /* in `out` */
 };
 
 static enum status write_text(void *context, const void *piece, size_t bytes, struct err *err)
@@ -157,6 +158,12 @@ static enum status write_text(void *context, const void *piece, size_t bytes, st
     const struct text_sink *sink = context;
     buf_put(sink->out, piece, bytes);
     return buf_check(sink->out, "answer", err);
+}
+
+static void read_again(void *context)
+{
+    const struct text_sink *sink = context;
+    sink->out->count = sink->before;
 }
 
 static void read_place(void *context, const struct http_call *call)
@@ -174,8 +181,9 @@ enum status remote_logs(struct app *app, const char *task, struct app_log *at, s
                         struct err *err)
 {
     AUTO(buf_fini) struct buf path = buf_init(0);
-    struct text_sink log = {at, out};
-    struct remote_sink sink = {.write = write_text, .headers = read_place, .context = &log};
+    struct text_sink log = {at, out, out->count};
+    struct remote_sink sink = {
+        .write = write_text, .headers = read_place, .again = read_again, .context = &log};
     buf_put_text(&path, "/v1/logs/");
     remote_put_escaped(&path, task);
     buf_format(&path, "?attempt=%u&offset=%llu", at->attempt, (unsigned long long)at->offset);
@@ -186,7 +194,7 @@ enum status remote_attest(struct app *app, const char *ref, bool all, struct buf
                           struct err *err)
 {
     AUTO(buf_fini) struct buf path = buf_init(0);
-    struct text_sink text = {NULL, out};
+    struct text_sink text = {NULL, out, 0};
     struct remote_sink sink = {.write = write_text, .context = &text};
     buf_put_text(&path, "/v1/attestations/");
     remote_put_escaped(&path, ref);

@@ -1,5 +1,6 @@
 /* The events of one run, as the broker streams them. A lost connection is made again, to any of the
- * servers, from the last event that was heard; the person is told once. */
+ * servers, from the last event that was heard; the person is told once. A broker that has taken
+ * over, or was started again, tells of all tasks anew: what was told of one stays told once. */
 // SPDX-License-Identifier: Apache-2.0
 #include <poll.h>
 #include <stdio.h>
@@ -8,15 +9,17 @@
 
 #include "broker/remote/remote.h"
 #include "common/base/doc.h"
+#include "common/base/id_set.h"
 #include "common/base/mem.h"
 #include "common/clock.h"
+#include "common/crypto/hash.h"
 #include "common/text/json.h"
 
 enum {
     EVENT_BYTES_MAX = 16 << 20,
     AGAIN_MS_MIN = 100,
     AGAIN_MS_MAX = 2000,
-    SILENT_SECONDS = 45, /* the broker says something every 15 s */
+    SILENT_SECONDS = 15, /* the broker says something every 5 s */
     STEPS_MAX = 100000
 };
 
@@ -28,9 +31,11 @@ struct heard {
 
 struct remote_watch {
     char run[APP_RUN_ID_BYTES];
-    struct http_call *call; /* NULL: not connected */
-    struct buf text;        /* what came and is no whole event yet */
-    uint64_t last;          /* the broker's number of the last event */
+    struct http_call *call;   /* NULL: not connected */
+    struct buf text;          /* what came and is no whole event yet */
+    uint64_t last;            /* the broker's number of the last event */
+    bool has_begun, is_again; /* again: connected a second time or more */
+    struct id_set told;       /* ends of tasks, hashed */
     struct heard *first, **end;
     uint64_t count;
     bool is_over, is_away;
@@ -60,6 +65,7 @@ void remote_watch_free(struct remote *remote)
         heard_free(h);
     }
     buf_fini(&w->text);
+    id_set_fini(&w->told);
     arena_fini(&w->arena);
     mem_free(w);
     remote->watch = NULL;
@@ -148,6 +154,24 @@ static void notify(struct remote_watch *w, const char *text)
     push(w, "notice", buf_text(&json));
 }
 
+/* Of a task's end. */
+static bool was_told(struct remote_watch *w, const struct value *event)
+{
+    AUTO(buf_fini) struct buf key = buf_init(0);
+    struct id id;
+    const char *step = value_get_text(event, "step"), *state = value_get_text(event, "state");
+    const struct value *axes = value_get(event, "axes");
+    if (!step || !state || !axes || strcmp(state, "running") == 0)
+        return false;
+    buf_format(&key, "%s %s ", state, step);
+    json_write(axes, 0, &key);
+    hash_bytes(NULL, key.bytes, key.count, &id);
+    if (id_set_has(&w->told, &id))
+        return w->is_again;
+    (void)!id_set_add(&w->told, &id, NULL);
+    return false;
+}
+
 static void take_event(struct remote_watch *w, const char *event, const char *data)
 {
     AUTO(arena_fini) struct arena arena = {0};
@@ -159,7 +183,8 @@ static void take_event(struct remote_watch *w, const char *event, const char *da
         take_progress(w, &document);
     else if (strcmp(event, "run") == 0)
         take_run(w, &document);
-    if (strcmp(event, "progress") != 0)
+    bool is_known = strcmp(event, "task") == 0 && was_told(w, &document);
+    if (strcmp(event, "progress") != 0 && !is_known)
         push(w, event, data);
 }
 
@@ -226,6 +251,8 @@ static void connect(struct remote *remote, struct remote_watch *w)
                                    .slow_bytes = 1,
                                    .slow_seconds = SILENT_SECONDS};
     buf_clear(&w->text);
+    w->is_again = w->has_begun;
+    w->has_begun = true;
     http_start(remote->http, &request, w, &w->call);
 }
 
@@ -300,6 +327,7 @@ enum status remote_watch(struct app *app, const char *run, struct err *err)
     struct remote_watch *w = mem_alloc(sizeof *w);
     snprintf(w->run, sizeof w->run, "%s", run);
     w->text = buf_init(EVENT_BYTES_MAX);
+    id_set_init(&w->told);
     w->end = &w->first;
     w->again_ms = AGAIN_MS_MIN;
     remote->watch = w;

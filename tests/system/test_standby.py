@@ -1,6 +1,7 @@
 """Two brokers on one Redis: one leads, the other stands by and takes over when the first dies, stands still or is cut off.
 Workers and clients follow; no task is lost, none is counted twice. How long it takes is printed, not asserted."""
 import collections
+import json
 import signal
 import time
 
@@ -139,6 +140,55 @@ def test_a_watch_goes_on_and_the_client_finds_the_leader(pair):
     assert '"state": "succeeded"' in out, out
     listed = pair.client("list", "--json")  # the first server that it names is down
     assert listed.code == 0 and '"succeeded"' in listed.out, listed
+
+
+ENDS = {"dies": signal.SIGKILL, "goes": signal.SIGTERM, "stands still": signal.SIGSTOP}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_watch_loses_and_repeats_no_line(pair, how):
+    pair.place.write("p.yaml", pair.pipeline(TASKS))
+    watch = pair.begin_client("submit", "p.yaml", "--watch")
+    pair.wait_executions(TASKS // 4)
+    pair.first.signal(ENDS[how])
+    _, err = watch.communicate(timeout=100)
+    assert watch.returncode == 0, err
+    told = collections.Counter(line.split(":")[0] for line in err.splitlines() if line.startswith("one"))
+    assert told == collections.Counter(f"one[i={i}]" for i in range(TASKS)), err
+
+
+LINES = 60
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_log_that_is_followed_loses_and_repeats_no_line(pair, how):
+    gate = pair.marks / "open"
+    command = (f"for i in $(seq {LINES}); do echo line $i; [ $i -lt 20 ] || until [ -e {gate} ]; do sleep 0.02; done; sleep 0.02; "
+               "done; touch o")
+    run = pair.first.submit("version: 1\nname: talk\nsteps:\n  talk: {kind: exec, outputs: {o: o}, params: {command: "
+                            + json.dumps(command) + "}}\n")
+    follow = pair.begin_client("logs", "-f", f"{run}/talk")
+    seen = [follow.stdout.readline() for _ in range(20)]
+    pair.first.signal(ENDS[how])
+    wait_for(pair.second.leads, 30)
+    gate.touch()
+    out, err = follow.communicate(timeout=100)
+    assert follow.returncode == 0, err
+    assert seen + out.splitlines(True) == [f"line {i}\n" for i in range(1, LINES + 1)], err
+
+
+def test_a_log_of_what_ended_under_another_leader_goes_on_where_it_was_read(pair):
+    gate = pair.marks / "open"
+    steps = {"talk": "echo one; echo two; touch o", "wait": f"until [ -e {gate} ]; do sleep 0.02; done; touch o"}
+    run = pair.first.submit(json.dumps({"version": 1, "name": "two", "steps": {
+        name: {"kind": "exec", "outputs": {"o": "o"}, "params": {"command": command}} for name, command in steps.items()}}))
+    wait_for(lambda: pair.first.get(f"/v1/runs/{run}")["steps"][0]["state"] == "succeeded")
+    pair.first.kill()
+    wait_for(pair.second.leads, 30)
+    rest = pair.second.ask("GET", f"/v1/logs/{run}/talk?attempt=1&offset=4")
+    assert rest.text == "two\n" and rest.headers["X-Log-Attempt"] == "1" and rest.headers["X-Log-Final"] == "true", rest
+    gate.touch()
+    assert pair.second.until_over(run)["state"] == "succeeded"
 
 
 def test_the_token_goes_to_no_server_that_was_not_named(pair):
