@@ -36,7 +36,7 @@ void loop_batch_fini(struct loop_batch *batch)
 bool loop_batch_is_empty(const struct loop_batch *batch)
 {
     return !batch->records.count && !batch->aliases.count && !batch->removals.count &&
-           !batch->runs.count && !batch->is_wanting;
+           !batch->runs.count && !loop_batch_is_removing(batch);
 }
 
 void loop_batch_clear(struct loop_batch *batch)
