@@ -93,8 +93,13 @@ static enum status sweep(struct local *app, const struct collect_plan *plan,
                                           .now_s = clock_epoch_us() / 1000000,
                                           .removes = gc && gc->removes,
                                           .epoch = gc ? gc->epoch : 0};
+    struct state_merged merged;
     TRY(collect_sweep(app->state, app->store, &options, &swept, err));
     put_swept(arena, out, &swept);
+    TRY(state_merge_journal(app->state, options.removes, &merged, err));
+    struct value *journal = doc_put(arena, out, "journal", doc_map());
+    doc_put(arena, journal, "segments", value_int((int64_t)merged.segments));
+    doc_put(arena, journal, "merged", value_int((int64_t)merged.removed));
     return OK;
 }
 

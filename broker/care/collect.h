@@ -23,7 +23,8 @@
  * for before its run is over, and made again.
  *
  * The journal keeps frames of records that went (they are signed as a whole); replaying it takes
- * them out again, since removals are in it, too. */
+ * them out again, since removals are in it, too. Its small objects are merged (state_merge_journal)
+ * when the sweep is over. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/state/state.h"

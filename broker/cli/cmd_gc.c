@@ -86,6 +86,11 @@ static void print(const struct value *answer)
         fprintf(stderr, "%s from quarantine: %s; of run-task and checkpoints: %s\n",
                 removes ? "removed" : "would go", care_sum(answer, "quarantine", &arena),
                 care_sum(answer, "objects", &arena));
+    const struct value *journal = value_get(answer, "journal");
+    if (care_count(journal, "merged"))
+        fprintf(stderr, "journal: %" PRIu64 " of %" PRIu64 " segments %s others\n",
+                care_count(journal, "merged"), care_count(journal, "segments"),
+                removes ? "were merged into" : "would be merged into");
     if (!removes)
         fputs("nothing was removed: that takes --yes\n", stderr);
 }

@@ -32,6 +32,8 @@ struct state_backend {
     enum status (*find_proof)(struct state *state, const struct id *task, struct state_proof *out,
                               struct err *err);
     void (*recovered)(struct state *state, struct state_recovered *out); /* NULL: nothing, ever */
+    enum status (*merge)(struct state *state, bool merges, struct state_merged *out,
+                         struct err *err); /* NULL: nothing is in pieces */
     enum status (*examine)(struct state *state, state_finding_fn *finding, void *context,
                            struct err *err);
 };

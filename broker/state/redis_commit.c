@@ -75,15 +75,20 @@ static enum status lead_again(struct state_redis *state, struct err *err)
 static enum status wait_for_put_back(struct state_redis *state, struct err *err)
 {
     enum status status = OK;
-    struct mark at;
-    if (!redis_journal_is_back(state->journal, &at, &status, err))
+    struct redis_back back;
+    if (!redis_journal_is_back(state->journal, &back, &status, err))
         return err_set(err, E_UNREACHABLE,
                        "%s: what it lost is being put back from the journal in %s",
                        state->url.shown, redis_journal_store(state->journal));
+    /* A server that was emptied counts from 1 again; the journal is read in the order of epochs. */
+    if (status == OK && back.epoch_seen >= state->epoch) {
+        TRY(redis_lead_outrank(state, back.epoch_seen, err));
+        redis_journal_lead(state->journal, state->epoch);
+    }
     state->is_putting = false;
     state->is_lost = status != OK;
     if (status == OK)
-        state->at = at;
+        state->at = back.at;
     return status;
 }
 

@@ -33,6 +33,7 @@ struct redis_journal {
     enum status back_status;
     struct err back_err;
     struct mark back_at;
+    uint64_t epoch_seen;
     struct state_recovered recovered;
     struct mark added, stored; /* ours: the last committed, the last that the store has */
     size_t added_bytes;        /* that are in the outbox, as far as we know */
@@ -120,7 +121,8 @@ static void put_back(struct redis_journal *journal)
     journal->back_status = status;
     journal->back_err = why;
     journal->back_at = at;
-    journal->may_have_more = true;
+    journal->epoch_seen = journal->keeper.epoch_seen;
+    journal->may_have_more = journal->epoch_seen < journal->epoch; /* else our epoch comes first */
     tell(journal);
 }
 
@@ -286,14 +288,23 @@ void redis_journal_put_back(struct redis_journal *journal, uint64_t epoch)
     pthread_mutex_unlock(&journal->lock);
 }
 
-bool redis_journal_is_back(struct redis_journal *journal, struct mark *at, enum status *status,
-                           struct err *err)
+void redis_journal_lead(struct redis_journal *journal, uint64_t epoch)
+{
+    pthread_mutex_lock(&journal->lock);
+    journal->epoch = epoch;
+    journal->may_have_more = true;
+    pthread_cond_signal(&journal->wake);
+    pthread_mutex_unlock(&journal->lock);
+}
+
+bool redis_journal_is_back(struct redis_journal *journal, struct redis_back *out,
+                           enum status *status, struct err *err)
 {
     uint64_t rung;
     pthread_mutex_lock(&journal->lock);
     (void)!read(journal->told_fd, &rung, sizeof rung);
     bool is_back = journal->is_back;
-    *at = journal->back_at;
+    *out = (struct redis_back){journal->back_at, journal->epoch_seen};
     *status = journal->back_status;
     if (is_back && *status != OK)
         err_set(err, *status, "%s", journal->back_err.text);

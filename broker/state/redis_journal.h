@@ -32,10 +32,15 @@ void redis_journal_close(struct redis_journal *journal);
 void redis_journal_added(struct redis_journal *journal, struct mark mark, struct mp_view entries);
 /* From now on under this epoch; and what the journal has and the server has not is put back. */
 void redis_journal_put_back(struct redis_journal *journal, uint64_t epoch);
-/* true: all is back, and *at is the mark of the last commit; or it has failed for good (*status,
- * `err`). */
-bool redis_journal_is_back(struct redis_journal *journal, struct mark *at, enum status *status,
-                           struct err *err);
+/* true: all is back; or it has failed for good (*status, `err`). */
+struct redis_back {
+    struct mark at;      /* of the last commit */
+    uint64_t epoch_seen; /* the journal knows it: ours must be higher */
+};
+bool redis_journal_is_back(struct redis_journal *journal, struct redis_back *out,
+                           enum status *status, struct err *err);
+/* From now on under this epoch. */
+void redis_journal_lead(struct redis_journal *journal, uint64_t epoch);
 void redis_journal_recovered(struct redis_journal *journal, struct state_recovered *out);
 /* What was committed is brought over at once, not when there is more of it. */
 void redis_journal_hurry(struct redis_journal *journal);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/state/segments.h"
 #include "common/log.h"
 
 enum {
@@ -142,23 +143,11 @@ enum status keeper_drain(struct keeper *keeper, size_t *count, struct mark *last
 struct putting {
     struct keeper *keeper;
     struct mark at, stored; /* what the server says it has */
-    struct buf names;       /* of segments it does not know, NUL-terminated, in order */
     struct marks_seen seen;
     struct arena arena;
     size_t owed;
     struct err *err;
 };
-
-static enum status note_name(void *context, const struct store_object *object, struct err *err)
-{
-    struct putting *putting = context;
-    struct mark segment;
-    (void)err;
-    if (segment_read_name(putting->keeper->url->ns, object->key, &segment) &&
-        mark_is_after(segment, putting->stored))
-        buf_put(&putting->names, object->key, strlen(object->key) + 1);
-    return OK;
-}
 
 static enum status settle(struct putting *putting, size_t most, struct err *err)
 {
@@ -224,21 +213,21 @@ static enum status put_entries(struct putting *putting, struct mp_view bytes, bo
     return OK;
 }
 
-static enum status put_segment(struct putting *putting, const char *name, struct err *err)
+static enum status put_segment(void *context, const char *name, struct mark mark,
+                               struct mp_view bytes, bool *is_enough, struct err *err)
 {
+    struct putting *putting = context;
     struct keeper *keeper = putting->keeper;
-    buf_clear(&keeper->segment);
-    TRY(store_get_object(keeper->store, name, &keeper->segment, err));
+    (void)is_enough;
     keeper->recovered.segments++;
-    return put_entries(putting, (struct mp_view){keeper->segment.bytes, keeper->segment.count},
-                       false, name, err);
+    keeper->epoch_seen = mark.epoch; /* they come in its order */
+    return put_entries(putting, bytes, false, name, err);
 }
 
 static enum status put_all(struct putting *putting, const struct recent *recent, struct err *err)
 {
-    const char *names = (const char *)putting->names.bytes;
-    for (size_t at = 0; at < putting->names.count; at += strlen(names + at) + 1)
-        TRY(put_segment(putting, names + at, err));
+    const struct segments segments = {putting->keeper->store, putting->keeper->url->ns};
+    TRY(segments_each(&segments, putting->stored, put_segment, putting, err));
     for (; recent; recent = recent->next)
         TRY(put_entries(putting, (struct mp_view){recent->data, recent->bytes}, true,
                         "what was committed lately", err));
@@ -249,22 +238,23 @@ static enum status put_back(struct putting *putting, const struct recent *recent
                             struct err *err)
 {
     struct keeper *keeper = putting->keeper;
-    char prefix[SEGMENT_NAME_BYTES];
     struct mark stored;
-    segment_prefix(keeper->url->ns, prefix);
+    keeper->epoch_seen = 0;
     TRY(keeper_ready(keeper, err));
     TRY(ask_marks(keeper, &putting->at, &putting->stored, err));
     if (keeper->ignores_marks)
         putting->at = putting->stored = (struct mark){0};
-    TRY(store_list_objects(keeper->store, prefix, note_name, putting, err));
     TRY(put_all(putting, recent, err));
-    return ask_marks(keeper, at, &stored, err);
+    TRY(ask_marks(keeper, at, &stored, err));
+    if (at->epoch > keeper->epoch_seen)
+        keeper->epoch_seen = at->epoch;
+    return OK;
 }
 
 enum status keeper_put_back(struct keeper *keeper, const struct recent *recent, struct mark *at,
                             struct err *err)
 {
-    struct putting putting = {.keeper = keeper, .names = buf_init(0), .seen = {buf_init(0)}};
+    struct putting putting = {.keeper = keeper, .seen = {buf_init(0)}};
     uint64_t before = keeper->recovered.records;
     enum status status = put_back(&putting, recent, at, err);
     if (status == OK && keeper->recovered.records > before)
@@ -272,7 +262,6 @@ enum status keeper_put_back(struct keeper *keeper, const struct recent *recent, 
                   keeper->url->shown, (unsigned long long)keeper->recovered.segments,
                   (unsigned long long)(keeper->recovered.records - before),
                   (unsigned long long)keeper->recovered.refused);
-    buf_fini(&putting.names);
     buf_fini(&putting.seen.runs);
     arena_fini(&putting.arena);
     return status;

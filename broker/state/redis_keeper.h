@@ -21,9 +21,10 @@ struct keeper {
     struct redis_scripts scripts;
     struct redis_session session;
     uint64_t epoch, writer;
-    uint64_t sequence;  /* of the segment last put */
-    struct buf segment; /* scratch */
-    bool ignores_marks; /* put back everything, whatever the server says it has */
+    uint64_t sequence;   /* of the segment last put */
+    struct buf segment;  /* scratch */
+    bool ignores_marks;  /* put back everything, whatever the server says it has */
+    uint64_t epoch_seen; /* the highest that what was put back knows */
     struct state_recovered recovered;
 };
 

@@ -210,15 +210,25 @@ enum status redis_renew(struct state *base, struct err *err)
 enum status redis_raise_epoch(struct state *base, uint64_t seen, struct err *err)
 {
     struct state_redis *state = state_redis_of(base);
-    struct redis_reply *reply;
-    bool is_new;
-    ms_t asked_at = clock_ms();
     if (state->mode == STATE_READ)
         return err_set(err, E_DENIED, "%s: opened for reading alone", state->url.shown);
     TRY(redis_work_ready(state, err));
     /* One that is answered, but not polled, would tell the journal while it puts back. */
     if (state->parts_owed || state->entries.count)
         return err_set(err, E_UNREACHABLE, "%s: a commit is under way", state->url.shown);
+    TRY(redis_lead_outrank(state, seen, err));
+    if (state->journal) {
+        redis_journal_put_back(state->journal, state->epoch);
+        state->is_putting = true;
+    }
+    return OK;
+}
+
+enum status redis_lead_outrank(struct state_redis *state, uint64_t seen, struct err *err)
+{
+    struct redis_reply *reply;
+    bool is_new;
+    ms_t asked_at = clock_ms();
     TRY(redis_session_ready(&state->look, &state->url, &is_new, err));
     enum status status = ask_verb(state, state->look.link, "take", seen, false, &reply, err);
     if (status != OK) {
@@ -231,10 +241,6 @@ enum status redis_raise_epoch(struct state *base, uint64_t seen, struct err *err
     }
     TRY(took(state, reply, err));
     state->renewed_at = asked_at;
-    if (state->journal) {
-        redis_journal_put_back(state->journal, state->epoch);
-        state->is_putting = true;
-    }
     return OK;
 }
 

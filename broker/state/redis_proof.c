@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "broker/state/redis_value.h"
+#include "broker/state/segments.h"
 #include "broker/state/state_redis.h"
-#include "common/store/store.h"
 
 enum { RANGE_ENTRIES = 16 };
 
@@ -76,44 +76,27 @@ static enum status look_into_outbox(struct state_redis *state, struct search *se
     return OK;
 }
 
-struct listing {
-    const struct state_redis *state;
-    uint64_t epoch;
-    struct buf names;
-};
-
-/* An entry is in a segment of its epoch or of a later one. */
-static enum status note_name(void *context, const struct store_object *object, struct err *err)
+static enum status look_into_segment(void *context, const char *name, struct mark mark,
+                                     struct mp_view bytes, bool *is_enough, struct err *err)
 {
-    struct listing *listing = context;
-    struct mark segment;
-    (void)err;
-    if (segment_read_name(listing->state->url.ns, object->key, &segment) &&
-        segment.epoch >= listing->epoch)
-        buf_put(&listing->names, object->key, strlen(object->key) + 1);
+    (void)name, (void)mark, (void)err;
+    struct search *search = context;
+    look_into(search, bytes.bytes, bytes.count);
+    *is_enough = search->is_found;
     return OK;
 }
 
+/* An entry is in a segment of its epoch or of a later one. */
 static enum status look_into_store(struct state_redis *state, struct search *search,
                                    struct err *err)
 {
     AUTO(store_close) struct store *store = NULL;
-    AUTO(buf_fini) struct buf segment = buf_init(0);
-    char prefix[SEGMENT_NAME_BYTES];
-    struct listing listing = {state, search->value.epoch, buf_init(0)};
     if (!state->journal_store || search->is_found)
         return OK;
-    segment_prefix(state->url.ns, prefix);
     TRY(store_open(state->journal_store, &store, err));
-    enum status status = store_list_objects(store, prefix, note_name, &listing, err);
-    const char *name = (const char *)listing.names.bytes, *end = name + listing.names.count;
-    for (; status == OK && name < end && !search->is_found; name += strlen(name) + 1) {
-        buf_clear(&segment);
-        status = store_get_object(store, name, &segment, err);
-        look_into(search, segment.bytes, segment.count);
-    }
-    buf_fini(&listing.names);
-    return status;
+    const struct segments segments = {store, state->url.ns};
+    return segments_each(&segments, (struct mark){.epoch = search->value.epoch}, look_into_segment,
+                         search, err);
 }
 
 static enum status get_value(struct state_redis *state, const struct id *task,

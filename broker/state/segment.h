@@ -11,8 +11,9 @@
  * All integers are little-endian. An entry is named by its mark: who committed it (the epoch, and a
  * random number, since a server that forgets may give an epoch twice) and the how-manieth of that
  * writer it is. An object may hold entries of an older writer: what its server still had of them
- * when the newer one took over. Objects are read in the order of their names; an entry may come
- * more than once, and counts the first time.
+ * when the newer one took over, or what was merged (segments.h). Objects are read in the order of
+ * their names; an entry may come more than once, and counts the first time. A writer's epoch is
+ * higher than any that the journal knows when it begins.
  *
  * Pure but for hashing. */
 // SPDX-License-Identifier: Apache-2.0

@@ -182,6 +182,13 @@ enum status state_find_proof(struct state *state, const struct id *task, struct 
     return state->backend->find_proof(state, task, out, err);
 }
 
+enum status state_merge_journal(struct state *state, bool merges, struct state_merged *out,
+                                struct err *err)
+{
+    *out = (struct state_merged){0};
+    return state->backend->merge ? state->backend->merge(state, merges, out, err) : OK;
+}
+
 void state_recovered(struct state *state, struct state_recovered *out)
 {
     *out = (struct state_recovered){0};

@@ -219,6 +219,16 @@ struct state_recovered {
 };
 void state_recovered(struct state *state, struct state_recovered *out);
 
+/* Joins small pieces of the journal, verbatim, into larger ones; or (`merges` false) counts what
+ * would be. It may end anywhere, and goes on beside a writer (segments.h). Only a journal in a
+ * store has pieces. */
+struct state_merged {
+    uint64_t segments; /* that there were */
+    uint64_t removed;  /* of them: what they had is in others now */
+};
+MUST_USE enum status state_merge_journal(struct state *state, bool merges, struct state_merged *out,
+                                         struct err *err);
+
 /* What about the server may cost results, for `doctor` and the log: one call for each thing looked
  * at; `mend` says what to do about one that is not `ok`. A folder has nothing to look at. */
 typedef void state_finding_fn(void *context, const char *check, bool ok, const char *found,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "broker/state/redis_journal.h"
+#include "broker/state/segments.h"
 #include "common/base/assert.h"
 #include "common/base/mem.h"
 #include "common/clock.h"
@@ -46,6 +47,18 @@ static void redis_recovered(struct state *base, struct state_recovered *out)
     struct state_redis *state = state_redis_of(base);
     if (state->journal)
         redis_journal_recovered(state->journal, out);
+}
+
+static enum status redis_merge(struct state *base, bool merges, struct state_merged *out,
+                               struct err *err)
+{
+    struct state_redis *state = state_redis_of(base);
+    AUTO(store_close) struct store *store = NULL;
+    if (!state->journal_store)
+        return OK;
+    TRY(store_open(state->journal_store, &store, err));
+    const struct segments segments = {store, state->url.ns};
+    return segments_merge(&segments, merges, out, err);
 }
 
 /* ---- closing ---- */
@@ -216,4 +229,5 @@ const struct state_backend state_redis = {.open = redis_open,
                                           .raise_epoch = redis_raise_epoch,
                                           .find_proof = redis_find_proof,
                                           .recovered = redis_recovered,
+                                          .merge = redis_merge,
                                           .examine = redis_examine};

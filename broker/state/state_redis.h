@@ -94,6 +94,8 @@ void redis_session_drop(struct redis_session *session, const struct err *why);
 MUST_USE enum status redis_lead_take(struct state_redis *state, bool is_forced, struct err *err);
 MUST_USE enum status redis_lead_confirm(struct state_redis *state, struct err *err);
 void redis_lead_release(struct state_redis *state);
+/* Our epoch becomes higher than `seen`; on `look`, since answers may be owed on `work`. */
+MUST_USE enum status redis_lead_outrank(struct state_redis *state, uint64_t seen, struct err *err);
 /* What "FENCED" in an answer means: somebody else leads (E_FENCED, for good), or the server has
  * forgotten us (is_lost; E_UNREACHABLE until that is mended). */
 enum status redis_lead_fenced(struct state_redis *state, const struct redis_reply *reply,

@@ -55,8 +55,8 @@ struct store_backend {
     enum status (*get_object)(struct store *store, const char *key, struct buf *out,
                               struct err *err);
     /* `prefix` begins with a whole first part: "journal/…". */
-    enum status (*list_objects)(struct store *store, const char *prefix, store_visit_object *visit,
-                                void *context, struct err *err);
+    enum status (*list_objects)(struct store *store, const struct store_range *range,
+                                store_visit_object *visit, void *context, struct err *err);
     enum status (*remove_object)(struct store *store, const char *key, struct err *err);
     enum status (*presign)(struct store *store, const struct store_presign *presign,
                            struct buf *url, struct err *err); /* NULL: E_UNSUPPORTED */

@@ -142,8 +142,8 @@ MUST_USE enum status s3_copy(struct s3 *s3, const char *from, const char *to, st
 MUST_USE enum status s3_make_new(struct s3 *s3, const char *key, bool *is_made, struct err *err);
 MUST_USE enum status s3_remove_key(struct s3 *s3, const char *key, struct err *err);
 enum status s3_list(struct store *store, store_visit_item *visit, void *context, struct err *err);
-enum status s3_list_objects(struct store *store, const char *prefix, store_visit_object *visit,
-                            void *context, struct err *err);
+enum status s3_list_objects(struct store *store, const struct store_range *range,
+                            store_visit_object *visit, void *context, struct err *err);
 enum status s3_renew(struct store *store, enum store_space space, const struct id *ids,
                      size_t count, bool *has, struct err *err);
 enum status s3_sweep(struct store *store, int64_t before_s, bool removes,

@@ -101,11 +101,10 @@ static enum status list_page(struct s3 *s3, const struct place *place, struct pa
     return OK;
 }
 
-/* All below `prefix`. */
-static enum status list_all(struct s3 *s3, const char *prefix, struct page *page, struct err *err)
+/* All from `place` on. */
+static enum status list_all(struct s3 *s3, struct place place, struct page *page, struct err *err)
 {
     char token[TOKEN_BYTES];
-    struct place place = {.prefix = prefix};
     do {
         TRY(list_page(s3, &place, page, err));
         memcpy(token, page->next, sizeof token);
@@ -159,7 +158,7 @@ enum status s3_list(struct store *store, store_visit_item *visit, void *context,
         AUTO(mem_free) struct page *page = mem_alloc(sizeof *page);
         page->visit = tell_item;
         page->context = &listing;
-        TRY(list_all(s3, prefix, page, err));
+        TRY(list_all(s3, (struct place){.prefix = prefix}, page, err));
     }
     return OK;
 }
@@ -172,18 +171,20 @@ static enum status tell_object(void *context, const struct store_object *object,
     return listing->visit_object(listing->context, &told, err);
 }
 
-enum status s3_list_objects(struct store *store, const char *prefix, store_visit_object *visit,
-                            void *context, struct err *err)
+enum status s3_list_objects(struct store *store, const struct store_range *range,
+                            store_visit_object *visit, void *context, struct err *err)
 {
     struct s3 *s3 = s3_of(store);
-    char whole[S3_KEY_BYTES];
-    snprintf(whole, sizeof whole, "%s%s", s3->config.prefix, prefix);
+    char prefix[S3_KEY_BYTES], after[S3_KEY_BYTES];
+    snprintf(prefix, sizeof prefix, "%s%s", s3->config.prefix, range->prefix);
+    if (range->after)
+        snprintf(after, sizeof after, "%s%s", s3->config.prefix, range->after);
     struct listing listing = {
         .prefix_bytes = strlen(s3->config.prefix), .visit_object = visit, .context = context};
     AUTO(mem_free) struct page *page = mem_alloc(sizeof *page);
     page->visit = tell_object;
     page->context = &listing;
-    return list_all(s3, whole, page, err);
+    return list_all(s3, (struct place){prefix, range->after ? after : NULL, NULL}, page, err);
 }
 
 /* ---- who is there ---- */

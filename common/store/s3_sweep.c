@@ -128,7 +128,8 @@ enum status s3_sweep(struct store *store, int64_t before_s, bool removes,
                             .out = out,
                             .old = buf_init(0),
                             .begun_s = INT64_MAX};
-    enum status status = s3_list_objects(store, "quarantine/", take_object, sweep, err);
+    enum status status =
+        s3_list_objects(store, &(struct store_range){"quarantine/", NULL}, take_object, sweep, err);
     if (status == OK)
         status = list_uploads(sweep, err);
     if (status == OK && removes)

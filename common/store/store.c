@@ -363,8 +363,14 @@ enum status store_get_object(struct store *store, const char *key, struct buf *o
 enum status store_list_objects(struct store *store, const char *prefix, store_visit_object *visit,
                                void *context, struct err *err)
 {
-    TRY(check_key(prefix, true, err));
-    return store->backend->list_objects(store, prefix, visit, context, err);
+    return store_list_range(store, &(struct store_range){prefix, NULL}, visit, context, err);
+}
+
+enum status store_list_range(struct store *store, const struct store_range *range,
+                             store_visit_object *visit, void *context, struct err *err)
+{
+    TRY(check_key(range->prefix, true, err));
+    return store->backend->list_objects(store, range, visit, context, err);
 }
 
 enum status store_remove_object(struct store *store, const char *key, struct err *err)

@@ -146,6 +146,16 @@ MUST_USE enum status store_list_objects(struct store *store, const char *prefix,
                                                              const struct store_object *object,
                                                              struct err *err),
                                         void *context, struct err *err);
+/* Only those behind the key `after`, which need not be there: what lies before it costs nothing in
+ * S3. */
+struct store_range {
+    const char *prefix, *after; /* NULL: all */
+};
+MUST_USE enum status store_list_range(struct store *store, const struct store_range *range,
+                                      enum status (*visit)(void *context,
+                                                           const struct store_object *object,
+                                                           struct err *err),
+                                      void *context, struct err *err);
 /* Absent is OK. */
 MUST_USE enum status store_remove_object(struct store *store, const char *key, struct err *err);
 

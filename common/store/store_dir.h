@@ -59,6 +59,6 @@ enum status dir_flush(struct store *store, struct err *err);
 enum status dir_put_object(struct store *store, const char *key, const void *data, size_t bytes,
                            struct err *err);
 enum status dir_get_object(struct store *store, const char *key, struct buf *out, struct err *err);
-enum status dir_list_objects(struct store *store, const char *prefix, store_visit_object *visit,
-                             void *context, struct err *err);
+enum status dir_list_objects(struct store *store, const struct store_range *range,
+                             store_visit_object *visit, void *context, struct err *err);
 enum status dir_remove_object(struct store *store, const char *key, struct err *err);

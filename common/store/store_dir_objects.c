@@ -72,7 +72,7 @@ struct found {
 
 struct walk {
     struct dir *dir;
-    const char *prefix;
+    const char *prefix, *after;
     struct arena names;
     struct found *found; /* objects, and folders still to be listed */
     size_t count, capacity;
@@ -97,6 +97,8 @@ static bool is_wanted(const struct walk *walk, const char *key, bool is_folder)
     size_t key_bytes = strlen(key), prefix_bytes = strlen(walk->prefix);
     if (is_folder && key_bytes < prefix_bytes)
         return strncmp(key, walk->prefix, key_bytes) == 0 && walk->prefix[key_bytes] == '/';
+    if (!is_folder && walk->after && strcmp(key, walk->after) <= 0)
+        return false;
     return strncmp(key, walk->prefix, prefix_bytes) == 0;
 }
 
@@ -139,12 +141,13 @@ static int compare_found(const void *a, const void *b)
     return strcmp(((const struct found *)a)->object.key, ((const struct found *)b)->object.key);
 }
 
-enum status dir_list_objects(struct store *store, const char *prefix, store_visit_object *visit,
-                             void *context, struct err *err)
+enum status dir_list_objects(struct store *store, const struct store_range *range,
+                             store_visit_object *visit, void *context, struct err *err)
 {
-    AUTO(walk_fini) struct walk walk = {.dir = dir_of(store), .prefix = prefix};
+    AUTO(walk_fini)
+    struct walk walk = {dir_of(store), .prefix = range->prefix, .after = range->after};
     char first[OBJECT_KEY_BYTES_MAX + 1];
-    snprintf(first, sizeof first, "%.*s", (int)strcspn(prefix, "/"), prefix);
+    snprintf(first, sizeof first, "%.*s", (int)strcspn(range->prefix, "/"), range->prefix);
     TRY(list_folder(&walk, first, err));
     for (size_t i = 0; i < walk.count; i++) /* the list grows while it is gone through */
         if (walk.found[i].is_folder)

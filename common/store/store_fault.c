@@ -334,13 +334,13 @@ static enum status fault_get_object(struct store *store, const char *key, struct
     return OK;
 }
 
-static enum status fault_list_objects(struct store *store, const char *prefix,
+static enum status fault_list_objects(struct store *store, const struct store_range *range,
                                       store_visit_object *visit, void *context, struct err *err)
 {
     struct fault *fault = fault_of(store);
     bool is_corrupt;
     TRY(begin(fault, LIST, &is_corrupt, err));
-    return store_list_objects(fault->inner, prefix, visit, context, err);
+    return store_list_range(fault->inner, range, visit, context, err);
 }
 
 static enum status fault_remove_object(struct store *store, const char *key, struct err *err)

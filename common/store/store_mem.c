@@ -278,15 +278,18 @@ static enum status mem_get_object(struct store *store, const char *key, struct b
     return OK;
 }
 
-static enum status mem_list_objects(struct store *store, const char *prefix,
+static enum status mem_list_objects(struct store *store, const struct store_range *range,
                                     store_visit_object *visit, void *context, struct err *err)
 {
     const struct memory *memory = memory_of(store);
+    const char *prefix = range->prefix;
     bool is_there;
     for (size_t i = place_of(memory, prefix, &is_there); i < memory->object_count; i++) {
         const struct object *object = &memory->objects[i];
         if (strncmp(object->key, prefix, strlen(prefix)) != 0)
             break;
+        if (range->after && strcmp(object->key, range->after) <= 0)
+            continue;
         const struct store_object told = {object->key, object->data.count, object->modified_s};
         TRY(visit(context, &told, err));
     }

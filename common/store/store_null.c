@@ -115,10 +115,10 @@ static enum status null_get_object(struct store *store, const char *key, struct 
     return store_absent_object(store, key, err);
 }
 
-static enum status null_list_objects(struct store *store, const char *prefix,
+static enum status null_list_objects(struct store *store, const struct store_range *range,
                                      store_visit_object *visit, void *context, struct err *err)
 {
-    (void)store, (void)prefix, (void)visit, (void)context, (void)err;
+    (void)store, (void)range, (void)visit, (void)context, (void)err;
     return OK;
 }
 

@@ -1,5 +1,6 @@
 """Completions in Redis: REDIS_URL, or --state redis://…; a server that is killed, away, full, forgetful."""
 import json
+import os
 import signal
 import subprocess
 import time
@@ -178,6 +179,57 @@ def test_recover_leaves_out_what_is_damaged(place, redis, servers, undisturbed):
     assert 0 < left < TASKS
     assert int(records(other).strip(":\r\n")) == left
     assert output_ids(place.run("p.yaml", "--force", REDIS_URL=other.url)) == undisturbed  # and is made again
+
+
+WHAT_IT_HAS = """
+local all = {}
+for _, kind in ipairs({'t', 'a', 'run'}) do
+  local keys = redis.call('KEYS', 'penstock:' .. kind .. ':*')
+  table.sort(keys)
+  for _, key in ipairs(keys) do all[#all + 1] = redis.sha1hex(key) .. redis.sha1hex(redis.call('GET', key)) end
+end
+return #all .. ' ' .. redis.sha1hex(table.concat(all))
+"""
+
+
+def test_gc_merges_the_journal_and_recover_finds_the_same(place, redis, servers):
+    """However often it is killed in between."""
+    place.write("p.yaml", STEPS)
+    folder = place.path / ".penstock/store/journal/penstock"
+    for _ in range(8):
+        place.run("p.yaml", REDIS_URL=redis.url)
+
+    def recovered():
+        other = servers(Redis)
+        told = place.broker("recover", "--json", REDIS_URL=other.url).json
+        assert (told["refused"], told["damaged"]) == (0, 0)
+        return other.ask("EVAL", WHAT_IT_HAS, "0")
+
+    before, segments = recovered(), len(list(folder.iterdir()))
+    assert segments >= 8 and before == redis.ask("EVAL", WHAT_IT_HAS, "0")
+    told = place.broker("gc", REDIS_URL=redis.url)
+    assert f"journal: {segments - 1} of {segments} segments would be merged" in told.err, told
+    assert len(list(folder.iterdir())) == segments
+    for seconds in (0.02, 0.05, 0.1):
+        gc = subprocess.Popen([BROKER, "gc", "--yes"], cwd=place.path, env=place.environment(REDIS_URL=redis.url),
+                              stderr=subprocess.DEVNULL, start_new_session=True)
+        time.sleep(seconds)
+        os.killpg(gc.pid, signal.SIGKILL)
+        gc.wait()
+        assert recovered() == before
+    told = place.broker("gc", "--json", "--yes", REDIS_URL=redis.url)
+    assert told.code == 0, told
+    assert len(list(folder.iterdir())) == 1
+    assert recovered() == before == redis.ask("EVAL", WHAT_IT_HAS, "0")
+    assert place.run("p.yaml", REDIS_URL=redis.url)["tasks"]["executed"] == 0
+    assert place.run("p.yaml", "--force", REDIS_URL=redis.url)["tasks"]["executed"] == TASKS
+
+
+def test_gc_that_removes_nothing_ends(place, redis):
+    place.write("p.yaml", STEPS)
+    place.run("p.yaml", REDIS_URL=redis.url)
+    told = place.broker("gc", "--yes", REDIS_URL=redis.url)  # its commit is empty, and is not done at once
+    assert told.code == 0 and "removed: 0 runs, 0 records" in told.err, told
 
 
 def test_a_folder_has_nothing_to_recover(place):

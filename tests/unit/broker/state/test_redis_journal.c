@@ -16,6 +16,27 @@
 #include "common/fs.h"
 #include "tests/unit/broker/state/redis_world.h"
 
+static void check_proof(struct state *state, uint32_t task, const char *worker)
+{
+    struct id id = test_id(task), digest;
+    struct state_proof proof = {.frame = buf_init(0)};
+    struct results_msg results;
+    struct record record;
+    if (state_find_proof(state, &id, &proof, &redis_world.err) != OK)
+        fail_msg("%s", redis_world.err.text);
+    assert_true(proof.is_signed);
+    assert_memory_equal(proof.public_key, signer_public(redis_world.signer), PUBLIC_KEY_BYTES);
+    assert_int_equal(
+        msg_decode_results(proof.frame.bytes, proof.frame.count, &results, &redis_world.err), OK);
+    hash_bytes(PERSON_FRAME, results.body, results.body_bytes, &digest);
+    assert_true(sign_verify(proof.public_key, &digest, results.signature));
+    assert_int_equal(
+        record_parse(proof.frame.bytes + proof.offset, proof.bytes, &record, &redis_world.err), OK);
+    assert_int_equal(record.worker_bytes, strlen(worker));
+    assert_memory_equal(record.worker, worker, strlen(worker));
+    buf_fini(&proof.frame);
+}
+
 /* ---- what a server forgets ---- */
 
 static void what_is_forgotten_is_put_back(void **context)
@@ -88,6 +109,69 @@ static void history_is_put_back_in_order(void **context)
     }
 }
 
+/* An emptied server begins to count epochs anew; what is written then comes behind what was before,
+ * also when all of it is read again. */
+static void an_emptied_servers_journal_goes_on_behind_the_old_one(void **context)
+{
+    (void)context;
+    struct commit commit;
+    struct state *state;
+    for (uint64_t epoch = 1; epoch <= 3; epoch++) {
+        state = redis_world_open(STATE_WRITE);
+        assert_int_equal(state_epoch(state), epoch);
+        commit_begin(&commit);
+        commit_run(&commit, "2026-a", "running");
+        commit_patiently(&commit, state);
+        commit_fini(&commit);
+        state_close(state);
+    }
+    ASK("FLUSHALL");
+    state = redis_world_open(STATE_WRITE);
+    assert_int_equal(state_epoch(state), 4);
+    commit_begin(&commit);
+    commit_run(&commit, "2026-a", "succeeded");
+    commit_patiently(&commit, state);
+    commit_fini(&commit);
+    assert_int_equal(state_flush(state, &redis_world.err), OK);
+    state_close(state);
+    ASK("FLUSHALL");
+    state = redis_world_open(STATE_WRITE);
+    assert_string_equal(ASK("GET", "penstock:run:2026-a"), "succeeded");
+    state_close(state);
+}
+
+/* Read by a server that is empty, and by one that has most of it. */
+static void a_merged_journal_is_put_back_as_well(void **context)
+{
+    (void)context;
+    struct state *state = redis_world_open(STATE_WRITE), *reader = redis_world_open(STATE_READ);
+    struct state_merged merged;
+    for (uint32_t n = 1; n <= 8; n++) {
+        redis_world_commit(state, n, "ann");
+        assert_int_equal(state_flush(state, &redis_world.err), OK);
+    }
+    assert_int_equal(state_merge_journal(reader, true, &merged, &redis_world.err), OK);
+    assert_true(merged.segments >= 8 && merged.removed == merged.segments - 1);
+    redis_world_commit(state, 9, "bob"); /* it goes on */
+    assert_int_equal(state_flush(state, &redis_world.err), OK);
+    check_proof(reader, 3, "ann");
+    check_proof(reader, 9, "bob");
+    state_close(reader);
+    state_close(state);
+    for (int is_empty = 0; is_empty < 2; is_empty++) {
+        struct state_recovered recovered;
+        if (is_empty)
+            ASK("FLUSHALL");
+        state = redis_world_open(STATE_WRITE);
+        state_recovered(state, &recovered);
+        assert_int_equal(recovered.records, is_empty ? 9 : 0);
+        assert_int_equal(recovered.damaged + recovered.refused, 0);
+        assert_string_equal(worker_of_task(state, 8), "ann");
+        assert_string_equal(worker_of_task(state, 9), "bob");
+        state_close(state);
+    }
+}
+
 static enum status damage_first(void *context, const char *path, bool is_executable, uint64_t bytes,
                                 struct err *why)
 {
@@ -149,27 +233,6 @@ static void an_unsigned_record_is_not_put_back(void **context)
 
 /* ---- proof ---- */
 
-static void check_proof(struct state *state, uint32_t task, const char *worker)
-{
-    struct id id = test_id(task), digest;
-    struct state_proof proof = {.frame = buf_init(0)};
-    struct results_msg results;
-    struct record record;
-    if (state_find_proof(state, &id, &proof, &redis_world.err) != OK)
-        fail_msg("%s", redis_world.err.text);
-    assert_true(proof.is_signed);
-    assert_memory_equal(proof.public_key, signer_public(redis_world.signer), PUBLIC_KEY_BYTES);
-    assert_int_equal(
-        msg_decode_results(proof.frame.bytes, proof.frame.count, &results, &redis_world.err), OK);
-    hash_bytes(PERSON_FRAME, results.body, results.body_bytes, &digest);
-    assert_true(sign_verify(proof.public_key, &digest, results.signature));
-    assert_int_equal(
-        record_parse(proof.frame.bytes + proof.offset, proof.bytes, &record, &redis_world.err), OK);
-    assert_int_equal(record.worker_bytes, strlen(worker));
-    assert_memory_equal(record.worker, worker, strlen(worker));
-    buf_fini(&proof.frame);
-}
-
 static void a_records_signed_frame_is_found(void **context)
 {
     (void)context;
@@ -195,6 +258,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH(what_is_forgotten_is_put_back, redis_world_start_forgetful),
         WITH(history_is_put_back_in_order, redis_world_start),
+        WITH(an_emptied_servers_journal_goes_on_behind_the_old_one, redis_world_start),
+        WITH(a_merged_journal_is_put_back_as_well, redis_world_start),
         WITH(a_damaged_segment_is_left_out_and_told, redis_world_start),
         WITH(an_unsigned_record_is_not_put_back, redis_world_start),
         WITH(a_records_signed_frame_is_found, redis_world_start),

@@ -230,6 +230,15 @@ static void expect_listing(struct store *store, const char *prefix, const char *
     assert_string_equal(buf_text(&out), text);
 }
 
+static void expect_listing_after(struct store *store, const char *after, const char *text)
+{
+    AUTO(buf_fini) struct buf out = buf_init(0);
+    const struct store_range range = {"journal/", after};
+    if (store_list_range(store, &range, write_object, &out, &store_err) != OK)
+        fail_msg("%s", store_err.text);
+    assert_string_equal(buf_text(&out), text);
+}
+
 static void objects(struct temp *temp, struct store *store)
 {
     (void)temp;
@@ -253,6 +262,9 @@ static void objects(struct temp *temp, struct store *store)
     expect_listing(store, "journal/1-", " journal/1-0=7 journal/1-5=0");
     expect_listing(store, "journal/1/", " journal/1/x=5");
     expect_listing(store, "nothing/at/", "");
+    expect_listing_after(store, "journal/1-0", " journal/1-5=0 journal/1/x=5 journal/10-0=3");
+    expect_listing_after(store, "journal/1-4", " journal/1-5=0 journal/1/x=5 journal/10-0=3");
+    expect_listing_after(store, "journal/2", "");
     assert_int_equal(store_remove_object(store, "journal/1-0", &store_err), OK);
     assert_int_equal(store_remove_object(store, "journal/1-0", &store_err), OK);
     assert_int_equal(store_remove_object(store, "no/such", &store_err), OK);
