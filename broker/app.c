@@ -83,9 +83,10 @@ bool app_run_is_over(struct app *app, const char *run)
     return !app->backend->run_is_over || app->backend->run_is_over(app, run);
 }
 
-enum status app_stop(struct app *app, const char *run, bool kill, struct err *err)
+enum status app_stop(struct app *app, const char *run, bool kill, char out[APP_RUN_ID_BYTES],
+                     struct err *err)
 {
-    return app->backend->stop ? app->backend->stop(app, run, kill, err)
+    return app->backend->stop ? app->backend->stop(app, run, kill, out, err)
                               : unsupported(app, "stop", err);
 }
 

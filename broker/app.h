@@ -137,9 +137,10 @@ bool app_joining(const struct app *app, struct buf *out);
 MUST_USE enum status app_turn(struct app *app, ms_t max_ms, struct err *err);
 /* Its result is kept. A run that isn't known here is over too. Takes a whole id. */
 bool app_run_is_over(struct app *app, const char *run);
-/* Once to let running tasks finish, again (`kill`) to end them. Errors: E_NOTFOUND; E_CONFLICT it
- * is over. */
-MUST_USE enum status app_stop(struct app *app, const char *run, bool kill, struct err *err);
+/* Once to let running tasks finish, again (`kill`) to end them; which run that is goes to `out`.
+ * Errors: E_NOTFOUND; E_CONFLICT it is over. */
+MUST_USE enum status app_stop(struct app *app, const char *run, bool kill,
+                              char out[APP_RUN_ID_BYTES], struct err *err);
 /* What failed or was cancelled in a run that is over is tried again, under the same id, which goes
  * to `out`. Errors: E_CONFLICT it goes on, or nothing is left to do. */
 MUST_USE enum status app_retry(struct app *app, const char *run, char out[APP_RUN_ID_BYTES],

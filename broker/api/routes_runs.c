@@ -97,10 +97,8 @@ static enum status all_events(struct api_call *call, struct err *err)
 
 static enum status stop(struct api_call *call, struct err *err)
 {
-    struct value result;
-    TRY(app_result(call->app, call_path(call, 0), false, &call->arena, &result, err));
-    const char *run = value_get_text(&result, "run");
-    TRY(app_stop(call->app, run, call_flag(call, "kill"), err));
+    char run[APP_RUN_ID_BYTES];
+    TRY(app_stop(call->app, call_path(call, 0), call_flag(call, "kill"), run, err));
     answer_run(call, run);
     return OK;
 }

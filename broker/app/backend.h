@@ -21,7 +21,8 @@ struct app_backend {
     bool (*joining)(const struct app *app, struct buf *out);
     enum status (*turn)(struct app *app, ms_t max_ms, struct err *err);
     bool (*run_is_over)(struct app *app, const char *run);
-    enum status (*stop)(struct app *app, const char *run, bool kill, struct err *err);
+    enum status (*stop)(struct app *app, const char *run, bool kill, char out[APP_RUN_ID_BYTES],
+                        struct err *err);
     enum status (*retry)(struct app *app, const char *run, char out[APP_RUN_ID_BYTES],
                          struct err *err);
     enum status (*resubmit)(struct app *app, const char *run, const struct app_request *changes,

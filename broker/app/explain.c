@@ -20,10 +20,11 @@ static struct value sentences(const struct plan *plan, uint32_t task, const stru
                 value_string("in the last run its inputs turned out byte-identical to ones already "
                              "worked on, so it did not run (early cutoff)"));
     if (error && plan->action[task] != PLAN_HIT)
-        doc_add(plan->arena, &list,
-                doc_format(plan->arena,
-                           "in the last run it failed: %s; its log: broker logs \"%s\"",
-                           value_get_text(error, "text"), plan_task_name(plan, task)));
+        doc_add(
+            plan->arena, &list,
+            doc_format(plan->arena, "in the last run it failed: %s; its log: broker logs \"%s/%s\"",
+                       value_get_text(error, "text"), value_get_text(&plan->before_document, "id"),
+                       plan_task_name(plan, task)));
     return list;
 }
 

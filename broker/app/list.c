@@ -59,11 +59,31 @@ static enum status list_one(void *context, const char *id, const uint8_t *bytes,
     return OK;
 }
 
+static enum status check(const struct app_filter *filter, struct err *err)
+{
+    static const char *const states[] = {"queued", "running",   "succeeded",
+                                         "failed", "cancelled", "damaged"};
+    bool is_known = !filter->state;
+    for (size_t i = 0; i < sizeof states / sizeof *states && !is_known; i++)
+        is_known = strcmp(states[i], filter->state) == 0;
+    if (!is_known)
+        return err_set(err, E_INVALID,
+                       "state \"%.64s\": expected queued, running, succeeded, failed, cancelled "
+                       "or damaged",
+                       filter->state);
+    for (size_t i = 0; i < filter->label_count; i++)
+        if (!strchr(filter->labels[i], '='))
+            return err_set(err, E_INVALID, "label \"%.64s\": expected KEY=VALUE, as in team=vision",
+                           filter->labels[i]);
+    return OK;
+}
+
 enum status local_list(struct app *base, const struct app_filter *filter, struct arena *arena,
                        struct value *out, struct err *err)
 {
     struct local *app = local_of(base);
     *out = doc_list();
+    TRY(check(filter, err));
     enum status status = local_open_reader(app, err);
     if (status == E_NOTFOUND) /* an empty folder: no runs */
         return OK;

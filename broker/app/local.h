@@ -110,7 +110,8 @@ void local_leave(struct app *app);
 bool local_is_idle(const struct app *app);
 MUST_USE enum status local_turn(struct app *app, ms_t max_ms, struct err *err);
 bool local_run_is_over(struct app *app, const char *run);
-MUST_USE enum status local_stop(struct app *app, const char *run, bool kill, struct err *err);
+MUST_USE enum status local_stop(struct app *app, const char *run, bool kill,
+                                char out[APP_RUN_ID_BYTES], struct err *err);
 MUST_USE enum status local_watch(struct app *app, const char *run, struct err *err);
 
 /* listen.c */

@@ -109,6 +109,13 @@ const char *ref_run(const char *text, struct arena *arena)
     return split_run(text, arena, &rest);
 }
 
+static bool is_run(struct local *app, const char *text)
+{
+    AUTO(buf_fini) struct buf bytes = buf_init(0);
+    char id[STATE_RUN_ID_BYTES];
+    return state_get_run(app->state, text, id, sizeof id, &bytes, NULL) == OK;
+}
+
 /* The task's id, and the end of its name within `text`: the last point behind the brackets, or the
  * text's end. */
 static enum status find_task(struct local *app, const char *text, struct arena *arena,
@@ -122,7 +129,12 @@ static enum status find_task(struct local *app, const char *text, struct arena *
     AUTO(submission_free) struct submission *submission = NULL;
     TRY(open_run(app, run, &submission, err));
     uint32_t task;
-    TRY(submission_task(submission, name, bytes, &task, err));
+    enum status status = submission_task(submission, name, bytes, &task, err);
+    if (status == E_NOTFOUND && is_run(app, text))
+        return err_set(err, status, "%s is a run; say which of its tasks, as in %s/%s", text, text,
+                       submission->graph->steps[0].name);
+    if (status != OK)
+        return status;
     *out = submission->graph->tasks[task].id;
     return OK;
 }

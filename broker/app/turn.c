@@ -231,12 +231,14 @@ static enum status tell_over(struct local *app, const char *ref, struct err *err
                : err_set(err, E_CONFLICT, "run %s is over: %s", id, state ? state : "damaged");
 }
 
-enum status local_stop(struct app *base, const char *ref, bool kill, struct err *err)
+enum status local_stop(struct app *base, const char *ref, bool kill, char out[APP_RUN_ID_BYTES],
+                       struct err *err)
 {
     struct local *app = local_of(base);
     struct run *run = runs_find(app, ref);
     if (!run)
         return tell_over(app, ref, err);
+    memcpy(out, run->id, sizeof run->id);
     app->is_killed = app->is_killed || kill;
     if (kill && !app->is_served) /* its end waits for nothing any more */
         loop_give_up(app->loop);

@@ -25,13 +25,13 @@ static int stop(const struct command *command, int argc, char **argv)
 {
     struct question q = {0};
     bool kills = false;
+    char run[APP_RUN_ID_BYTES] = "";
     int exit_code;
     command_line_add(&q.line, (struct config_option){"kill", 0, CONFIG_FLAG, NULL, NULL, &kills,
                                                      "end what runs now; else it may finish"});
     if (!question_begin(&q, command, argc, argv, ABOUT_SERVED, 1, &exit_code))
         return exit_code;
-    const char *run = q.line.arguments.items[0];
-    return answer_run(&q, app_stop(q.app, run, kills, &q.err), run,
+    return answer_run(&q, app_stop(q.app, q.line.arguments.items[0], kills, run, &q.err), run,
                       kills ? "is stopped" : "stops: what runs may finish");
 }
 

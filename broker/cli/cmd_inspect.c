@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "broker/cli/question.h"
 #include "broker/cli/signals.h"
@@ -14,16 +13,10 @@ enum { FOLLOW_MS = 250 };
 
 /* ---- list ---- */
 
-static const char *time_text(const struct value *us, struct arena *arena)
+static const char *text_or_dash(const struct value *map, const char *key)
 {
-    if (!us || us->type != VALUE_INT)
-        return "–";
-    time_t seconds = (time_t)(us->integer / 1000000);
-    struct tm local;
-    localtime_r(&seconds, &local);
-    char text[32];
-    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &local);
-    return arena_text(arena, text, strlen(text));
+    const char *text = value_get_text(map, key);
+    return text ? text : "–";
 }
 
 static const char *count_text(const struct value *tasks, const char *key, struct arena *arena)
@@ -34,8 +27,8 @@ static const char *count_text(const struct value *tasks, const char *key, struct
 
 static void print_list(const struct value *runs)
 {
-    enum { COLUMNS = 6 };
-    static const char *const head[COLUMNS] = {"run",   "pipeline", "state",
+    enum { COLUMNS = 7 };
+    static const char *const head[COLUMNS] = {"run",   "pipeline", "name",    "state",
                                               "begun", "tasks",    "executed"};
     if (!runs->count) {
         fputs("broker: nothing has run here yet\n", stderr);
@@ -47,13 +40,22 @@ static void print_list(const struct value *runs)
         const struct value *run = &runs->items[r], *tasks = value_get(run, "tasks");
         const char **cell = cells + (size_t)r * COLUMNS;
         cell[0] = value_get_text(run, "run");
-        cell[1] = value_get_text(run, "pipeline");
-        cell[2] = value_get_text(run, "state");
-        cell[3] = time_text(value_get(run, "begun_us"), &arena);
-        cell[4] = count_text(tasks, "total", &arena);
-        cell[5] = count_text(tasks, "executed", &arena);
+        cell[1] = text_or_dash(run, "pipeline");
+        cell[2] = text_or_dash(run, "name");
+        cell[3] = value_get_text(run, "state");
+        cell[4] = view_time(value_get(run, "begun_us"), &arena);
+        cell[5] = count_text(tasks, "total", &arena);
+        cell[6] = count_text(tasks, "executed", &arena);
     }
     view_table(head, cells, runs->count, COLUMNS, UINT32_MAX, false);
+}
+
+static void print_picked(const struct value *runs)
+{
+    if (runs->count)
+        print_list(runs);
+    else
+        fputs("broker: no run is like that\n", stderr);
 }
 
 static int list(const struct command *command, int argc, char **argv)
@@ -65,7 +67,7 @@ static int list(const struct command *command, int argc, char **argv)
     int exit_code;
     struct value answer = {0};
     const struct config_option options[] = {
-        {"limit", 'n', CONFIG_COUNT, NULL, "N", &limit, "show the newest N (default 20; 0: all)"},
+        {"limit", 'n', CONFIG_COUNT, NULL, "N", &limit, "show the newest N; 0: all"},
         {"state", 0, CONFIG_TEXT, NULL, "STATE", &filter.state, "only runs in this state"},
         {"name", 0, CONFIG_TEXT, NULL, "NAME", &filter.name, "only runs of this name"},
         {"label", 'l', CONFIG_LIST, NULL, "KEY=VALUE", &labels, "only runs with this label"},
@@ -78,7 +80,8 @@ static int list(const struct command *command, int argc, char **argv)
     filter.labels = labels.items;
     filter.label_count = labels.count;
     enum status status = app_list(q.app, &filter, &q.arena, &answer, &q.err);
-    return question_end(&q, status, &answer, print_list);
+    bool picks = filter.state || filter.name || filter.label_count;
+    return question_end(&q, status, &answer, picks ? print_picked : print_list);
 }
 
 const struct command command_list = {

@@ -73,6 +73,8 @@ static void print_run(const struct submit_options *o, const char *run)
 static int look_on(struct submit_options *o, const char *run)
 {
     struct view view = view_init(o->is_quiet);
+    if (!o->is_quiet)
+        fprintf(stderr, "run %s\n", run);
     struct watch_options watch = {.json = o->q.common.json};
     int exit_code = watch_run(o->q.app, run, &view, &watch);
     question_end_quietly(&o->q, OK);
@@ -128,9 +130,12 @@ const struct command command_submit = {
     .name = "submit",
     .arguments = "FILE|-",
     .help = "Give a pipeline to a served broker.",
-    .details = "Sources are read here, relative to the file, and go up by their hashes. Without "
-               "--watch the run's id\n"
-               "is printed. With --watch Ctrl-C ends the watching alone: the run goes on.",
+    .details =
+        "Sources are read here, relative to the file, and go up by their hashes. Without "
+        "--watch the run's id\n"
+        "is printed. With --watch it ends with the run's exit code; Ctrl-C ends the watching "
+        "alone: the run\n"
+        "goes on.",
     .run = submit,
 };
 
@@ -195,6 +200,7 @@ const struct command command_watch = {
     .name = "watch",
     .arguments = "RUN",
     .help = "Look on until a run of a served broker is over.",
-    .details = RUN_HELP "\nCtrl-C ends the watching, not the run.",
+    .details =
+        RUN_HELP "\nIt ends with the run's exit code. Ctrl-C ends the watching, not the run.",
     .run = watch,
 };

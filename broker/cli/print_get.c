@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "broker/cli/view.h"
 #include "common/base/doc.h"
@@ -19,6 +20,18 @@ static void print_field(const char *name, const struct value *value)
     else
         json_write(value, 0, &text);
     printf("%-9s %s\n", name, buf_text(&text));
+}
+
+const char *view_time(const struct value *us, struct arena *arena)
+{
+    if (!us || us->type != VALUE_INT)
+        return "–";
+    time_t seconds = (time_t)(us->integer / 1000000);
+    struct tm local;
+    localtime_r(&seconds, &local);
+    char text[32];
+    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &local);
+    return arena_text(arena, text, strlen(text));
 }
 
 /* "a1b2c3d4e5f6  1234 bytes" for each output. */
@@ -73,12 +86,21 @@ static void print_counts(const struct value *tasks)
 
 static void print_run(const struct value *run)
 {
-    const struct value *result = value_get(run, "result");
+    AUTO(arena_fini) struct arena arena = {0};
+    const struct value *result = value_get(run, "result"), *labels = value_get(run, "labels"),
+                       *begun = value_get(run, "begun_us");
     print_field("run", value_get(run, "id"));
     print_field("pipeline", value_get(run, "pipeline"));
     print_field("file", value_get(run, "file"));
     print_field("params", value_get(run, "params"));
+    print_field("name", value_get(run, "name"));
+    if (labels && labels->count)
+        print_field("labels", labels);
+    print_field("who", value_get(run, "who"));
+    if (begun)
+        printf("%-9s %s\n", "begun", view_time(begun, &arena));
     print_field("state", value_get(run, "state"));
+    print_field("error", value_get(run, "error"));
     if (!result)
         return;
     print_field("seconds", value_get(result, "seconds"));
@@ -88,6 +110,7 @@ static void print_run(const struct value *run)
         fputc('\n', stdout);
         print_tasks(steps);
     }
+    view_failures(result, stdout);
 }
 
 static void print_record(const struct value *record)

@@ -31,6 +31,12 @@ static bool parse(struct question *q, const struct command *command, int argc, c
                 command->arguments, command->name);
         return false;
     }
+    for (size_t i = 0; i < q->line.arguments.count; i++)
+        if (!*q->line.arguments.items[i]) { /* a script's variable that was never set */
+            fprintf(stderr, "broker %s: an argument is empty: expected %s\n", command->name,
+                    command->arguments);
+            return false;
+        }
     const char *file = q->line.arguments.count ? q->line.arguments.items[0] : NULL;
     return about != ABOUT_PIPELINE || command_request(command, &q->request, file, &q->asked);
 }

@@ -240,9 +240,10 @@ const char *view_task_name(const struct value *entry, struct arena *arena)
     return arena_text(arena, buf_text(&out), out.count);
 }
 
-/* What failed and why, and where the rest of the story is. */
-static void print_failures(const struct value *entries)
+void view_failures(const struct value *result, FILE *out)
 {
+    const struct value *entries =
+        value_get(result, value_get(result, "failures") ? "failures" : "steps");
     for (uint32_t i = 0; entries && i < entries->count; i++) {
         const struct value *error = value_get(&entries->items[i], "error");
         if (!error)
@@ -250,9 +251,10 @@ static void print_failures(const struct value *entries)
         AUTO(arena_fini) struct arena arena = {0};
         const char *name = view_task_name(&entries->items[i], &arena);
         const char *quote = strpbrk(name, "[ $") ? "'" : "";
-        fprintf(stderr, "failed: %s: %s\n", name, text_of(error, "text"));
+        fprintf(out, "failed: %s: %s\n", name, text_of(error, "text"));
         if (value_get(&entries->items[i], "log"))
-            fprintf(stderr, "  its log: %s logs %s%s%s\n", command_program(), quote, name, quote);
+            fprintf(out, "  its log: %s logs %s%s/%s%s\n", command_program(), quote,
+                    text_of(result, "run"), name, quote);
     }
 }
 
@@ -260,15 +262,15 @@ void view_summary(const struct view *view, const struct value *result)
 {
     const struct value *tasks = value_get(result, "tasks"), *seconds = value_get(result, "seconds");
     if (!view->is_quiet || !value_is_text(value_get(result, "state"), "succeeded"))
-        print_failures(value_get(result, value_get(result, "failures") ? "failures" : "steps"));
+        view_failures(result, stderr);
     if (view->is_quiet)
         return;
     AUTO(buf_fini) struct buf took = buf_init(0);
     put_duration(&took, seconds ? (ms_t)(seconds->real * 1000) : 0);
-    fprintf(stderr, "%s: %s in %s: %lld tasks, %lld executed, %lld cached",
+    fprintf(stderr, "%s: %s in %s: %lld task%s, %lld executed, %lld cached",
             text_of(result, "pipeline"), text_of(result, "state"), buf_text(&took),
-            (long long)number(tasks, "total"), (long long)number(tasks, "executed"),
-            (long long)number(tasks, "hit"));
+            (long long)number(tasks, "total"), number(tasks, "total") == 1 ? "" : "s",
+            (long long)number(tasks, "executed"), (long long)number(tasks, "hit"));
     static const char *const others[] = {"unneeded", "failed", "upstream_failed", "cancelled"};
     static const char *const words[] = {"not needed", "failed", "behind a failure", "cancelled"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "broker/app.h"
 
@@ -31,6 +32,8 @@ void view_events(struct view *view, struct app *app, const char *run);
 /* "iris: succeeded in 120 ms: 26 tasks, 26 executed, 0 cached" to stderr, failures with their
  * reasons. */
 void view_summary(const struct view *view, const struct value *result);
+/* What failed of a run, why, and where the rest of the story is. */
+void view_failures(const struct value *result, FILE *out);
 /* The comparisons: candidates with their settings and scores, the winner marked; to stdout. */
 void view_comparisons(const struct view *view, const struct value *result);
 
@@ -41,5 +44,7 @@ void view_table(const char *const *head, const char *const *cells, uint32_t rows
 void view_lineage(const struct value *answer);
 /* A run or a task's record (app_get) on stdout, for a person. */
 void view_get(const struct value *answer);
+/* "2026-11-26 07:46:52", here; "–" of what is no time. */
+const char *view_time(const struct value *us, struct arena *arena);
 /* "train[case=small]" of an entry with "step" and "axes", as other commands take it. */
 const char *view_task_name(const struct value *entry, struct arena *arena);

@@ -17,7 +17,8 @@ static enum status obey_signals(struct app *app, const char *run, struct view *v
     *obeyed = taken > 1 ? 2 : 1;
     view_note(view, *obeyed == 1 ? "stopping: what runs may finish; Ctrl-C again ends it now"
                                  : "ending what runs");
-    enum status status = app_stop(app, run, *obeyed == 2, err);
+    char stopped[APP_RUN_ID_BYTES];
+    enum status status = app_stop(app, run, *obeyed == 2, stopped, err);
     return status == E_CONFLICT ? OK : status; /* it has just ended */
 }
 

@@ -45,12 +45,25 @@ static enum status get_list(struct app *app, const char *path, const char *key, 
     return OK;
 }
 
+/* A run is one part of a path: a "/" in it is no slash of ours. */
+static void put_run(struct buf *path, const char *run)
+{
+    AUTO(buf_fini) struct buf part = buf_init(0);
+    buf_put_text(path, "/v1/runs/");
+    for (const char *slash; (slash = strchr(run, '/')); run = slash + 1) {
+        buf_clear(&part);
+        buf_put(&part, run, (size_t)(slash - run));
+        remote_put_escaped(path, buf_text(&part));
+        buf_put_text(path, "%2F");
+    }
+    remote_put_escaped(path, run);
+}
+
 static enum status result(struct app *app, const char *run, bool full, struct arena *arena,
                           struct value *out, struct err *err)
 {
     AUTO(buf_fini) struct buf path = buf_init(0);
-    buf_put_text(&path, "/v1/runs/");
-    remote_put_escaped(&path, run);
+    put_run(&path, run);
     buf_put_text(&path, full ? "?full=true" : "");
     struct remote_ask ask = {.method = "GET", .path = buf_text(&path)};
     return remote_ask(remote_of(app), &ask, arena, out, err);
@@ -130,22 +143,21 @@ static enum status post(struct app *app, const char *run, const char *what,
     AUTO(arena_fini) struct arena arena = {0};
     AUTO(buf_fini) struct buf path = buf_init(0);
     struct value answer;
-    buf_put_text(&path, "/v1/runs/");
-    remote_put_escaped(&path, run);
+    put_run(&path, run);
     buf_format(&path, "/%s", what);
     struct remote_ask ask = {.method = "POST", .path = buf_text(&path)};
     TRY(remote_ask(remote_of(app), &ask, &arena, &answer, err));
     const char *id = answer.type == VALUE_MAP ? value_get_text(&answer, "run") : NULL;
     if (!id || strlen(id) >= APP_RUN_ID_BYTES)
         return err_set(err, E_PROTOCOL, "%s: the answer names no run", buf_text(&path));
-    if (out)
-        memcpy(out, id, strlen(id) + 1);
+    memcpy(out, id, strlen(id) + 1);
     return OK;
 }
 
-static enum status stop(struct app *app, const char *run, bool kill, struct err *err)
+static enum status stop(struct app *app, const char *run, bool kill, char out[APP_RUN_ID_BYTES],
+                        struct err *err)
 {
-    return post(app, run, kill ? "stop?kill=true" : "stop", NULL, err);
+    return post(app, run, kill ? "stop?kill=true" : "stop", out, err);
 }
 
 static enum status retry(struct app *app, const char *run, char out[APP_RUN_ID_BYTES],

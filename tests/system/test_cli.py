@@ -223,7 +223,8 @@ def test_a_failed_task_is_exit_code_1_and_the_rest_goes_on(place):
     place.write("p.yaml", FAILING)
     result = place.broker("run", "p.yaml")
     assert result.code == 1
-    assert "failed: bad: exited with status 3" in result.err and f"its log: {BROKER} logs bad" in result.err
+    run = place.broker("list", "--json").json[0]["run"]
+    assert "failed: bad: exited with status 3" in result.err and f"its log: {BROKER} logs {run}/bad" in result.err
     assert "beside: succeeded" in result.err and "behind: not run: something above it failed" in result.err
     quiet = place.broker("run", "p.yaml", "-q")
     assert quiet.code == 1 and "failed: bad" in quiet.err

@@ -129,9 +129,9 @@ steps:
 
 def test_explain_after_a_failure_says_how_it_failed_and_where_the_log_is(place):
     place.write("p.yaml", FAILING)
-    place.run(code=1)
+    run = place.run(code=1)["run"]
     words = explain(place, "bad")
-    assert "in the last run it failed: exited with status 3" in words and 'broker logs "bad"' in words
+    assert "in the last run it failed: exited with status 3" in words and f'broker logs "{run}/bad"' in words
 
 
 def test_explain_tells_of_early_cutoff(demo):
@@ -169,7 +169,7 @@ def test_list_shows_runs_newest_first(demo):
     assert [r["tasks"]["executed"] for r in runs] == [1, 0, 3]
     assert runs[0]["params"] == {"word": "bye"} and runs[0]["state"] == "succeeded"
     lines = demo.broker("list").out.splitlines()
-    assert lines[0].split() == ["run", "pipeline", "state", "begun", "tasks", "executed"] and len(lines) == 4
+    assert lines[0].split() == ["run", "pipeline", "name", "state", "begun", "tasks", "executed"] and len(lines) == 4
     assert len(demo.broker("list", "-n", "2").out.splitlines()) == 3
 
 

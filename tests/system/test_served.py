@@ -5,6 +5,7 @@ import socket
 import time
 
 import pytest
+from conftest import BROKER
 from served import HELLO, exec_pipeline, served, serving, wait_for  # noqa: F401
 
 
@@ -126,6 +127,35 @@ def test_stop_ends_a_run(served):
     assert served.until_over(run)["state"] == "cancelled"
     again = served.broker("stop", run)
     assert again.code == 3 and run in again.err
+
+
+def test_what_is_said_names_the_run(served):
+    """Where many submit, `latest` is anybody's: what was done to which run is said, and so is where a log is."""
+    served.place.write("p.yaml", exec_pipeline("echo no; exit 3"))
+    failed = served.broker("submit", "p.yaml", "--watch", "--name", "nightly", "-l", "team=x")
+    run = served.get("/v1/runs/latest")["run"]
+    assert failed.code == 1 and f"run {run}" in failed.err.splitlines()[:4], failed
+    hint = f"its log: {BROKER} logs {run}/say"
+    assert hint in failed.err and "1 task," in failed.err
+    shown = served.broker("get", "latest").out
+    assert "nightly" in shown and '{"team": "x"}' in shown and "failed: say: exited with status 3" in shown and hint in shown
+    assert "nightly" in served.broker("list").out
+    asked = served.broker("logs", "latest")
+    assert asked.code == 2 and "latest is a run; say which of its tasks, as in latest/say" in asked.err
+    slow = served.submit(SLOW)
+    served.until_running(slow)
+    assert f"{slow} is stopped" in served.broker("stop", "latest", "--kill").err
+
+
+def test_questions_that_find_nothing(served):
+    assert served.broker("list").err == "broker: nothing has run here yet\n"
+    served.submit(HELLO)
+    picked = served.broker("list", "--label", "team=x", "--state", "failed", "--name", "n")
+    assert picked.code == 0 and picked.err == "broker: no run is like that\n"
+    for wrong in (("list", "--label", "team"), ("list", "--state", "done"), ("stop", ""), ("logs", ""), ("submit", "")):
+        result = served.broker(*wrong)
+        assert result.code == 2 and "expected" in result.err and "/v1/" not in result.err, result
+    assert served.broker("stop", "a/b").err == 'broker: there is no run "a/b"\n'
 
 
 def test_logs_are_followed_while_it_runs(served):

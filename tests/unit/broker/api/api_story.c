@@ -126,8 +126,10 @@ static bool fake_run_is_over(struct app *app, const char *run)
     return story_of(app)->is_over;
 }
 
-static enum status fake_stop(struct app *app, const char *run, bool kill, struct err *err)
+static enum status fake_stop(struct app *app, const char *run, bool kill,
+                             char out[APP_RUN_ID_BYTES], struct err *err)
 {
+    snprintf(out, APP_RUN_ID_BYTES, "run-1");
     note(story_of(app), "stop %s kill=%d\n", run, kill);
     return outcome(story_of(app), err);
 }

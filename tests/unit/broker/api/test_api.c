@@ -331,8 +331,7 @@ static void test_stop_retry_resubmit(void **state)
     assert_int_equal(api_ask(&story, "POST", "/v1/runs/latest/stop", NULL, NULL).status, 202);
     assert_int_equal(api_ask(&story, "POST", "/v1/runs/r/stop?kill=true", NULL, NULL).status, 202);
     assert_int_equal(api_ask(&story, "POST", "/v1/runs/r/retry", NULL, NULL).status, 202);
-    expect_asked("result latest full=0\nstop run-1 kill=0\n"
-                 "result r full=0\nstop run-1 kill=1\nretry r\n");
+    expect_asked("stop latest kill=0\nstop r kill=1\nretry r\n");
     assert_int_equal(
         api_ask(&story, "POST", "/v1/runs/r/resubmit", NULL, "{\"params\": {\"seed\": 8}}").status,
         201);

@@ -84,7 +84,7 @@ static const char *latest(struct serving *serving, struct arena *arena)
 static void the_latest_run_may_be_over_while_others_go_on(void **state)
 {
     struct serving *serving = *state;
-    char longer[APP_RUN_ID_BYTES], quick[APP_RUN_ID_BYTES];
+    char longer[APP_RUN_ID_BYTES], quick[APP_RUN_ID_BYTES], stopped[APP_RUN_ID_BYTES];
     struct err err = {0};
     AUTO(arena_fini) struct arena arena = {0};
     struct app_request first = serving_request(sleeper), second = serving_request(one);
@@ -95,10 +95,10 @@ static void the_latest_run_may_be_over_while_others_go_on(void **state)
     serving_submit(serving, &second, quick);
     serving_finish(serving, quick);
     assert_string_equal(latest(serving, &arena), quick);
-    assert_int_equal(app_stop(serving->app, "latest", true, &err), E_CONFLICT);
-    assert_int_equal(app_stop(serving->app, "2", true, &err), E_INVALID); /* of both */
+    assert_int_equal(app_stop(serving->app, "latest", true, stopped, &err), E_CONFLICT);
+    assert_int_equal(app_stop(serving->app, "2", true, stopped, &err), E_INVALID); /* of both */
     assert_false(app_run_is_over(serving->app, longer));
-    assert_int_equal(app_stop(serving->app, longer, true, &err), OK);
+    assert_int_equal(app_stop(serving->app, longer, true, stopped, &err), OK);
     serving_finish(serving, longer);
 }
 

@@ -122,13 +122,13 @@ static void an_open_run_goes_on_after_a_restart(void **state)
 static void a_stopped_run_stays_so(void **state)
 {
     struct serving *serving = *state;
-    char run[APP_RUN_ID_BYTES], again[APP_RUN_ID_BYTES];
+    char run[APP_RUN_ID_BYTES], again[APP_RUN_ID_BYTES], stopped[APP_RUN_ID_BYTES];
     struct err err = {0};
     struct app_request request = serving_request(SLEEPS("40", "0.01"));
     serving_open(serving, 2);
     serving_submit(serving, &request, run);
     serving_until(serving, is_half_done, run);
-    assert_int_equal(app_stop(serving->app, run, false, &err), OK);
+    assert_int_equal(app_stop(serving->app, run, false, stopped, &err), OK);
     assert_int_equal(app_turn(serving->app, 0, &err), OK);
     serving_close(serving);
     serving_open(serving, 2);
@@ -137,7 +137,7 @@ static void a_stopped_run_stays_so(void **state)
     struct value result;
     assert_int_equal(app_result(serving->app, run, false, &arena, &result, &err), OK);
     assert_string_equal(value_get_text(&result, "state"), "cancelled");
-    assert_int_equal(app_stop(serving->app, run, false, &err), E_CONFLICT);
+    assert_int_equal(app_stop(serving->app, run, false, stopped, &err), E_CONFLICT);
     /* Until somebody wants it again. */
     assert_int_equal(app_retry(serving->app, run, again, &err), OK);
     assert_string_equal(run, again);
