@@ -15,10 +15,12 @@ from workers import wait_for
 
 
 class Wire:
-    """A TCP proxy. `cut` closes what goes through it and lets nothing more through, `mend` ends that."""
+    """A TCP proxy. `cut` closes what goes through it and lets nothing more through, `mend` ends that. It cuts by itself where
+    `cut_at` comes through."""
 
     def __init__(self, port):
         self.target, self.is_cut, self.pairs, self.lock = port, False, [], threading.Lock()
+        self.cut_at = None
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -41,6 +43,8 @@ class Wire:
     def _pump(self, one, other):
         try:
             while data := one.recv(1 << 16):
+                if self.cut_at and self.cut_at in data:
+                    self.cut()
                 other.sendall(data)
         except OSError:
             pass

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from redis_servers import redis, servers  # noqa: F401
-from served import Served
+from served import Served, exec_pipeline
 from standby_pair import Pair, Wire
 from workers import wait_for
 
@@ -224,6 +224,27 @@ def test_a_broker_that_is_started_with_its_redis_waits_until_that_has_read_its_d
         wait_for(lambda: broker.ask("GET", "/readyz", token=None).status == 200)
         said = broker.log.read_text()
         assert said.count("lead.waiting") == said.count("still loading its data") == 1 and "leading, as epoch 1" in said
+    finally:
+        broker.stop()
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_state_that_goes_away_while_runs_are_opened_again_is_waited_for_once(place, redis, wire, end):  # noqa: F811
+    """At the start as when it takes over; not once for each run."""
+    broker = Served(place, "--slots", "0", REDIS_URL=f"redis://127.0.0.1:{wire.port}")
+    try:
+        runs = [broker.submit(exec_pipeline(f"echo {i} > o.txt")) for i in range(3)]
+        wait_for(lambda: all(broker.get(f"/v1/runs/{run}")["state"] == "running" for run in runs))
+        getattr(broker, end)()
+        broker.log.write_text("")
+        wire.cut_at = b"\nMGET\r"  # records, and not HMGET, who leads
+        broker.start()
+        wait_for(lambda: "lead.waiting" in broker.log.read_text())
+        wire.cut_at = None
+        wire.mend()
+        wait_for(lambda: broker.ask("GET", "/readyz", token=None).status == 200)
+        assert broker.log.read_text().count("lead.waiting") == 1
+        assert {run["run"] for run in broker.get("/v1/runs?state=running")["runs"]} == set(runs)
     finally:
         broker.stop()
 
