@@ -32,7 +32,8 @@ static enum status start_worker(struct local *app, struct err *err)
                                             .broker_key = keys_hex(app, broker_key),
                                             .store = app->store_url,
                                             .cache = app->worker_cache,
-                                            .slots = app->slots};
+                                            .slots = app->slots,
+                                            .is_tireless = app->is_served};
     return worker_process_start(&worker, &app->worker, err);
 }
 

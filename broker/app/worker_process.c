@@ -15,7 +15,14 @@
 
 /* A worker that dies at once, again and again, is not a fault to sit out: something is wrong with
  * this machine. */
-enum { QUICK_DEATH_MS = 1000, QUICK_DEATHS_MAX = 5, NAME_BYTES = 32, NUMBER_BYTES = 16 };
+enum {
+    QUICK_DEATH_MS = 1000,
+    QUICK_DEATHS_MAX = 5,
+    PAUSE_MS = 500, /* of one that is tireless, then; doubles */
+    PAUSE_MS_MAX = 32000,
+    NAME_BYTES = 32,
+    NUMBER_BYTES = 16
+};
 
 struct worker_process {
     struct worker_process_options options;
@@ -23,7 +30,8 @@ struct worker_process {
     char program[PATH_MAX];
     char name[NAME_BYTES], died_name[NAME_BYTES];
     uint32_t start_count, quick_deaths;
-    ms_t started_at;
+    ms_t started_at, again_at; /* again: while there is none */
+    uint32_t pause_ms;
 };
 
 /* It gets our environment: store credentials and PENSTOCK_… settings are for it too. Its slots get
@@ -84,11 +92,39 @@ enum status worker_process_start(const struct worker_process_options *options,
     return OK;
 }
 
+/* What keeps it from staying up is what it said itself: a store that refuses our keys, say. */
+static enum status give_up(struct worker_process *process, ms_t now, const char *words,
+                           struct err *err)
+{
+    if (!process->options.is_tireless)
+        return err_set(
+            err, E_CRASHED,
+            "the local worker does not stay up: %s %u times within a second of its start", words,
+            process->quick_deaths);
+    uint32_t pause_ms = process->pause_ms ? 2 * process->pause_ms : PAUSE_MS;
+    if (!process->pause_ms)
+        log_event(
+            LOG_ERROR, "worker.failing",
+            "name=%s how=\"%s\" reason=\"it does not stay up; what it says is above, and it is "
+            "started again until it does\"",
+            process->name, words);
+    process->pause_ms = pause_ms < PAUSE_MS_MAX ? pause_ms : PAUSE_MS_MAX;
+    process->again_at = now + process->pause_ms;
+    return OK;
+}
+
 enum status worker_process_check(struct worker_process *process, ms_t now, bool *has_died,
                                  const char **died_name, struct err *err)
 {
     struct child_end end;
     char words[DEATH_WORDS_BYTES];
+    *has_died = false;
+    if (now < process->again_at)
+        return OK;
+    if (process->again_at) {
+        process->again_at = 0;
+        return start(process, err);
+    }
     *has_died = child_wait(&process->child, 0, &end);
     if (!*has_died)
         return OK;
@@ -100,10 +136,9 @@ enum status worker_process_check(struct worker_process *process, ms_t now, bool 
     log_event(LOG_WARN, "worker.died", "name=%s how=\"%s\"", process->name, words);
     if (process->quick_deaths >= QUICK_DEATHS_MAX ||
         (!end.was_signalled && end.code != 0 && process->quick_deaths > 1))
-        return err_set(
-            err, E_CRASHED,
-            "the local worker does not stay up: %s %u times within a second of its start", words,
-            process->quick_deaths);
+        return give_up(process, now, words, err);
+    if (!process->quick_deaths)
+        process->pause_ms = 0;
     return start(process, err);
 }
 

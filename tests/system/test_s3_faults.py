@@ -214,6 +214,16 @@ def test_a_broker_that_serves_waits_until_its_keys_are_mended(place, way, store,
         assert broker.process.poll() is None and broker.stop() == 0
 
 
+def test_a_worker_that_does_not_stay_up_ends_no_broker_that_serves(place, way, store):
+    with serving(place, "--slots", "1", **store) as broker:
+        with way.fault(".", say(*MENDED["keys that ended"])):
+            run = broker.submit(exec_pipeline("echo a > o.txt"))
+            wait_for(lambda: "worker.failing" in broker.log.read_text(), "the worker does not stay up")
+        assert broker.until_over(run)["state"] == "succeeded"
+        said = broker.log.read_text()
+        assert said.count("worker.failing") == 1 and "the key test has ended" in said.replace(store["AWS_ACCESS_KEY_ID"], "test")
+
+
 # ---- TLS ----
 
 def test_tls_with_a_certificate_of_ones_own(iris, s3, tmp_path):
