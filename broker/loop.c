@@ -222,9 +222,10 @@ static void perform_on_task(struct loop *loop, const struct sched_action *action
 static void end_run(struct loop *loop, uint32_t run)
 {
     const struct loop_hooks *hooks = &loop->options.hooks;
+    AUTO(buf_fini) struct buf keep = buf_init(0);
     if (hooks->run_ended)
-        hooks->run_ended(hooks->context, run);
-    loop_ender_flush(loop->ender, run);
+        hooks->run_ended(hooks->context, run, &keep);
+    loop_ender_flush(loop->ender, run, &keep);
 }
 
 /* Visible actions are carried out as they come: the scheduler gives them only when what they rest

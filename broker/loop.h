@@ -16,9 +16,11 @@ struct loop;
  * point at lives until the next one. Any may be NULL. */
 struct loop_hooks {
     void (*published)(void *context, uint32_t run,
-                      uint32_t task);               /* a task's visible state changed */
-    void (*run_ended)(void *context, uint32_t run); /* nothing of it is left to do */
-    void (*run_over)(void *context, uint32_t run);  /* and what it made survives a power loss */
+                      uint32_t task); /* a task's visible state changed */
+    /* Nothing of it is left to do. What is put into `keep` becomes a blob. */
+    void (*run_ended)(void *context, uint32_t run, struct buf *keep);
+    /* And what it made survives a power loss, as does the blob (NULL: there is none). */
+    void (*run_over)(void *context, uint32_t run, const struct id *kept);
     void (*log)(void *context, uint32_t worker, const struct log_msg *log); /* see loop_watch */
     void *context;
 };

@@ -22,6 +22,7 @@ struct errand {
     struct errand *next;
     struct artifact *artifacts;
     uint32_t artifact_count;
+    struct buf keep;
     struct loop_ended end;
 };
 
@@ -55,12 +56,18 @@ static struct errand *pop(struct errands *list)
     return first;
 }
 
+static void free_errand(struct errand *errand)
+{
+    mem_free(errand->artifacts);
+    buf_fini(&errand->keep);
+    mem_free(errand);
+}
+
 static void free_all(struct errands *list)
 {
     for (struct errand *errand; (errand = pop(list));) {
-        mem_free(errand->artifacts);
         mem_free(errand->end.missing);
-        mem_free(errand);
+        free_errand(errand);
     }
 }
 
@@ -150,6 +157,17 @@ static enum status check(struct errand *errand, struct store *store, struct err 
     return OK;
 }
 
+static enum status flush(const struct errands *all, struct store *store, struct err *err)
+{
+    for (struct errand *errand = all->first; errand; errand = errand->next) {
+        if (!errand->keep.count)
+            continue;
+        TRY(store_put(store, errand->keep.bytes, errand->keep.count, &errand->end.kept, err));
+        errand->end.has_kept = true;
+    }
+    return store_flush(store, err);
+}
+
 static void wait_to_retry(struct loop_ender *ender, uint32_t ms)
 {
     struct timespec at;
@@ -169,13 +187,14 @@ static bool may_wait(const struct loop_ender *ender, enum status status)
 }
 
 /* With the lock held, but for the work itself. */
-static enum status do_it(struct loop_ender *ender, struct errand *errand, struct err *err)
+static enum status do_it(struct loop_ender *ender, struct err *err)
 {
+    struct errand *errand = ender->doing.first;
     char quoted[2 * ERR_TEXT_BYTES];
     uint32_t pause_ms = RETRY_MS;
     for (bool is_told = false;; is_told = true) {
         pthread_mutex_unlock(&ender->lock);
-        enum status status = errand->end.is_flush ? store_flush(ender->store, err)
+        enum status status = errand->end.is_flush ? flush(&ender->doing, ender->store, err)
                                                   : check(errand, ender->store, err);
         pthread_mutex_lock(&ender->lock);
         if (!may_wait(ender, status)) {
@@ -219,7 +238,7 @@ static void *work(void *argument)
     while (take_asked(ender)) {
         struct err err = {0};
         ender->is_busy = true;
-        enum status status = do_it(ender, ender->doing.first, &err);
+        enum status status = do_it(ender, &err);
         for (struct errand *errand; (errand = pop(&ender->doing));) {
             errand->end.status = status;
             errand->end.err = err;
@@ -256,11 +275,13 @@ void loop_ender_check(struct loop_ender *ender, uint32_t run, const struct artif
     ask(ender, errand);
 }
 
-void loop_ender_flush(struct loop_ender *ender, uint32_t run)
+void loop_ender_flush(struct loop_ender *ender, uint32_t run, struct buf *keep)
 {
     struct errand *errand = mem_alloc(sizeof *errand);
     errand->end.run = run;
     errand->end.is_flush = true;
+    errand->keep = *keep;
+    *keep = buf_init(0);
     ask(ender, errand);
 }
 
@@ -277,8 +298,7 @@ bool loop_ender_take(struct loop_ender *ender, struct loop_ended *out)
     if (!errand)
         return false;
     *out = errand->end;
-    mem_free(errand->artifacts);
-    mem_free(errand);
+    free_errand(errand);
     return true;
 }
 

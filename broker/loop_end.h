@@ -1,4 +1,5 @@
-/* What the end of a run needs of the store: are its results there (check), then all of it flushed.
+/* What the end of a run needs of the store: are its results there (check), then what is to be kept
+ * of it is put there, and all of it flushed.
  * Both may take long, so a thread with a store of its own does them, and other runs go on. What the
  * store can't do just now is tried again, so a run waits here for a disk that is full, a store that
  * is away, or one that refuses our keys. Checks are done one by one; one flush serves all runs that
@@ -24,6 +25,8 @@ struct loop_ended {
      * what its producer makes again. */
     struct id *missing;
     uint32_t missing_count;
+    bool has_kept; /* flush: the blob `kept` */
+    struct id kept;
 };
 
 /* The store is the thread's from now on; it starts with the first thing to do. */
@@ -33,7 +36,8 @@ void loop_ender_free(struct loop_ender *ender);
 /* `artifacts` is copied. */
 void loop_ender_check(struct loop_ender *ender, uint32_t run, const struct artifact *artifacts,
                       uint32_t count);
-void loop_ender_flush(struct loop_ender *ender, uint32_t run);
+/* `keep` is moved in: bytes that become a blob; empty: none. */
+void loop_ender_flush(struct loop_ender *ender, uint32_t run, struct buf *keep);
 /* False: nothing new is done. The caller frees out->missing. */
 bool loop_ender_take(struct loop_ender *ender, struct loop_ended *out);
 /* Readable when there is something to take. */

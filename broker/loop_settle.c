@@ -116,7 +116,7 @@ enum status loop_hear_ender(struct loop *loop, struct err *err)
         loop_hurry(loop);
         loop_stats_log(&loop->stats);
         if (hooks->run_over)
-            hooks->run_over(hooks->context, ended.run);
+            hooks->run_over(hooks->context, ended.run, ended.has_kept ? &ended.kept : NULL);
     }
     return OK;
 }

@@ -116,13 +116,16 @@ static enum status plan(struct local *app, const struct app_gc *gc, int plan_fd,
                                             .labels = gc->labels,
                                             .label_count = gc->label_count,
                                             .now_us = clock_epoch_us()};
-    TRY(collect_make_plan(app->state, &options, &plan, err));
+    TRY(collect_make_plan(app->state, app->store, &options, &plan, err));
     doc_put(arena, out, "removes", value_bool(gc->removes));
     struct value *runs = doc_put(arena, out, "runs", doc_list());
     for (uint32_t i = 0; i < plan.run_count && i < FINDINGS_TOLD_MAX; i++)
         doc_add(arena, runs, doc_text(arena, plan.runs[i], strlen(plan.runs[i])));
     doc_put(arena, out, "runs_removed", value_int(plan.run_count));
     doc_put(arena, out, "runs_kept", value_int(plan.runs_kept));
+    doc_put(arena, out, "runs_untold", value_int(plan.runs_untold));
+    doc_put(arena, out, "untold",
+            plan.untold ? doc_text(arena, plan.untold, strlen(plan.untold)) : value_nil());
     doc_put(arena, out, "records", value_int(plan.records.count));
     doc_put(arena, out, "records_kept", value_int((int64_t)plan.records_kept));
     struct care_run *chosen = arena_alloc(arena, (plan.run_count + 1) * sizeof *chosen);

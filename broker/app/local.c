@@ -171,16 +171,21 @@ enum status local_open_writer(struct local *app, struct err *err)
     return open_both(app, STATE_WRITE, err);
 }
 
-static void run_ended(void *context, uint32_t number)
+static void run_ended(void *context, uint32_t number, struct buf *keep)
 {
     struct local *app = context;
     progress_end(app, app->runs[number]);
+    report_tasks(app, app->runs[number], keep);
 }
 
-static void run_over(void *context, uint32_t number)
+static void run_over(void *context, uint32_t number, const struct id *kept)
 {
     struct local *app = context;
-    app->runs[number]->is_over = true;
+    struct run *run = app->runs[number];
+    run->is_over = true;
+    run->has_task_list = kept != NULL;
+    if (kept)
+        run->task_list = *kept;
 }
 
 enum status local_begin(struct local *app, struct err *err)

@@ -188,6 +188,17 @@ static void list_steps(const struct run *run, struct arena *arena, struct value 
     }
 }
 
+void report_tasks(const struct local *app, const struct run *run, struct buf *out)
+{
+    const struct sched *sched = loop_sched(app->loop);
+    const struct graph *graph = run->submission->graph; /* its tasks are there, or forgotten */
+    for (uint32_t i = 0; graph->task_count > LISTED_TASKS_MAX && i < graph->task_count; i++)
+        buf_put(out,
+                graph->tasks ? &graph->tasks[i].id
+                             : sched_work(sched, sched_task_index(sched, run->number, i)).id,
+                ID_BYTES);
+}
+
 /* A large run lists no tasks, but whoever looks at it wants to know what failed. */
 static void list_failures(struct local *app, struct run *run, struct arena *arena,
                           struct value *failures)

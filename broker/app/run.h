@@ -49,11 +49,13 @@ struct run {
     bool is_ended;            /* nothing is left to do; what its tasks became stands in `seen` */
     bool is_over;             /* what they made survives a power loss */
     ms_t tell_at, tell_until; /* its result is asked for again, and for how long; 0: not yet */
-    uint32_t lost_count;      /* tasks that succeeded, and have no record any more */
-    bool is_told;             /* its result is on its way into the state … */
-    uint64_t put;             /* … as this (loop_put_run) */
-    bool is_kept;             /* and there */
-    bool is_leaving;          /* the scheduler forgets it */
+    bool has_task_list; /* a blob of the ids of its tasks, where its result does not list them */
+    struct id task_list;
+    uint32_t lost_count; /* tasks that succeeded, and have no record any more */
+    bool is_told;        /* its result is on its way into the state … */
+    uint64_t put;        /* … as this (loop_put_run) */
+    bool is_kept;        /* and there */
+    bool is_leaving;     /* the scheduler forgets it */
     /* Of a run that goes on after a restart, per node: 1 where it was executed before; else
      * NULL. */
     uint8_t *done;
@@ -114,6 +116,9 @@ MUST_USE enum status report_result(struct local *app, struct run *run, bool full
                                    struct arena *arena, struct value *out, struct err *err);
 MUST_USE enum status local_result(struct app *app, const char *run, bool full, struct arena *arena,
                                   struct value *out, struct err *err);
+/* Of a run whose result does not list its tasks: their ids, one after the other. What it reached is
+ * known by them when a kind's version, and so the expansion, has changed. */
+void report_tasks(const struct local *app, const struct run *run, struct buf *out);
 /* A record's outputs and metrics, as they stand in `steps`. */
 void report_record(const struct record *record, struct arena *arena, struct value *entry);
 

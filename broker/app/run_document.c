@@ -32,6 +32,8 @@ struct value run_document_make(const struct run *run, const char *state, const s
     submission_document(run->submission, arena, &document);
     if (result)
         doc_put(arena, &document, "result", *result);
+    if (result && run->has_task_list)
+        doc_put(arena, &document, "task_list", doc_id(arena, &run->task_list));
     return document;
 }
 

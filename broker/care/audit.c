@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/care/audit_inside.h"
 
+#include <string.h>
+
 #include "broker/care/reach.h"
 #include "common/base/doc.h"
 #include "common/base/mem.h"
@@ -83,6 +85,11 @@ static enum status name_sources(void *context, const char *id, const uint8_t *by
     struct artifact artifact;
     audit->run_count++;
     TRY(reach_decode(id, bytes, count, &arena, &document, err));
+    const char *list = value_get_text(&document, "task_list");
+    if (list && id_parse(list, strlen(list), &artifact.id, NULL) == OK) {
+        artifact.is_tree = false;
+        TRY(name_item(audit, &artifact, AUDIT_INPUT, err)); /* gc copes without it */
+    }
     const struct value *sources = value_get(&document, "sources");
     for (uint32_t i = 0; sources && sources->type == VALUE_ARRAY && i < sources->count; i++)
         if (audit_read_source(&sources->items[i], &artifact))

@@ -50,12 +50,15 @@ struct collect_plan {
     uint32_t run_count, run_capacity, runs_kept;
     struct id_set records; /* task ids */
     uint64_t records_kept;
+    uint32_t runs_untold; /* kept runs of which is not known what they need: no record goes */
+    const char *untold;   /* the newest of them */
 };
 void collect_plan_init(struct collect_plan *plan); /* must stay where it is */
 void collect_plan_fini(struct collect_plan *plan);
-/* Errors: E_INVALID, E_CORRUPT a run that is kept can't be expanded any more, so what it needs is
- * unknown; as the state's. */
-MUST_USE enum status collect_make_plan(struct state *state, const struct collect_options *options,
+/* Errors: E_INVALID, E_CORRUPT an open run can't be expanded any more, so what it needs is unknown;
+ * as the state's and the store's. */
+MUST_USE enum status collect_make_plan(struct state *state, struct store *store,
+                                       const struct collect_options *options,
                                        struct collect_plan *plan, struct err *err);
 
 struct collect_sum {

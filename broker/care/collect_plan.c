@@ -32,6 +32,7 @@ struct tally {
 
 struct planning {
     const struct collect_options *options;
+    struct store *store;
     struct collect_plan *plan;
     struct reach reach;
     struct tally *tallies;
@@ -89,8 +90,11 @@ static enum status look_at_run(void *context, const char *id, const uint8_t *byt
         drop_run(p->plan, id);
         return OK;
     }
+    bool is_told;
     p->plan->runs_kept++;
-    enum status status = reach_run_tasks(&p->reach, &document, err);
+    enum status status = reach_run_tasks(&p->reach, p->store, &document, &is_told, err);
+    if (!is_told && !p->plan->runs_untold++)
+        p->plan->untold = arena_text(&p->plan->arena, id, strlen(id));
     if (status != OK)
         err_prefix(err, "run %s is kept, but what it needs can't be told; nothing was removed", id);
     return status;
@@ -122,7 +126,7 @@ static enum status find_candidate(void *context, const struct id *task, const ui
 {
     struct records *r = context;
     struct id action;
-    if (id_set_has(&r->reach->tasks, task)) {
+    if (r->plan->runs_untold || id_set_has(&r->reach->tasks, task)) {
         r->plan->records_kept++;
         return OK;
     }
@@ -179,10 +183,11 @@ static enum status plan_records(struct state *state, const struct reach *reach,
     return status;
 }
 
-enum status collect_make_plan(struct state *state, const struct collect_options *options,
-                              struct collect_plan *plan, struct err *err)
+enum status collect_make_plan(struct state *state, struct store *store,
+                              const struct collect_options *options, struct collect_plan *plan,
+                              struct err *err)
 {
-    struct planning p = {.options = options, .plan = plan};
+    struct planning p = {.options = options, .store = store, .plan = plan};
     reach_init(&p.reach);
     enum status status = state_each_run(state, 0, look_at_run, &p, err);
     if (status == OK)

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/care/reach.h"
 
+#include <string.h>
+
 #include "broker/app/submission.h"
+#include "broker/care/document.h"
 #include "common/base/mem.h"
 #include "common/crypto/hash.h"
 #include "common/store/tree.h"
@@ -94,15 +97,52 @@ static enum status add_named_below(struct id_set *set, const struct value *docum
     return value ? add_named(set, value, err) : OK;
 }
 
-enum status reach_run_tasks(struct reach *reach, const struct value *document, struct err *err)
+/* Does its result name them all? */
+static bool lists_tasks(const struct value *document)
 {
-    TRY(add_graph(reach, document, err));
-    return add_named_below(&reach->tasks, document, "result", err);
+    const struct value *result = value_get(document, "result");
+    const struct value *steps = result ? value_get(result, "steps") : NULL,
+                       *tasks = result ? value_get(result, "tasks") : NULL,
+                       *total = tasks ? value_get(tasks, "total") : NULL;
+    if (!steps || steps->type != VALUE_ARRAY || !total || total->integer != steps->count)
+        return false;
+    return !steps->count || value_get(&steps->items[0], "task");
+}
+
+/* Those that were written down when it ended. */
+static enum status add_task_list(struct reach *reach, struct store *store, const char *hex,
+                                 struct err *err)
+{
+    struct id blob;
+    AUTO(buf_fini) struct buf ids = buf_init(0);
+    TRY(id_parse(hex, strlen(hex), &blob, err));
+    TRY(store_get(store, &blob, &ids, err));
+    for (size_t at = 0; at + ID_BYTES <= ids.count; at += ID_BYTES)
+        TRY(id_set_add(&reach->tasks, (const struct id *)(const void *)(ids.bytes + at), err));
+    return OK;
+}
+
+enum status reach_run_tasks(struct reach *reach, struct store *store, const struct value *document,
+                            bool *is_told, struct err *err)
+{
+    const char *list = value_get_text(document, "task_list");
+    *is_told = true;
+    TRY(add_named_below(&reach->tasks, document, "result", err));
+    if (document_is_open(document)) /* it goes on as it is expanded now */
+        return add_graph(reach, document, err);
+    if (!list) {
+        *is_told = lists_tasks(document);
+        return OK;
+    }
+    enum status status = add_task_list(reach, store, list, err);
+    *is_told = status == OK;
+    return status == E_NOTFOUND || status == E_CORRUPT ? OK : status;
 }
 
 enum status reach_run_bytes(struct reach *reach, const struct value *document, struct err *err)
 {
     TRY(add_named_below(&reach->bytes, document, "sources", err));
+    TRY(add_named_below(&reach->bytes, document, "task_list", err));
     return add_named_below(&reach->bytes, document, "result", err);
 }
 

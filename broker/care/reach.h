@@ -1,8 +1,12 @@
 /* What is still needed, seen from the runs that are kept:
  *
- *   run document ── expanded again ──▶ task ids ── look-up ──▶ records ──▶ outputs, log, inputs
- *        │                                                                   │
- *        └─ sources, logs of failed tasks, what else its result names        └─ trees ──▶ files
+ *   run document ── as it was written down ──▶ task ids ── look-up ──▶ records ──▶ outputs, log,
+ *        │                                                                       │   inputs
+ *        └─ sources, task list, logs of failed tasks, what else its result names └─ trees ──▶ files
+ *
+ * What a run that is over reached stands in its result, or, of a large one, in a blob; expanding it
+ * again would give other ids once a kind's version has changed. An open one goes on as it is
+ * expanded now.
  *
  * Bytes are in one set whatever they are, since ids of blobs and of trees can't be equal. Memory:
  * about 40 bytes an id, and one run's graph at a time. */
@@ -21,11 +25,11 @@ struct reach {
 
 void reach_init(struct reach *reach); /* must stay where it is */
 void reach_fini(struct reach *reach);
-/* The tasks of a run: those of its graph, and those that its result names (a kind whose version has
- * changed since gives a graph of other ids). Errors: E_INVALID, E_CORRUPT it can't be expanded any
- * more. */
-MUST_USE enum status reach_run_tasks(struct reach *reach, const struct value *document,
-                                     struct err *err);
+/* The tasks of a run. *is_told false: they were not written down (by an earlier version), or what
+ * was is lost. Errors: E_INVALID, E_CORRUPT an open one can't be expanded any more; as the
+ * store's. */
+MUST_USE enum status reach_run_tasks(struct reach *reach, struct store *store,
+                                     const struct value *document, bool *is_told, struct err *err);
 /* The bytes that a run's document names. */
 MUST_USE enum status reach_run_bytes(struct reach *reach, const struct value *document,
                                      struct err *err);

@@ -86,6 +86,12 @@ static void print(const struct value *answer)
         fprintf(stderr, "%s from quarantine: %s; of run-task and checkpoints: %s\n",
                 removes ? "removed" : "would go", care_sum(answer, "quarantine", &arena),
                 care_sum(answer, "objects", &arena));
+    const char *untold = value_get_text(answer, "untold");
+    if (untold)
+        fprintf(stderr,
+                "no record goes while %" PRIu64 " kept runs don't say which they need, as %s: an "
+                "earlier version did not write it down, or it is lost; drop them, with --older\n",
+                care_count(answer, "runs_untold"), untold);
     const struct value *journal = value_get(answer, "journal");
     if (care_count(journal, "merged"))
         fprintf(stderr, "journal: %" PRIu64 " of %" PRIu64 " segments %s others\n",

@@ -175,3 +175,28 @@ def test_where_nothing_has_run(place):
     result = place.broker("gc", "--yes")
     assert result.code == 0, result
     assert re.search(r"removed: 0 runs, 0 records, 0 files", result.err)
+
+
+def test_a_large_run_wrote_down_what_it_needs(place):
+    """Its result lists no tasks; expanded by another version they could have other ids."""
+    count = 10001
+    place.write("p.yaml", "version: 1\nname: %s\nsteps:\n  many: {kind: sleep, matrix: {i: {range: [0, %d]}}, "
+                "params: {index: \"${matrix.i}\"}}\n" % ("many", count))
+    place.write("q.yaml", "version: 1\nname: q\nsteps:\n  one: {kind: sleep, params: {index: -1}}\n")
+    place.run("p.yaml")
+    place.run("q.yaml")
+    make_old(place)
+    dropped = place.broker("gc", "--yes", "--json", "--keep", "0", "--older", "1000d")
+    assert dropped.code == 0 and dropped.json["records_kept"] == count + 1, dropped
+    assert place.run("p.yaml")["tasks"]["hit"] == count
+    lists = [p for p in files(place) if p.stat().st_size == 32 * count]
+    assert len(lists) == 1
+    assert place.broker("fsck", "--bytes").code == 0
+    lists[0].unlink()
+    place.run("q.yaml", "--force")
+    told = place.broker("gc", "--json")
+    assert told.json["runs_untold"] == 2 and told.json["records"] == 0, told
+    assert "no record goes while 2 kept runs" in place.broker("gc").err
+    assert place.broker("fsck").code == 0  # nothing that somebody made is lost
+    place.run("p.yaml")  # writes it down again
+    assert place.broker("gc", "--json").json["runs_untold"] == 0

@@ -14,6 +14,8 @@
 
 enum { WAIT_MS = 10000 };
 
+static struct buf nothing; /* to keep */
+
 static void take(struct loop_ender *ender, struct loop_ended *out)
 {
     while (!loop_ender_take(ender, out)) {
@@ -59,7 +61,7 @@ static void flushes_come_back_for_each_run(void **state)
     struct loop_ended ended;
     uint32_t sum = 0;
     for (uint32_t run = 1; run <= 20; run++)
-        loop_ender_flush(ender, run);
+        loop_ender_flush(ender, run, &nothing);
     for (int i = 0; i < 20; i++) {
         take(ender, &ended);
         assert_true(ended.is_flush && ended.status == OK);
@@ -70,6 +72,26 @@ static void flushes_come_back_for_each_run(void **state)
     loop_ender_free(ender);
 }
 
+/* Also when the store refused it at first. */
+static void what_is_kept_of_a_run_is_in_the_store_when_it_is_flushed(void **state)
+{
+    (void)state;
+    AUTO(store_close) struct store *store = NULL;
+    assert_int_equal(store_open("fault+mem:?on=put&fail=1&status=disk_full", &store, NULL), OK);
+    struct loop_ender *ender = loop_ender_new(store);
+    struct buf keep = buf_init(0), got = buf_init(0);
+    struct loop_ended ended;
+    buf_put_text(&keep, "ids");
+    loop_ender_flush(ender, 5, &keep);
+    assert_int_equal(keep.count, 0);
+    take(ender, &ended);
+    assert_true(ended.is_flush && ended.has_kept && ended.status == OK);
+    loop_ender_free(ender);
+    assert_int_equal(store_get(store, &ended.kept, &got, NULL), OK);
+    assert_string_equal(buf_text(&got), "ids");
+    buf_fini(&got);
+}
+
 static void a_store_that_refuses_is_asked_again_until_it_is_given_up(void **state)
 {
     (void)state;
@@ -78,7 +100,7 @@ static void a_store_that_refuses_is_asked_again_until_it_is_given_up(void **stat
     assert_int_equal(
         store_open("fault+mem:?on=flush&fail=1&times=1000000&status=disk_full", &store, NULL), OK);
     struct loop_ender *ender = loop_ender_new(store);
-    loop_ender_flush(ender, 3);
+    loop_ender_flush(ender, 3, &nothing);
     assert_false(loop_ender_take(ender, &ended));
     assert_false(loop_ender_is_idle(ender));
     loop_ender_give_up(ender);
@@ -94,8 +116,8 @@ static void it_ends_in_the_midst_of_waiting(void **state)
     assert_int_equal(
         store_open("fault+mem:?on=flush&fail=1&times=1000000&status=disk_full", &store, NULL), OK);
     struct loop_ender *ender = loop_ender_new(store);
-    loop_ender_flush(ender, 3);
-    loop_ender_flush(ender, 4);
+    loop_ender_flush(ender, 3, &nothing);
+    loop_ender_flush(ender, 4, &nothing);
     loop_ender_free(ender);
 }
 
@@ -104,6 +126,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_missing_is_told_run_by_run),
         cmocka_unit_test(flushes_come_back_for_each_run),
+        cmocka_unit_test(what_is_kept_of_a_run_is_in_the_store_when_it_is_flushed),
         cmocka_unit_test(a_store_that_refuses_is_asked_again_until_it_is_given_up),
         cmocka_unit_test(it_ends_in_the_midst_of_waiting),
     };

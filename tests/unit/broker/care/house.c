@@ -229,6 +229,28 @@ static void finish_tasks(struct house *house, const struct graph *graph, bool is
     }
 }
 
+/* What the run reached, in its result or in a blob. */
+static void put_tasks(struct house *house, const struct graph *graph, bool in_store,
+                      struct arena *arena, struct value *document)
+{
+    AUTO(buf_fini) struct buf ids = buf_init(0);
+    struct value *result = doc_put(arena, document, "result", doc_map());
+    struct value *tasks = doc_put(arena, result, "tasks", doc_map());
+    doc_put(arena, tasks, "total", value_int(graph->task_count));
+    struct value *steps = doc_put(arena, result, "steps", doc_list());
+    for (uint32_t i = 0; i < graph->task_count; i++) {
+        buf_put(&ids, &graph->tasks[i].id, ID_BYTES);
+        if (!in_store)
+            doc_put(arena, doc_add(arena, steps, doc_map()), "task",
+                    doc_id(arena, &graph->tasks[i].id));
+    }
+    struct id blob;
+    if (!in_store)
+        return;
+    MUST(store_put(house->store, ids.bytes, ids.count, &blob, &house_err));
+    doc_put(arena, document, "task_list", doc_id(arena, &blob));
+}
+
 const char *house_add(struct house *house, const struct house_run *run)
 {
     AUTO(arena_fini) struct arena arena = {0};
@@ -247,9 +269,16 @@ const char *house_add(struct house *house, const struct house_run *run)
         doc_put(&arena, labels, arena_text(&arena, run->label, bytes),
                 value_string(run->label + bytes + 1));
     }
-    submission_document(submission, &arena, &document);
+    const struct house_run other = {
+        .pipeline = run->pipeline, .seed = run->seed + 1000, .width = 1};
+    struct submission *now = run->is_changed ? open_submission(house, &other) : NULL;
+    submission_document(now ? now : submission, &arena, &document);
+    if (!run->is_open && !run->is_untold)
+        put_tasks(house, submission->graph, run->lists_in_store, &arena, &document);
     commit_document(house, id, &document); /* as a broker does: before anything has run */
     finish_tasks(house, submission->graph, run->is_begun_only);
+    if (now)
+        submission_free(now);
     submission_free(submission);
     return id;
 }
@@ -442,7 +471,7 @@ struct collect_swept house_collect(struct house *house, const struct collect_opt
     AUTO(collect_plan_fini) struct collect_plan plan = {0};
     struct collect_swept swept;
     collect_plan_init(&plan);
-    MUST(collect_make_plan(house->state, options, &plan, &house_err));
+    MUST(collect_make_plan(house->state, house->store, options, &plan, &house_err));
     house_remove(house, &plan, NULL, 10);
     const struct collect_sweep sweep = {.now_s = (int64_t)time(NULL), .removes = true};
     MUST(collect_sweep(house->state, house->store, &sweep, &swept, &house_err));

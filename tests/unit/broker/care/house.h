@@ -36,6 +36,9 @@ struct house_run {
     bool is_open;
     /* Records of `end` and `pack` are not there: it has not got so far. */
     bool is_begun_only;
+    bool lists_in_store; /* its tasks: as a large run does */
+    bool is_untold;      /* they are listed nowhere */
+    bool is_changed;     /* expanded now, its tasks are others: a kind's version was raised */
 };
 /* Puts its blobs, records, document. Its id lives as long as the folder. */
 const char *house_add(struct house *house, const struct house_run *run);

@@ -252,6 +252,72 @@ static void a_record_whose_action_a_kept_one_has_stays(void **state)
     assert_int_equal(house_record_count(house), 0);
 }
 
+/* ---- runs whose tasks have other ids by now ---- */
+
+static void a_kind_that_was_raised_since_costs_no_record(void **state)
+{
+    struct house *house = *state;
+    house_add(house, &(struct house_run){.seed = 1, .width = 2, .ended_days = 9});
+    house_add(house, &(struct house_run){.seed = 2, .width = 2, .is_changed = true});
+    house_add(house, &(struct house_run){
+                         .seed = 3, .width = 2, .is_changed = true, .lists_in_store = true});
+    house_make_old(house);
+    const struct collect_options options = keep(2);
+    house_collect(house, &options);
+    assert_int_equal(house_record_count(house), 2 * OWN_RECORDS);
+    house_collect(house, &options); /* the list is there still */
+    assert_int_equal(house_record_count(house), 2 * OWN_RECORDS);
+}
+
+static struct collect_plan plan_of(struct house *house)
+{
+    struct collect_plan plan;
+    const struct collect_options options = keep(1);
+    collect_plan_init(&plan);
+    assert_int_equal(collect_make_plan(house->state, house->store, &options, &plan, &house_err),
+                     OK);
+    return plan;
+}
+
+static void a_run_that_does_not_say_what_it_needs_keeps_all(void **state)
+{
+    struct house *house = *state;
+    house_add(house, &(struct house_run){.seed = 1, .width = 2, .ended_days = 9});
+    const char *run =
+        house_add(house, &(struct house_run){.seed = 2, .width = 2, .is_untold = true});
+    struct collect_plan plan = plan_of(house);
+    assert_int_equal(plan.runs_untold, 1);
+    assert_string_equal(plan.untold, run);
+    assert_int_equal(plan.run_count, 1);
+    assert_int_equal(plan.records.count, 0);
+    assert_int_equal(plan.records_kept, house_record_count(house));
+    collect_plan_fini(&plan);
+    /* It is dropped by the next one. */
+    house_add(house, &(struct house_run){.seed = 3, .width = 2});
+    plan = plan_of(house);
+    assert_int_equal(plan.runs_untold, 0);
+    assert_int_equal(plan.records_kept, OWN_RECORDS);
+    collect_plan_fini(&plan);
+}
+
+static void a_lost_list_keeps_all(void **state)
+{
+    struct house *house = *state;
+    house_add(house, &(struct house_run){.seed = 1, .width = 2, .ended_days = 9});
+    house_add(house, &(struct house_run){.seed = 2, .width = 2, .lists_in_store = true});
+    struct collect_plan plan = plan_of(house);
+    assert_int_equal(plan.records.count, OWN_RECORDS);
+    collect_plan_fini(&plan);
+    struct store *whole = house->store;
+    assert_int_equal(store_open("mem:", &house->store, &house_err), OK);
+    plan = plan_of(house);
+    store_close(house->store);
+    house->store = whole;
+    assert_int_equal(plan.runs_untold, 1);
+    assert_int_equal(plan.records.count, 0);
+    collect_plan_fini(&plan);
+}
+
 /* ---- the rest ---- */
 
 static void a_dry_run_tells_and_changes_nothing(void **state)
@@ -264,7 +330,8 @@ static void a_dry_run_tells_and_changes_nothing(void **state)
     collect_plan_init(&plan);
     const struct collect_options options = keep(1);
     struct collect_swept swept;
-    assert_int_equal(collect_make_plan(house->state, &options, &plan, &house_err), OK);
+    assert_int_equal(collect_make_plan(house->state, house->store, &options, &plan, &house_err),
+                     OK);
     const struct collect_sweep sweep = {.plan = &plan, .now_s = (int64_t)time(NULL)};
     assert_int_equal(collect_sweep(house->state, house->store, &sweep, &swept, &house_err), OK);
     assert_int_equal(plan.run_count, 1);
@@ -294,7 +361,8 @@ static void a_run_that_cannot_be_read_stops_it(void **state)
     AUTO(collect_plan_fini) struct collect_plan plan = {0};
     collect_plan_init(&plan);
     const struct collect_options options = keep(5);
-    assert_int_equal(collect_make_plan(house->state, &options, &plan, &house_err), E_CORRUPT);
+    assert_int_equal(collect_make_plan(house->state, house->store, &options, &plan, &house_err),
+                     E_CORRUPT);
     assert_non_null(strstr(house_err.text, "run 20270101t000000-1 is kept, but what it needs"));
 }
 
@@ -334,6 +402,9 @@ int main(void)
         TEST(what_was_put_today_stays),
         TEST(files_of_a_new_tree_stay),
         TEST(a_record_whose_action_a_kept_one_has_stays),
+        TEST(a_kind_that_was_raised_since_costs_no_record),
+        TEST(a_run_that_does_not_say_what_it_needs_keeps_all),
+        TEST(a_lost_list_keeps_all),
         TEST(a_dry_run_tells_and_changes_nothing),
         TEST(a_run_that_cannot_be_read_stops_it),
         TEST(records_of_run_task_keep_their_bytes_for_a_month),

@@ -136,7 +136,8 @@ static void collect_beside(struct life *life)
     collect_plan_init(&plan);
     id_set_init(&spared);
     const struct collect_options options = options_of(life);
-    assert_int_equal(collect_make_plan(life->house->state, &options, &plan, &house_err), OK);
+    assert_int_equal(
+        collect_make_plan(life->house->state, life->house->store, &options, &plan, &house_err), OK);
     uint32_t first = life->run_count;
     add_runs(life);
     for (uint32_t i = first; i < life->run_count; i++)
