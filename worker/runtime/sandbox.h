@@ -7,7 +7,7 @@
  *              abstract sockets to whoever is not of the same program.
  *   seccomp    no network (inet, inet6, netlink) unless the step asks for it, no other families
  *              than those and local sockets, and none of the calls that reach past the file system:
- *              mount, bpf, keyctl, io_uring, namespaces, …
+ *              mount, bpf, keyctl, io_uring, namespaces, limits and priorities of others, …
  *   process    no new privileges, no capabilities even for root, limits of size, descriptors,
  *              processes and time of the processor.
  *

@@ -3,13 +3,16 @@
  * container runtimes. */
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,6 +31,7 @@ enum {
     SOCKET_TYPE_BITS = 0xf,
     FAMILIES_MAX = 64,        /* more than there are: the kernel refuses the rest */
     TYPE_FOR_OTHERS = 0x541c, /* TIOCLINUX, which has no header of its own everywhere */
+    IO_PRIORITY_USER = 3,     /* IOPRIO_WHO_USER, likewise */
 };
 
 struct refusal {
@@ -135,6 +139,21 @@ static void add_sockets(struct rules *rules, enum network network, bool can_take
         add(rules, SCMP_ACT_NOTIFY, SCMP_SYS(connect), 0, NULL);
 }
 
+/* Limits and priorities of others of the same user, whom the kernel does not ask Landlock about: a
+ * limit of the processor's time ends a broker as a signal does. */
+static void protect_limits(struct rules *rules)
+{
+    const struct scmp_arg_cmp limit[] = {SCMP_A0(SCMP_CMP_NE, 0), SCMP_A2(SCMP_CMP_NE, 0)};
+    const struct scmp_arg_cmp other[] = {SCMP_A1(SCMP_CMP_NE, 0)};
+    const struct scmp_arg_cmp user[] = {is(0, LOW_BITS, PRIO_USER)};
+    const struct scmp_arg_cmp io_user[] = {is(0, LOW_BITS, IO_PRIORITY_USER)};
+    add(rules, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 2, limit);
+    add(rules, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setpriority), 1, other);
+    add(rules, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setpriority), 1, user);
+    add(rules, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioprio_set), 1, other);
+    add(rules, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioprio_set), 1, io_user);
+}
+
 static void add_arguments(struct rules *rules)
 {
     static const uint64_t namespaces[] = {CLONE_NEWNS,  CLONE_NEWCGROUP, CLONE_NEWUTS,
@@ -166,6 +185,18 @@ static void protect_from_signals(struct rules *rules)
             const struct scmp_arg_cmp whom[] = {is(0, LOW_BITS, (uint32_t)targets[k])};
             add(rules, SCMP_ACT_ERRNO(EPERM), calls[i], 1, whom);
         }
+    /* Nor by those that name nobody: through /proc/PID as a descriptor, as whoever is to hear of a
+     * descriptor, as one of the caller's own group. */
+    static const uint64_t hearing[] = {F_SETOWN, F_SETOWN_EX}, asking[] = {FIOSETOWN, SIOCSPGRP};
+    refuse(rules, &(const struct refusal){SCMP_SYS(pidfd_send_signal), EPERM}, 1);
+    for (size_t i = 0; i < 2; i++) {
+        const struct scmp_arg_cmp by_fcntl[] = {is(1, LOW_BITS, hearing[i])};
+        const struct scmp_arg_cmp by_ioctl[] = {is(1, LOW_BITS, asking[i])};
+        add(rules, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(fcntl), 1, by_fcntl);
+        add(rules, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, by_ioctl);
+    }
+    const struct scmp_arg_cmp group[] = {is(1, LOW_BITS, (uint32_t)getpid())};
+    add(rules, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setpgid), 1, group);
 }
 
 enum status seccomp_make(struct sandbox *sandbox, enum network network, struct err *err)
@@ -187,6 +218,7 @@ enum status seccomp_make(struct sandbox *sandbox, enum network network, struct e
         protect_from_signals(&rules);
     add_sockets(&rules, network, sandbox->can_take_sockets);
     add_arguments(&rules);
+    protect_limits(&rules);
     AUTO(fs_close_fd) int fd = memfd_create("filter", MFD_CLOEXEC);
     if (!rules.error)
         rules.error = fd < 0 ? errno : -seccomp_export_bpf(rules.context, fd);

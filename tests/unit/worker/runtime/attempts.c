@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -186,6 +187,62 @@ static int try_kill_parent(const char *unused)
     return outcome(kill(getppid(), SIGKILL));
 }
 
+/* Of the processor's time: what comes to its end is killed. */
+static int try_limit(const char *pid)
+{
+    const struct rlimit usual = {RLIM_INFINITY, RLIM_INFINITY};
+    return outcome(prlimit((pid_t)atol(pid), RLIMIT_CPU, &usual, NULL));
+}
+
+/* As it is already, so that nothing changes where it goes through. */
+static int try_priority(const char *pid)
+{
+    return outcome(setpriority(PRIO_PROCESS, (id_t)atol(pid), 0));
+}
+
+static int try_priority_of_user(const char *unused)
+{
+    (void)unused;
+    return outcome(setpriority(PRIO_USER, 0, 0));
+}
+
+static int try_io_priority(const char *pid)
+{
+    enum { WHO_PROCESS = 1, BEST_EFFORT_4 = 2 << 13 | 4 };
+    return outcome(syscall(SYS_ioprio_set, WHO_PROCESS, atol(pid), BEST_EFFORT_4));
+}
+
+/* What programs do to themselves, and to what they start. */
+static int try_limits_of_own(const char *unused)
+{
+    (void)unused;
+    struct rlimit files;
+    if (prlimit(getppid(), RLIMIT_NOFILE, NULL, &files))
+        return errno;
+    return outcome(prlimit(0, RLIMIT_NOFILE, &files, NULL) | setpriority(PRIO_PROCESS, 0, 1));
+}
+
+/* Signal 0 asks whether one could be sent. */
+static int try_signal_by_folder(const char *pid)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%s", pid);
+    int fd = open(path, O_RDONLY | O_DIRECTORY);
+    return outcome(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0));
+}
+
+static int try_signal_by_owner(const char *pid)
+{
+    int ends[2];
+    return pipe(ends) ? 255 : outcome(fcntl(ends[0], F_SETOWN, (pid_t)atol(pid)));
+}
+
+static int try_signal_by_group(const char *unused)
+{
+    (void)unused;
+    return setpgid(0, getppid()) ? errno : outcome(kill(0, 0));
+}
+
 static int try_environment(const char *unused)
 {
     (void)unused;
@@ -249,6 +306,14 @@ static const struct {
                 {"trace_child", try_trace_child},
                 {"kill", try_kill},
                 {"kill_parent", try_kill_parent},
+                {"limit", try_limit},
+                {"priority", try_priority},
+                {"priority_of_user", try_priority_of_user},
+                {"io_priority", try_io_priority},
+                {"limits_of_own", try_limits_of_own},
+                {"signal_by_folder", try_signal_by_folder},
+                {"signal_by_owner", try_signal_by_owner},
+                {"signal_by_group", try_signal_by_group},
                 {"environment", try_environment},
                 {"call", try_call},
                 {"grow", try_grow}};

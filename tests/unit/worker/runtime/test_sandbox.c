@@ -246,9 +246,27 @@ static void the_slot_and_the_worker_are_out_of_reach(void **state)
     struct world *world = *state;
     expect(world, "trace_parent", "", EPERM);
     expect(world, "kill_parent", "", EPERM);
-    expect(world, "kill", arena_format(&world->arena, "%d", (int)getpid()), EPERM);
+    const char *pid = arena_format(&world->arena, "%d", (int)getpid());
+    expect(world, "kill", pid, EPERM);
+    expect(world, "signal_by_folder", pid, EPERM);
+    if (landlock_version() < LANDLOCK_VERSION_SCOPES) { /* else the signal itself is refused */
+        expect(world, "signal_by_owner", pid, EPERM);
+        expect(world, "signal_by_group", "", EPERM);
+    }
     if (has_landlock())
         expect(world, "environment", "", EACCES);
+}
+
+/* A limit of the processor's time, or a priority, would end or starve the worker as a signal does. */
+static void limits_and_priorities_of_others_stay(void **state)
+{
+    struct world *world = *state;
+    const char *pid = arena_format(&world->arena, "%d", (int)getpid());
+    expect(world, "limit", pid, EPERM);
+    expect(world, "priority", pid, EPERM);
+    expect(world, "priority_of_user", "", EPERM);
+    expect(world, "io_priority", pid, EPERM);
+    expect(world, "limits_of_own", "", 0);
 }
 
 static void a_program_may_trace_its_own(void **state)
@@ -418,6 +436,7 @@ int main(int argc, char **argv)
         SANDBOX_TEST(other_families_are_not_there),
         SANDBOX_TEST(files_outside_are_neither_read_nor_written),
         SANDBOX_TEST(the_slot_and_the_worker_are_out_of_reach),
+        SANDBOX_TEST(limits_and_priorities_of_others_stay),
         SANDBOX_TEST(a_program_may_trace_its_own),
         SANDBOX_TEST(privileges_are_gone),
         SANDBOX_TEST(limits_hold),
@@ -439,6 +458,7 @@ int main(int argc, char **argv)
         SANDBOX_TEST(shared_memory_is_there_but_not_listed),
         SANDBOX_TEST(an_undeclared_file_is_named_in_the_failure),
         SANDBOX_TEST(the_slot_and_the_worker_are_out_of_reach),
+        SANDBOX_TEST(limits_and_priorities_of_others_stay),
         SANDBOX_TEST(a_program_may_trace_its_own),
         SANDBOX_TEST(privileges_are_gone),
         SANDBOX_TEST(limits_hold),
