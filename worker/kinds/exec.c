@@ -235,6 +235,8 @@ static enum status start(struct exec *exec, struct pump *pump, struct child *chi
         int pair[2];
         if (pipe2(pair, O_CLOEXEC))
             return err_set(err, E_IO, "pipe: %s", strerror(errno));
+        /* A program may open its end anew and read what it wrote, between our poll and read. */
+        (void)fcntl(pair[0], F_SETFL, O_NONBLOCK);
         pump->pipes[i] = pair[0];
         pump->ends[i] = pair[1];
     }

@@ -2,10 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/kinds/exec.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -200,6 +203,43 @@ static void what_writes_on_afterwards_is_not_waited_for(void **state)
     assert_true(clock_ms() - begun < 100000);
 }
 
+/* In which system call is whoever started this? */
+static bool is_parent_reading(void)
+{
+    char path[64], text[8] = "";
+    snprintf(path, sizeof path, "/proc/%d/syscall", (int)getppid());
+    AUTO(fs_close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && read(fd, text, sizeof text) > 2 && !memcmp(text, "0 ", 2);
+}
+
+/* Reads what it wrote between the kernel's word that there is something, and the reading; ends once
+ * that has come about. */
+static int take_back(void)
+{
+    enum { ROUNDS = 50000, DELAYS = 50, TURNS = 20 };
+    char letter = 'x';
+    int again = open("/proc/self/fd/1", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    for (int i = 0; again >= 0 && i < ROUNDS && !is_parent_reading(); i++) {
+        if (write(1, &letter, 1) != 1)
+            return 1;
+        for (volatile int turn = 0; turn < i % DELAYS * TURNS;)
+            turn++;
+        (void)!read(again, &letter, 1);
+    }
+    return again < 0;
+}
+
+static void what_a_program_takes_back_is_not_waited_for(void **state)
+{
+    struct world *world = *state;
+    char program[PATH_MAX] = "";
+    world->sandbox.mode = SANDBOX_OFF; /* so that it may run this test */
+    assert_true(readlink("/proc/self/exe", program, sizeof program - 1) > 0);
+    const char *params =
+        arena_format(&world->arena, "{\"command\":[\"%s\",\"take-back\"]}", program);
+    assert_int_equal(run(world, "[]", params), OK);
+}
+
 static void paths_that_leave_the_work_folder_are_refused(void **state)
 {
     struct world *world = *state;
@@ -289,8 +329,10 @@ static void a_flood_of_output_is_bounded(void **state)
 
 #define EXEC_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 2 && !strcmp(argv[1], "take-back"))
+        return take_back();
     const struct CMUnitTest tests[] = {
         EXEC_TEST(outputs_and_log_are_captured),
         EXEC_TEST(stdout_can_be_an_output),
@@ -302,6 +344,7 @@ int main(void)
         EXEC_TEST(a_signal_is_a_crash),
         EXEC_TEST(what_is_left_running_is_ended),
         EXEC_TEST(what_writes_on_afterwards_is_not_waited_for),
+        EXEC_TEST(what_a_program_takes_back_is_not_waited_for),
         EXEC_TEST(paths_that_leave_the_work_folder_are_refused),
         EXEC_TEST(an_output_behind_a_linked_folder_is_refused),
         EXEC_TEST(what_is_no_file_is_refused),
