@@ -87,9 +87,9 @@ void slot_stop(struct slot *slot, int *signal, int *exit_status)
 {
     struct child_end end = {0};
     child_signal(&slot->child, SIGSTOP, false);
+    cgroup_kill(slot->cgroup); /* where there is one, nothing can get away */
     procs_kill_below(slot->child.pid);
     child_signal(&slot->child, SIGKILL, false); /* had it died already, this changes nothing */
-    cgroup_kill(slot->cgroup);                  /* whoever has no ancestor left to be found by */
     (void)!child_wait(&slot->child, -1, &end);
     if (slot->cgroup)
         cgroup_free(slot->cgroup);

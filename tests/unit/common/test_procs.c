@@ -2,16 +2,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/procs.h"
 
+#include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+/* Nobody else's. */
+enum { USER = 64517 };
 
 static void wait_for_ever(void)
 {
@@ -57,10 +66,90 @@ static void orphans_of_a_killed_child_are_ended_and_others_stay(void **state)
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
+/* A process of its own kind: with a user of its own, where it may choose one, so that the limit of
+ * processes is its own and holds. */
+static void in_a_process(void (*run)(void))
+{
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        const struct rlimit few = {200, 200};
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
+        if (geteuid() == 0 && setuid(USER))
+            _exit(2);
+        setrlimit(RLIMIT_NPROC, &few);
+        run();
+        _exit(procs_end_own() ? 0 : 3);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+/* Forks and ends, each time in a session of its own: whoever is found is gone already. */
+static void move_on(void)
+{
+    for (int i = 0; i < 3; i++)
+        if (fork() == 0)
+            for (;;) {
+                setsid();
+                if (fork() > 0)
+                    _exit(0);
+            }
+    usleep(50000);
+}
+
+static void what_never_stays_one_process_is_ended(void **state)
+{
+    (void)state;
+    in_a_process(move_on);
+}
+
+static void *stay(void *unused)
+{
+    (void)unused;
+    wait_for_ever();
+    return NULL;
+}
+
+/* A process that lives on in its second thread, of which /proc shows a dead one without memory. */
+static pid_t lose_leader(void)
+{
+    pthread_t thread;
+    pid_t child = fork();
+    if (child == 0) {
+        if (pthread_create(&thread, NULL, stay, NULL))
+            _exit(2);
+        syscall(SYS_exit, 0); /* this thread alone */
+    }
+    char path[64], text[256] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)child);
+    while (!strstr(text, ") Z ")) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        (void)!read(fd, text, sizeof text - 1);
+        close(fd);
+    }
+    return child;
+}
+
+static void leave_second_thread(void)
+{
+    pid_t child = lose_leader();
+    if (!procs_resident(child))
+        _exit(4);
+}
+
+static void what_lives_in_its_second_thread_is_counted_and_ended(void **state)
+{
+    (void)state;
+    in_a_process(leave_second_thread);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(orphans_of_a_killed_child_are_ended_and_others_stay),
+        cmocka_unit_test(what_never_stays_one_process_is_ended),
+        cmocka_unit_test(what_lives_in_its_second_thread_is_counted_and_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
