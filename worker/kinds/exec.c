@@ -320,10 +320,23 @@ static enum status run_in(struct exec *exec, struct err *err)
     return exec_search_outputs(exec->call, err);
 }
 
+/* What is wrong with a file is said with its name, which the program chose. */
+static void mask_failure(const struct kind_call *call, struct err *err)
+{
+    AUTO(buf_fini) struct buf text = buf_init(0);
+    struct exec_mask mask;
+    exec_mask_init(&mask, call);
+    exec_mask_pass(&mask, err->text, strlen(err->text), true, &text);
+    exec_mask_fini(&mask);
+    err_set(err, err->code, "%s", buf_text(&text));
+}
+
 static enum status run(const struct kind_call *call, struct err *err)
 {
     struct exec exec = {.call = call};
     enum status status = run_in(&exec, err);
+    if (status != OK && err && call->secret_count)
+        mask_failure(call, err);
     exec_forget_secrets(&exec);
     arena_fini(&exec.arena);
     return status;

@@ -288,6 +288,20 @@ static void a_hard_link_to_elsewhere_is_refused_and_one_inside_is_not(void **sta
     assert_string_equal(output(world, "o/b"), "x\n");
 }
 
+static void a_secret_in_a_files_name_is_not_told(void **state)
+{
+    struct world *world = *state;
+    static char value[] = "correct-horse";
+    struct kind_secret secret = {"TOKEN", value, sizeof value - 1};
+    world->job.secrets = &secret;
+    world->job.secret_count = 1;
+    assert_int_equal(run(world, "[\"o\"]",
+                         "{\"command\":\"mkdir o; ln -s / o/$TOKEN\",\"secrets\":[\"TOKEN\"]}"),
+                     E_INVALID);
+    assert_null(strstr(world->err.text, value));
+    assert_non_null(strstr(world->err.text, "o/[TOKEN]: a symbolic link"));
+}
+
 static void a_locked_folder_is_an_output_like_any(void **state)
 {
     struct world *world = *state;
@@ -349,6 +363,7 @@ int main(int argc, char **argv)
         EXEC_TEST(an_output_behind_a_linked_folder_is_refused),
         EXEC_TEST(what_is_no_file_is_refused),
         EXEC_TEST(a_hard_link_to_elsewhere_is_refused_and_one_inside_is_not),
+        EXEC_TEST(a_secret_in_a_files_name_is_not_told),
         EXEC_TEST(a_locked_folder_is_an_output_like_any),
         EXEC_TEST(an_output_that_was_not_left_is_named),
         EXEC_TEST(wrong_names_are_told),
