@@ -174,10 +174,10 @@ enum status provenance_statement(const struct provenance *p, struct arena *arena
 
 /* ---- reading one back ---- */
 
-static const char *subject_blob(const struct value *subject)
+static const char *subject_digest(const struct value *subject, const char *algorithm)
 {
     const struct value *known = subject->type == VALUE_MAP ? value_get(subject, "digest") : NULL;
-    return known && known->type == VALUE_MAP ? value_get_text(known, "blake2b256") : NULL;
+    return known && known->type == VALUE_MAP ? value_get_text(known, algorithm) : NULL;
 }
 
 /* Is the subject the file of that path in the artifact? */
@@ -208,9 +208,12 @@ enum status provenance_check(const char *name, const struct value *statement,
     if (is_file ? subjects->count != 1 : subjects->count != file_count + 1)
         return err_set(err, E_CORRUPT, "%s: is about %u files, not %zu", name,
                        subjects->count > 1 ? subjects->count - 1 : 1, file_count);
+    if (!is_file &&
+        !subject_digest(subjects->items, "penstockTree")) /* an empty one has no files */
+        return err_set(err, E_CORRUPT, "%s: is about a file, not a folder", name);
     for (size_t i = 0; i < file_count; i++, subject++) {
         char hex[ID_HEX_BYTES];
-        const char *known = subject_blob(subject), *path = files[i].path;
+        const char *known = subject_digest(subject, "blake2b256"), *path = files[i].path;
         if (!is_named(subjects->items, subject, path))
             return err_set(err, E_CORRUPT, "%s: knows no file \"%s\"", name, path ? path : "");
         if (!known || strcmp(known, id_hex(&files[i].blob, hex)) != 0)

@@ -52,7 +52,7 @@ static const char record_json[] =
     " \"log\": [\"@8\", 5, false], \"outputs\": {\"o\": [\"@9\", 10, true]},"
     " \"timings\": [1700000000000000, 2500000], \"worker\": \"w1\"}";
 
-static void make_statement(struct arena *arena, struct value *out)
+static void make_statement_of(bool is_tree, struct arena *arena, struct value *out)
 {
     struct record record;
     read_record(record_json, arena, &record);
@@ -65,15 +65,20 @@ static void make_statement(struct arena *arena, struct value *out)
     struct id key = numbered(7);
     const struct provenance_file files[] = {{"a.txt", numbered(4)}, {"sub/b.txt", numbered(5)}};
     const struct provenance p = {.name = "step.o",
-                                 .artifact = {numbered(9), 10, true},
+                                 .artifact = {numbered(9), 10, is_tree},
                                  .files = files,
-                                 .file_count = 2,
+                                 .file_count = is_tree ? 2 : 0,
                                  .record = &record,
                                  .task = numbered(6),
                                  .public_key = key.bytes,
                                  .run = "20260101t000000000-aaaaaa",
                                  .sources = &sources};
     assert_int_equal(provenance_statement(&p, arena, out, NULL), OK);
+}
+
+static void make_statement(struct arena *arena, struct value *out)
+{
+    make_statement_of(true, arena, out);
 }
 
 static void has_text(const struct buf *json, const char *part)
@@ -132,11 +137,25 @@ static void is_about_these_files_alone(void **state)
     assert_int_equal(check(&other, files, 2, &err), E_INVALID);
 }
 
+static void an_empty_folder_is_no_file(void **state)
+{
+    (void)state;
+    AUTO(arena_fini) struct arena arena = {0};
+    struct value statement;
+    struct err err = {0};
+    make_statement_of(false, &arena, &statement);
+    const struct provenance_file whole = {NULL, numbered(9)};
+    assert_int_equal(check(&statement, &whole, 1, &err), OK);
+    assert_int_equal(check(&statement, NULL, 0, &err), E_CORRUPT);
+    assert_string_equal(err.text, "s: is about a file, not a folder");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(says_what_made_it),
         cmocka_unit_test(is_about_these_files_alone),
+        cmocka_unit_test(an_empty_folder_is_no_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
