@@ -16,8 +16,8 @@
 #include "common/base/buf.h"
 
 enum {
-    /* Rounds of finding and killing. What forks and ends without a pause is gone before it is found;
-     * since nobody reaps meanwhile, its dead count, and so it comes to the limit of processes
+    /* Rounds of finding and killing. What forks and ends without a pause is gone before it is
+     * found; nobody reaps meanwhile, so its dead count, and it comes to the limit of processes
      * within some of these. */
     KILL_ROUNDS_MAX = 200,
     /* For what was killed to be gone: it may be busy in the kernel for a while. */

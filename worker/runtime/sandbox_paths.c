@@ -101,27 +101,43 @@ static bool has(const char *folder, const char *name)
     return access(path, F_OK) == 0;
 }
 
-/* Is this folder's content of no use without what lies beside it? So with virtual environments
- * (Python's, conda's), Node's installations, and the shims of version managers (pyenv, rbenv). */
-static bool is_part(const char *folder, const char *above)
+/* What an installation has of its own: a person's home may be one (npm's prefix), or a pipeline's
+ * folder (an environment made in place), and the rest of that is nobody's business. */
+static void show_parts(struct sandbox *sandbox, const char *folder)
 {
-    const char *name = strrchr(folder, '/');
-    return has(above, "pyvenv.cfg") || has(above, "conda-meta") || has(above, "lib/node_modules") ||
-           (name && !strcmp(name, "/shims"));
+    static const char *const parts[] = {"bin", "lib", "lib64", "libexec", "include", "pyvenv.cfg"};
+    char path[PATH_MAX + 16];
+    if (has(folder, "conda-meta")) { /* whose folder is its own */
+        show(sandbox, folder, SIGHT_READ);
+        return;
+    }
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, parts[i]);
+        show(sandbox, path, SIGHT_READ);
+    }
 }
 
-/* A folder of PATH, with what its programs need: the environment that it is part of, and the
- * installation that this environment's interpreter belongs to. */
+/* A folder of PATH, with what its programs need, where it is of no use without what lies beside it:
+ * the environment that it is part of (Python's, conda's, Node's installation), the installation
+ * that this environment's interpreter belongs to; of the shims of a version manager (pyenv, rbenv)
+ * all that it manages. */
 static void show_programs(struct sandbox *sandbox, const char *folder)
 {
     char above[PATH_MAX], interpreter[PATH_MAX + 16], real[PATH_MAX];
+    const char *name = strrchr(folder, '/');
     show(sandbox, folder, SIGHT_READ);
-    if (!realpath(folder, above) || !go_up(above) || !is_part(folder, above))
+    if (!realpath(folder, above) || !go_up(above))
         return;
-    show(sandbox, above, SIGHT_READ);
+    bool is_manager = name && !strcmp(name, "/shims");
+    if (is_manager)
+        show(sandbox, above, SIGHT_READ);
+    else if (has(above, "pyvenv.cfg") || has(above, "conda-meta") || has(above, "lib/node_modules"))
+        show_parts(sandbox, above);
+    else
+        return;
     snprintf(interpreter, sizeof interpreter, "%s/bin/python", above);
     if (realpath(interpreter, real) && go_up(real) && go_up(real))
-        show(sandbox, real, SIGHT_READ);
+        show_parts(sandbox, real);
 }
 
 void sandbox_find_visible(struct sandbox *sandbox)

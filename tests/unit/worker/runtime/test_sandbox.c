@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -212,6 +213,31 @@ static void what_is_shown_is_seen_and_what_is_lent_is_written(void **state)
     expect(world, "write", arena_format(&world->arena, "%s/x", lent), 0);
 }
 
+/* As with npm's prefix in a home, or with an environment made in a pipeline's folder. */
+static void beside_programs_only_what_belongs_to_them_is_seen(void **state)
+{
+    static const char *const marks[] = {"lib/node_modules", "pyvenv.cfg"};
+    struct world *world = *state;
+    if (!has_landlock())
+        skip();
+    const char *before = arena_format(&world->arena, "%s", getenv("PATH"));
+    for (size_t i = 0; i < 2; i++) {
+        const char *home = arena_format(&world->arena, "%s/home-%zu", world->folder, i);
+        const char *lib = arena_format(&world->arena, "%s/lib/x", home);
+        const char *own = arena_format(&world->arena, "%s/key", home);
+        assert_int_equal(fs_make_dirs(arena_format(&world->arena, "%s/bin", home), NULL), OK);
+        assert_int_equal(fs_make_dirs(arena_format(&world->arena, "%s/lib", home), NULL), OK);
+        assert_int_equal(fs_make_dirs(arena_format(&world->arena, "%s/%s", home, marks[i]), NULL),
+                         OK);
+        assert_int_equal(fs_write(lib, "x", 1, NULL) | fs_write(own, "x", 1, NULL), OK);
+        setenv("PATH", arena_format(&world->arena, "%s/bin:%s", home, before), 1);
+        expect(world, "read", lib, 0);
+        expect(world, "read", own, EACCES);
+        slot_stop(TAKE(world->slot), NULL, NULL);
+    }
+    setenv("PATH", before, 1);
+}
+
 static void shared_memory_is_there_but_not_listed(void **state)
 {
     struct world *world = *state;
@@ -257,7 +283,7 @@ static void the_slot_and_the_worker_are_out_of_reach(void **state)
         expect(world, "environment", "", EACCES);
 }
 
-/* A limit of the processor's time, or a priority, would end or starve the worker as a signal does. */
+/* A limit of the processor's time would end the worker as a signal does, a priority starve it. */
 static void limits_and_priorities_of_others_stay(void **state)
 {
     struct world *world = *state;
@@ -455,6 +481,7 @@ int main(int argc, char **argv)
         SANDBOX_TEST(local_sockets_reach_no_further_than_the_work_folder),
         SANDBOX_TEST(files_outside_are_neither_read_nor_written),
         SANDBOX_TEST(what_is_shown_is_seen_and_what_is_lent_is_written),
+        SANDBOX_TEST(beside_programs_only_what_belongs_to_them_is_seen),
         SANDBOX_TEST(shared_memory_is_there_but_not_listed),
         SANDBOX_TEST(an_undeclared_file_is_named_in_the_failure),
         SANDBOX_TEST(the_slot_and_the_worker_are_out_of_reach),
