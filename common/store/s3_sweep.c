@@ -56,13 +56,13 @@ static enum status take_upload(void *context, const char *path, const char *text
     if (strncmp(path, root, sizeof root - 1) != 0)
         return OK;
     path += sizeof root - 1;
-    if (!text && strcmp(path, "Upload") == 0 && sweep->begun_s < sweep->before_s)
-        add(sweep, sweep->key, sweep->upload);
-    if (!text) { /* what is not told of the next is not that of this one */
-        sweep->key[0] = sweep->upload[0] = 0;
-        sweep->begun_s = INT64_MAX;
-        return OK;
+    if (strcmp(path, "Upload") == 0) {
+        if (sweep->begun_s < sweep->before_s)
+            add(sweep, sweep->key, sweep->upload);
+        sweep->begun_s = INT64_MAX; /* the next one's, should it not tell */
     }
+    if (!text)
+        return OK;
     if (strcmp(path, "Upload/Key") == 0)
         copy(sweep->key, text);
     if (strcmp(path, "Upload/UploadId") == 0)

@@ -231,7 +231,8 @@ static void an_upload_of_unknown_age_is_not_swept(void **state)
         fake_answer(names, "200 OK", "<ListBucketResult/>"),
         fake_answer(names, "200 OK",
                     "<ListMultipartUploadsResult><Upload><Key>p/blobs/a</Key><UploadId>1</UploadId>"
-                    "<Initiated>2013-05-24T00:00:00Z</Initiated></Upload><Upload><Key>p/blobs/b"
+                    "<Initiated>2013-05-24T00:00:00Z</Initiated><Owner><ID>x</ID></Owner></"
+                    "Upload><Upload><Key>p/blobs/b"
                     "</Key><UploadId>2</UploadId></Upload></ListMultipartUploadsResult>"),
         EMPTY, NULL};
     struct fake_server *server = fake_start(answers);
