@@ -146,14 +146,16 @@ const char *const api_components[] = {
     "      type: array\n"
     "      items:\n"
     "        type: object\n"
-    "        required: [name, step, task, action, why]\n"
+    "        required: [step]\n"
     "        properties:\n"
     "          name: {type: string}\n"
     "          step: {type: string}\n"
     "          axes: {type: object}\n"
     "          task: {$ref: \"#/components/schemas/Id\"}\n"
     "          action: {type: string, enum: [hit, run, maybe, unneeded]}\n"
-    "          why: {type: string}\n",
+    "          why: {type: string}\n"
+    "          tasks: {$ref: \"#/components/schemas/Counts\", description: \"of a step, where "
+    "there are too many tasks to list\"}\n",
     "Explanation:\n"
     "  type: object\n"
     "  required: [task, why, changes]\n"

@@ -6,6 +6,7 @@
 
 #include "common/base/doc.h"
 #include "common/fs.h"
+#include "proto/limits.h"
 
 static const char *const action_names[] = {"hit", "run", "maybe", "unneeded"};
 
@@ -152,6 +153,44 @@ struct value plan_entry(const struct plan *plan, uint32_t task, const struct val
     return entry;
 }
 
+static struct value list_tasks(const struct plan *plan)
+{
+    struct value steps = doc_list();
+    for (uint32_t task = 0; task < plan->now->graph->task_count; task++) {
+        struct value changes =
+            plan->action[task] == PLAN_RUN ? plan_changes(plan, task) : doc_list();
+        doc_add(plan->arena, &steps, plan_entry(plan, task, &changes));
+    }
+    return steps;
+}
+
+/* {"total", "hit", "run", "maybe", "unneeded"} of tasks that stand one behind the other. */
+static struct value count_tasks(const struct plan *plan, uint32_t first, uint32_t count)
+{
+    int64_t counts[PLAN_ACTION_COUNT] = {0};
+    struct value tasks = doc_map();
+    for (uint32_t task = first; task < first + count; task++)
+        counts[plan->action[task]]++;
+    doc_put(plan->arena, &tasks, "total", value_int(count));
+    for (size_t i = 0; i < PLAN_ACTION_COUNT; i++)
+        doc_put(plan->arena, &tasks, action_names[i], value_int(counts[i]));
+    return tasks;
+}
+
+static struct value list_steps(const struct plan *plan)
+{
+    const struct graph *graph = plan->now->graph;
+    struct value steps = doc_list();
+    for (uint32_t i = 0; i < graph->step_count; i++) {
+        const struct graph_step *step = &graph->steps[i];
+        struct value *entry = doc_add(plan->arena, &steps, doc_map());
+        doc_put(plan->arena, entry, "step", value_string(step->name));
+        doc_put(plan->arena, entry, "tasks", count_tasks(plan, step->first_task, step->task_count));
+    }
+    return steps;
+}
+
+/* A broker that serves has others waiting: it lists no million tasks. */
 enum status local_plan(struct app *base, const struct app_request *request, struct arena *arena,
                        struct value *out, struct err *err)
 {
@@ -159,22 +198,12 @@ enum status local_plan(struct app *base, const struct app_request *request, stru
     struct plan plan;
     enum status status = plan_open(app, request, arena, &plan, err);
     if (status == OK) {
-        int64_t counts[PLAN_ACTION_COUNT] = {0};
-        struct value steps = doc_list();
         uint32_t count = plan.now->graph->task_count;
-        for (uint32_t task = 0; task < count; task++) {
-            struct value changes =
-                plan.action[task] == PLAN_RUN ? plan_changes(&plan, task) : doc_list();
-            doc_add(arena, &steps, plan_entry(&plan, task, &changes));
-            counts[plan.action[task]]++;
-        }
+        bool lists_tasks = !app->is_served || count <= LISTED_TASKS_MAX;
         *out = doc_map();
         doc_put(arena, out, "pipeline", value_string(pipeline_name(plan.now->pipeline)));
-        struct value *tasks = doc_put(arena, out, "tasks", doc_map());
-        doc_put(arena, tasks, "total", value_int(count));
-        for (size_t i = 0; i < PLAN_ACTION_COUNT; i++)
-            doc_put(arena, tasks, action_names[i], value_int(counts[i]));
-        doc_put(arena, out, "steps", steps);
+        doc_put(arena, out, "tasks", count_tasks(&plan, 0, count));
+        doc_put(arena, out, "steps", lists_tasks ? list_tasks(&plan) : list_steps(&plan));
         *out = doc_copy(arena, out); /* names are the pipeline's, which goes now */
     }
     plan_close(&plan);

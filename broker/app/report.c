@@ -9,8 +9,9 @@
 #include "common/base/doc.h"
 #include "common/base/mem.h"
 #include "common/clock.h"
+#include "proto/limits.h"
 
-enum { LISTED_TASKS_MAX = 10000, FAILURES_MAX = 100 };
+enum { FAILURES_MAX = 100 };
 
 static struct value artifact_value(const struct artifact *artifact, struct arena *arena)
 {

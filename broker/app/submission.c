@@ -233,6 +233,9 @@ enum status submission_draw(const struct app_request *request, enum app_graph_fo
 {
     AUTO(submission_free) struct submission *s = NULL;
     TRY(submission_open(request, NULL, NULL, diagnostics, &s, err));
+    if (all_tasks && request->is_remote && s->graph->task_count > LISTED_TASKS_MAX)
+        return err_set(err, E_LIMIT, "%s: %u tasks, more than %d, make no drawing; draw its steps",
+                       s->file, s->graph->task_count, LISTED_TASKS_MAX);
     if (format == APP_GRAPH_DOT)
         graph_dot(s->graph, all_tasks, out);
     else

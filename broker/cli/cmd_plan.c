@@ -84,6 +84,18 @@ static long long count_of(const struct value *tasks, const char *action)
     return (long long)value_get(tasks, action)->integer;
 }
 
+/* A step whose tasks are counted alone. */
+static void add_counts(struct plan_table *table, const char *step, const struct value *tasks)
+{
+    static const char *const actions[] = {"hit", "run", "maybe", "unneeded"};
+    for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
+        if (count_of(tasks, actions[i]))
+            add_row(table, actions[i],
+                    arena_format(&table->arena, "%s (%lld of %lld tasks)", step,
+                                 count_of(tasks, actions[i]), count_of(tasks, "total")),
+                    "too many to look at one by one; broker explain does one");
+}
+
 static void print_plan(const struct value *plan)
 {
     static const char *const head[PLAN_COLUMNS] = {"action", "task", "why"};
@@ -94,7 +106,11 @@ static void print_plan(const struct value *plan)
         for (n = 1;
              i + n < steps->count && value_is_text(value_get(&steps->items[i + n], "step"), step);)
             n++;
-        add_step(&table, &steps->items[i], n);
+        const struct value *counts = value_get(&steps->items[i], "tasks");
+        if (counts)
+            add_counts(&table, step, counts);
+        else
+            add_step(&table, &steps->items[i], n);
     }
     view_table(head, table.cells, table.rows, PLAN_COLUMNS, UINT32_MAX, false);
     printf("%lld tasks: %lld to run, %lld maybe, %lld cached, %lld not needed\n",

@@ -99,6 +99,31 @@ def test_latest_made_again_is_made_once_with_one_key(served):
     assert served.ask("POST", "/v1/runs/latest/resubmit?p=again=8", Idempotency_Key="k1").status == 409
 
 
+def test_a_plan_of_very_many_tasks_lists_steps(served):
+    """The broker has others waiting: it says how many tasks would do what, not what each would."""
+    text = """version: 1
+name: many
+steps:
+  few: {kind: exec, outputs: {o: o.txt}, params: {command: "echo > o.txt"}}
+  many:
+    kind: exec
+    matrix: {i: {range: [0, 10000, 1]}}
+    outputs: {o: o.txt}
+    params: {command: "echo ${matrix.i} > o.txt"}
+"""
+    plan = served.ask("POST", "/v1/plan", {"pipeline": text}).json
+    none = {"hit": 0, "maybe": 0, "unneeded": 0}
+    assert plan["tasks"] == {"total": 10001, "run": 10001, **none}
+    assert plan["steps"] == [{"step": "few", "tasks": {"total": 1, "run": 1, **none}},
+                             {"step": "many", "tasks": {"total": 10000, "run": 10000, **none}}]
+    served.place.write("p.yaml", text)
+    asked, here = served.broker("plan", "p.yaml"), served.place.broker("plan", "p.yaml")
+    assert asked.code == here.code == 0 and "many (10000 of 10000 tasks)" in asked.out, asked
+    assert "10001 tasks: 10001 to run" in asked.out and "10001 tasks: 10001 to run" in here.out
+    drawn = served.ask("POST", "/v1/graphs/dot/tasks", {"pipeline": text})
+    assert drawn.status == 422 and "draw its steps" in drawn.error["message"]
+
+
 def test_lists_in_pages(served):
     runs = [served.submit(HELLO, params={"again": i}) for i in range(5)]
     seen, before = [], ""
