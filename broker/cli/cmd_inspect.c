@@ -124,16 +124,32 @@ static enum status print_log(struct question *q, const struct buf *bytes)
     return err_set(&q->err, E_IO, "stdout: cannot write %zu bytes", bytes->count);
 }
 
+/* A broker that has answered before and is away is asked again; that is said once. */
+static bool is_away(const struct question *q, enum status status, bool has_answered, bool was_away)
+{
+    bool is_it = status == E_UNREACHABLE && q->common.app.server && has_answered;
+    if (is_it && !was_away)
+        fprintf(stderr, "%s; trying again (the task goes on there)\n", q->err.text);
+    else if (!is_it && was_away && status == OK)
+        fputs("the broker is back\n", stderr);
+    return is_it;
+}
+
 /* What it writes until it ends; Ctrl-C ends the looking on. */
 static int follow(struct question *q, const char *task)
 {
     struct app_log at = {0};
+    bool has_answered = false, was_away = false;
     enum status status = signals_watch() ? OK : err_set(&q->err, E_IO, "cannot watch signals");
     while (status == OK && !at.is_final) {
         AUTO(buf_fini) struct buf bytes = buf_init(0);
         struct pollfd signalled = {.fd = signals_fd(), .events = POLLIN};
         status = app_logs(q->app, task, &at, &bytes, &q->err);
-        if (status == OK)
+        was_away = is_away(q, status, has_answered, was_away);
+        has_answered |= status == OK;
+        if (was_away)
+            status = OK;
+        else if (status == OK)
             status = print_log(q, &bytes);
         if (status == OK && !at.is_final && poll(&signalled, 1, FOLLOW_MS) > 0)
             status = err_set(&q->err, E_CANCELLED, "%s goes on", task);

@@ -177,6 +177,23 @@ def test_a_log_that_is_followed_loses_and_repeats_no_line(pair, how):
     assert seen + out.splitlines(True) == [f"line {i}\n" for i in range(1, LINES + 1)], err
 
 
+def test_a_log_is_followed_while_its_only_broker_is_started_again(pair):
+    pair.second.kill()
+    gate = pair.marks / "open"
+    command = f"echo one; until [ -e {gate} ]; do sleep 0.02; done; echo two; touch o"
+    run = pair.first.submit(json.dumps({"version": 1, "name": "talk", "steps": {
+        "talk": {"kind": "exec", "outputs": {"o": "o"}, "params": {"command": command}}}}))
+    follow = pair.place.start("logs", "-f", f"{run}/talk", PENSTOCK_SERVER=pair.first.url, PENSTOCK_TOKEN=pair.tokens["read"])
+    assert follow.stdout.readline() == "one\n"
+    pair.first.kill()
+    assert "trying again" in follow.stderr.readline()
+    pair.first.start()
+    wait_for(pair.first.leads, 30)
+    gate.touch()
+    out, err = follow.communicate(timeout=100)
+    assert follow.returncode == 0 and out == "two\n" and err == "the broker is back\n", (out, err)
+
+
 def test_a_log_of_what_ended_under_another_leader_goes_on_where_it_was_read(pair):
     gate = pair.marks / "open"
     steps = {"talk": "echo one; echo two; touch o", "wait": f"until [ -e {gate} ]; do sleep 0.02; done; touch o"}
