@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
 #include "broker/app/backend.h"
 #include "broker/remote/remote.h"
 
@@ -278,6 +280,18 @@ enum status app_logs(struct app *app, const char *task, struct app_log *at, stru
 {
     return app->backend->logs ? app->backend->logs(app, task, at, out, err)
                               : unsupported(app, "logs", err);
+}
+
+const char *app_pin_task(struct app *app, const char *task, struct arena *arena)
+{
+    size_t at = strcspn(task, "/[");
+    bool has_run = task[at] == '/', is_id = strspn(task, "0123456789abcdef") == strlen(task);
+    const char *run = has_run ? arena_text(arena, task, at) : "latest";
+    struct value result;
+    if (is_id || app_result(app, run, false, arena, &result, NULL) != OK)
+        return task; /* app_logs says what is wrong with it */
+    return arena_format(arena, "%s/%s", value_get_text(&result, "run"),
+                        has_run ? task + at + 1 : task);
 }
 
 enum status app_workers(struct app *app, struct arena *arena, struct value *out, struct err *err)

@@ -351,6 +351,9 @@ struct app_log {
  * keeps sending as long as somebody asks. A reader that fell far behind misses what is between. */
 MUST_USE enum status app_logs(struct app *app, const char *task, struct app_log *at,
                               struct buf *out, struct err *err);
+/* The task by a name that stays its own while other runs begin: "latest/say" and "say" become
+ * "RUN/say". In `arena`, or `task` itself where nothing has to be said more exactly. */
+const char *app_pin_task(struct app *app, const char *task, struct arena *arena);
 /* [{"name", "state": "idle"|"busy"|"silent"|"resting", "slots", "running", "cpu", "memory",
  * "kinds", "labels", "resources"}]; of one that rests, or is tried with one task after it, also
  * "rest": {"code", "left_ms"}. */

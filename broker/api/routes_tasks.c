@@ -34,6 +34,8 @@ static enum status read_log(struct api_call *call, const char *task, struct err 
                          .offset = (uint64_t)call_count(call, "offset", 0)};
     bool follows = call_flag(call, "follow"), as_events = follows && wants_events(call);
     AUTO(buf_fini) struct buf text = buf_init(0);
+    if (follows)
+        task = app_pin_task(call->app, task, &call->arena);
     TRY(app_logs(call->app, task, &at, &text, err));
     if (follows && (!at.is_final || as_events)) {
         watch_log(call, task, &at, &text, as_events);

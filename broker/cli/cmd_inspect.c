@@ -168,7 +168,7 @@ static int logs(const struct command *command, int argc, char **argv)
         return exit_code;
     const char *task = q.line.arguments.items[0];
     if (follows)
-        return follow(&q, task);
+        return follow(&q, app_pin_task(q.app, task, &q.arena));
     AUTO(buf_fini) struct buf bytes = buf_init(0);
     struct app_log at = {0};
     enum status status = app_logs(q.app, task, &at, &bytes, &q.err);

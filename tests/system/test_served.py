@@ -168,6 +168,22 @@ def test_logs_are_followed_while_it_runs(served):
     assert served.broker("logs", f"{run}/say").out == "line 1\nline 2\nline 3\n"
 
 
+def test_who_follows_the_latest_stays_with_that_run(served):
+    """Another run begins meanwhile, perhaps somebody else's, and has a step of the same name."""
+    run = served.submit(exec_pipeline("for i in 1 2 3; do echo line $i; sleep 0.5; done; echo x > o.txt"))
+    served.until_running(run)
+    follow = served.begin("logs", "-f", "latest/say")
+    asks = served.connect()
+    asks.request("GET", "/v1/runs/latest/tasks/say/log?follow=true", headers={"Authorization": "Bearer " + served.token()})
+    answer = asks.getresponse()
+    assert follow.stdout.readline() == answer.readline().decode() == "line 1\n"
+    other = served.submit(HELLO)
+    assert served.until_over(other)["state"] == "succeeded"
+    assert answer.read() == b"line 2\nline 3\n"
+    out, err = follow.communicate(timeout=60)
+    assert out == "line 2\nline 3\n" and follow.returncode == 0, err
+
+
 def test_who_follows_a_log_harms_no_worker_with_an_idle_slot(place):
     """A slot that is idle had a task that is forgotten by now."""
     with serving(place, "-j", "2") as served:
