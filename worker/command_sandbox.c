@@ -56,3 +56,12 @@ enum status command_sandbox_read(struct command_sandbox *written, struct sandbox
     return read_paths("writable", &written->writable, &written->arena, &out->writable,
                       &out->writable_count, err);
 }
+
+const char *command_sandbox_hidden(struct command_sandbox *written, const char *cache)
+{
+    static const char usual[] = ".penstock/cache";
+    size_t bytes = strlen(cache), usual_bytes = sizeof usual - 1;
+    if (bytes < usual_bytes || strcmp(cache + bytes - usual_bytes, usual) != 0)
+        return cache;
+    return arena_format(&written->arena, "%.*s.", (int)(bytes - usual_bytes), cache);
+}

@@ -1,8 +1,10 @@
 """What a step of kind exec sees, and what it does not: with pipelines, as a user and without capabilities."""
 import json
 import os
+import pathlib
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -48,6 +50,27 @@ steps:
     place.run()
     place.write("p.yaml", one(f"cat {path} > o"))
     place.run(PENSTOCK_READABLE=str(place.path / "data"))
+
+
+@pytest.fixture(params=["/opt", "/usr/src"])
+def shown(request):
+    """A place below a folder of the system that all programs see."""
+    try:
+        folder = tempfile.mkdtemp(prefix="penstock-test-", dir=request.param)
+    except OSError as error:
+        pytest.skip(f"nothing can be made there: {error}")
+    yield Place(pathlib.Path(folder))
+    shutil.rmtree(folder)
+
+
+def test_a_pipelines_folder_is_not_seen_though_it_lies_in_one_of_the_systems(shown):
+    needs_landlock()
+    path = shown.write("own.csv", "a\n")
+    for target in (path, shown.path / ".penstock/store", shown.path / ".penstock/cache"):
+        shown.write("p.yaml", one(f"cp -r {target} o"))
+        assert "not declared" in text_of(shown)
+    shown.write("p.yaml", one(f"ls {path.parent.parent}/* > o; true"))
+    shown.run()
 
 
 def test_the_network_is_asked_for_and_part_of_the_identity(place):

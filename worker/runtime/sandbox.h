@@ -1,10 +1,11 @@
 /* What a program of `exec` may do, in layers, each of which works in a container without any
  * capability and for any user; what one of them can't do on this machine, the others still do.
  *
- *   Landlock   files: the work folder (read, write), the system's own folders (read, run; the list
- *              is in sandbox_paths.c), what `readable` and `writable` name; nothing else, so no
- *              home, no pipeline folder, no store, no cache. No TCP, and no signals, ptrace or
- *              abstract sockets to whoever is not of the same program.
+ *   Landlock   files: the work folder (read, write), the system's own folders (read, run; a list
+ *              is in sandbox_paths.c; the worker's own, `hidden`, is left out if it lies there),
+ *              what `readable` and `writable` name; nothing else, so no home, no pipeline folder,
+ *              no store, no cache. No TCP, and no signals, ptrace or abstract sockets to whoever is
+ *              not of the same program.
  *   seccomp    no network (inet, inet6, netlink) unless the step asks for it, no other families
  *              than those and local sockets, and none of the calls that reach past the file system:
  *              mount, bpf, keyctl, io_uring, namespaces, limits and priorities of others, …

@@ -21,14 +21,15 @@ enum status sandbox_mode_parse(const char *text, enum sandbox_mode *out, struct 
                    text);
 }
 
-/* MODE FILE-BYTES PROCESSES, then a path each, which begins with its access: "r/opt", "w/data". */
+/* MODE FILE-BYTES PROCESSES, then a path each, which begins with its access: "r/opt", "w/data",
+ * "h/opt/pipeline" (hidden). */
 const char **sandbox_to_arguments(const struct sandbox_options *options, const char *const *before,
                                   struct arena *arena)
 {
     size_t count = 0;
     while (before[count])
         count++;
-    size_t room = count + OWN_ARGUMENTS + options->readable_count + options->writable_count + 1;
+    size_t room = count + OWN_ARGUMENTS + options->readable_count + options->writable_count + 2;
     const char **out = arena_alloc(arena, room * sizeof *out), **at = out + count;
     memcpy((void *)out, (const void *)before, count * sizeof *out);
     *at++ = mode_names[options->mode];
@@ -38,6 +39,8 @@ const char **sandbox_to_arguments(const struct sandbox_options *options, const c
         *at++ = arena_format(arena, "r%s", options->readable[i]);
     for (size_t i = 0; i < options->writable_count; i++)
         *at++ = arena_format(arena, "w%s", options->writable[i]);
+    if (options->hidden)
+        *at++ = arena_format(arena, "h%s", options->hidden);
     *at = NULL;
     return out;
 }
@@ -57,7 +60,9 @@ enum status sandbox_from_arguments(int count, char **arguments, struct arena *ar
     const char **readable = arena_alloc(arena, (size_t)count * sizeof *readable);
     const char **writable = arena_alloc(arena, (size_t)count * sizeof *writable);
     for (int i = OWN_ARGUMENTS; i < count; i++) {
-        if (arguments[i][0] == 'w')
+        if (arguments[i][0] == 'h')
+            out->hidden = arguments[i] + 1;
+        else if (arguments[i][0] == 'w')
             writable[out->writable_count++] = arguments[i] + 1;
         else
             readable[out->readable_count++] = arguments[i] + 1;

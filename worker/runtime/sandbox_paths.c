@@ -1,5 +1,6 @@
 /* What programs may see of the system: how it is said here is how it is. */
 // SPDX-License-Identifier: Apache-2.0
+#include <dirent.h>
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +53,25 @@ static bool is_shown(const struct sandbox *sandbox, const char *path, enum sight
     return false;
 }
 
+static void show(struct sandbox *sandbox, const char *path, enum sight sight);
+
+/* All that lies in a folder but what is, or leads to, the hidden one. What a symlink there leads to
+ * is not in it. */
+static void show_around(struct sandbox *sandbox, const char *folder, enum sight sight)
+{
+    DIR *all = opendir(folder);
+    for (const struct dirent *entry; all && (entry = readdir(all));) {
+        char path[PATH_MAX + NAME_MAX + 2];
+        struct stat found;
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") && !lstat(path, &found) &&
+            !S_ISLNK(found.st_mode) && strcmp(path, sandbox->hidden))
+            show(sandbox, path, sight);
+    }
+    if (all)
+        closedir(all);
+}
+
 /* What is not there is not shown. */
 static void show(struct sandbox *sandbox, const char *path, enum sight sight)
 {
@@ -61,6 +81,11 @@ static void show(struct sandbox *sandbox, const char *path, enum sight sight)
         return;
     if (stat(real, &found))
         return;
+    if (sandbox->hides && strcmp(real, sandbox->hidden) &&
+        sandbox_is_below(sandbox->hidden, real)) {
+        show_around(sandbox, real, sight);
+        return;
+    }
     if (sandbox->visible_count == sandbox->visible_room) {
         sandbox->visible_room = sandbox->visible_room ? 2 * sandbox->visible_room : 64;
         sandbox->visible =
@@ -145,6 +170,10 @@ void sandbox_find_visible(struct sandbox *sandbox)
     const struct sandbox_options *options = &sandbox->options;
     for (size_t i = 0; i < options->writable_count; i++)
         show(sandbox, options->writable[i], SIGHT_WRITE);
+    for (size_t i = 0; i < options->readable_count; i++)
+        show(sandbox, options->readable[i], SIGHT_READ);
+    /* Those were asked for as they are; a hidden folder is one below another that is shown. */
+    sandbox->hides = options->hidden && realpath(options->hidden, sandbox->hidden);
     for (size_t i = 0; i < sizeof to_read / sizeof *to_read; i++)
         show_matching(sandbox, to_read[i]);
     for (size_t i = 0; i < sizeof for_network / sizeof *for_network; i++)
@@ -152,8 +181,6 @@ void sandbox_find_visible(struct sandbox *sandbox)
     for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
         show(sandbox, devices[i], SIGHT_DEVICE);
     show(sandbox, shared_memory, SIGHT_SHARED);
-    for (size_t i = 0; i < options->readable_count; i++)
-        show(sandbox, options->readable[i], SIGHT_READ);
     const char *path = getenv("PATH");
     for (const char *at = path ? path : ""; *at;) {
         char folder[PATH_MAX];
