@@ -11,7 +11,11 @@
 #include "common/clock.h"
 #include "proto/limits.h"
 
-enum { FAILURES_MAX = 100 };
+enum { FAILURES_MAX = LOST_TOLD_MAX, CHECKED_AT_ONCE = 4096 };
+
+/* A million hits are looked up when a run begins; asked for once more at once, they would take half
+ * as long again. */
+enum { HITS_FRESH_US = 10000000 };
 
 static struct value artifact_value(const struct artifact *artifact, struct arena *arena)
 {
@@ -141,11 +145,19 @@ static void add_record(void *context, uint32_t task, const struct record *record
         report_record(record, listing->arena, &listing->entries[task]);
 }
 
+/* The graph's tasks are there, or forgotten. */
+static struct id id_of(const struct local *app, const struct run *run, uint32_t task)
+{
+    const struct sched *sched = loop_sched(app->loop);
+    const struct graph *graph = run->submission->graph;
+    return graph->tasks ? graph->tasks[task].id
+                        : *sched_work(sched, sched_task_index(sched, run->number, task)).id;
+}
+
 static struct id listed_id(void *context, uint32_t task)
 {
     struct listing *listing = context;
-    const struct sched *sched = loop_sched(listing->app->loop);
-    return *sched_work(sched, sched_task_index(sched, listing->run->number, task)).id;
+    return id_of(listing->app, listing->run, task);
 }
 
 static enum status list_tasks(struct local *app, struct run *run, struct arena *arena,
@@ -189,15 +201,58 @@ static void list_steps(const struct run *run, struct arena *arena, struct value 
     }
 }
 
+/* ---- a large run ---- */
+
+static bool is_large(const struct run *run)
+{
+    return run->submission->graph->task_count > LISTED_TASKS_MAX;
+}
+
 void report_tasks(const struct local *app, const struct run *run, struct buf *out)
 {
-    const struct sched *sched = loop_sched(app->loop);
-    const struct graph *graph = run->submission->graph; /* its tasks are there, or forgotten */
-    for (uint32_t i = 0; graph->task_count > LISTED_TASKS_MAX && i < graph->task_count; i++)
-        buf_put(out,
-                graph->tasks ? &graph->tasks[i].id
-                             : sched_work(sched, sched_task_index(sched, run->number, i)).id,
-                ID_BYTES);
+    for (uint32_t task = 0; is_large(run) && task < run->submission->graph->task_count; task++) {
+        struct id id = id_of(app, run, task);
+        buf_put(out, &id, sizeof id);
+    }
+}
+
+/* Successes of which a record must be there. */
+struct checking {
+    struct id ids[CHECKED_AT_ONCE];
+    uint32_t tasks[CHECKED_AT_ONCE];
+    bool is_found[CHECKED_AT_ONCE];
+};
+
+static void note_found(void *context, uint32_t index, const uint8_t *record, size_t bytes)
+{
+    (void)record, (void)bytes;
+    ((struct checking *)context)->is_found[index] = true;
+}
+
+enum status report_check(struct local *app, struct run *run, bool *is_done, struct err *err)
+{
+    AUTO(mem_free) struct checking *checking = mem_alloc(sizeof *checking);
+    uint32_t total = is_large(run) ? run->submission->graph->task_count : 0;
+    uint32_t task = run->checked, count = 0;
+    bool is_hit, spares_hits = run->ended_us - run->begun_us < HITS_FRESH_US;
+    for (; task < total && count < CHECKED_AT_ONCE; task++) {
+        if (progress_state(run, task, &is_hit) != TASK_SUCCEEDED || (is_hit && spares_hits))
+            continue;
+        checking->tasks[count] = task;
+        checking->ids[count++] = id_of(app, run, task);
+    }
+    bool has_all;
+    TRY(state_has_all(app->state, checking->ids, count, &has_all, err));
+    if (!has_all)
+        TRY(state_find_tasks(app->state, checking->ids, count, note_found, checking, err));
+    if (!run->checked && total)
+        run->lost_count = 0;
+    for (uint32_t i = 0; i < count && !has_all; i++)
+        if (!checking->is_found[i] && run->lost_count++ < FAILURES_MAX)
+            run->lost[run->lost_count - 1] = checking->tasks[i];
+    *is_done = task >= total;
+    run->checked = *is_done ? 0 : task;
+    return OK;
 }
 
 /* A large run lists no tasks, but whoever looks at it wants to know what failed. */
@@ -210,6 +265,11 @@ static void list_failures(struct local *app, struct run *run, struct arena *aren
         node_info(app, run, task, &info);
         if (info.state == TASK_FAILED)
             complete_entry(doc_add(arena, failures, task_entry(app, run, task, arena)), arena);
+    }
+    for (uint32_t i = 0; i < run->lost_count && failures->count < FAILURES_MAX; i++) {
+        struct value *entry = doc_add(arena, failures, task_entry(app, run, run->lost[i], arena));
+        tell_lost(entry, arena);
+        complete_entry(entry, arena);
     }
 }
 
@@ -261,7 +321,7 @@ enum status report_result(struct local *app, struct run *run, bool full, struct 
                           struct value *out, struct err *err)
 {
     struct value steps = doc_list();
-    bool lists_tasks = full || run->submission->graph->task_count <= LISTED_TASKS_MAX;
+    bool lists_tasks = full || !is_large(run);
     if (lists_tasks)
         TRY(list_tasks(app, run, arena, &steps, err));
     report_head(app, run, arena, out); /* it counts what is lost */

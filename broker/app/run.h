@@ -18,6 +18,8 @@ struct step_counts {
     ms_t first_started_at, last_finished_at;
 };
 
+enum { LOST_TOLD_MAX = 100 };
+
 /* A step of which nobody can be given a task `since`; `told`: the reason that was given. */
 struct stuck_step {
     ms_t since, seen_at;
@@ -51,11 +53,13 @@ struct run {
     ms_t tell_at, tell_until; /* its result is asked for again, and for how long; 0: not yet */
     bool has_task_list; /* a blob of the ids of its tasks, where its result does not list them */
     struct id task_list;
-    uint32_t lost_count; /* tasks that succeeded, and have no record any more */
-    bool is_told;        /* its result is on its way into the state … */
-    uint64_t put;        /* … as this (loop_put_run) */
-    bool is_kept;        /* and there */
-    bool is_leaving;     /* the scheduler forgets it */
+    uint32_t checked; /* of a large run: tasks before it have their records; 0: not begun */
+    uint32_t lost[LOST_TOLD_MAX]; /* the first of them */
+    uint32_t lost_count;          /* tasks that succeeded, and have no record any more */
+    bool is_told;                 /* its result is on its way into the state … */
+    uint64_t put;                 /* … as this (loop_put_run) */
+    bool is_kept;                 /* and there */
+    bool is_leaving;              /* the scheduler forgets it */
     /* Of a run that goes on after a restart, per node: 1 where it was executed before; else
      * NULL. */
     uint8_t *done;
@@ -116,6 +120,11 @@ MUST_USE enum status report_result(struct local *app, struct run *run, bool full
                                    struct arena *arena, struct value *out, struct err *err);
 MUST_USE enum status local_result(struct app *app, const char *run, bool full, struct arena *arena,
                                   struct value *out, struct err *err);
+/* A large run's result looks no record up, so before it is told this does, some thousand tasks a
+ * call, while the loop goes on: *is_done when all were looked at, and lost_count is known. Others
+ * are done at once. */
+MUST_USE enum status report_check(struct local *app, struct run *run, bool *is_done,
+                                  struct err *err);
 /* Of a run whose result does not list its tasks: their ids, one after the other. What it reached is
  * known by them when a kind's version, and so the expansion, has changed. */
 void report_tasks(const struct local *app, const struct run *run, struct buf *out);

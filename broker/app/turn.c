@@ -97,7 +97,14 @@ static enum status tell_result(struct local *app, struct run *run, ms_t now, str
     if (now < run->tell_at && !gives_up)
         return OK;
     run->tell_until = run->tell_until ? run->tell_until : now + LOST_MS;
-    enum status status = report_result(app, run, false, &arena, &result, &why);
+    bool is_checked = true;
+    enum status status = gives_up ? OK : report_check(app, run, &is_checked, &why);
+    if (status == OK && !is_checked) {
+        loop_hurry(app->loop);
+        return OK;
+    }
+    if (status == OK)
+        status = report_result(app, run, false, &arena, &result, &why);
     if (status == OK && run->lost_count && now < run->tell_until)
         err_set(&why, E_LOST, "the state lacks %u records of it", run->lost_count);
     if (!gives_up && (loop_may_pass(status) || (status == OK && why.code == E_LOST))) {

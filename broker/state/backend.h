@@ -18,6 +18,8 @@ struct state_backend {
     enum status (*flush_poll)(struct state *state, bool *is_done, struct err *err);
     enum status (*find)(struct state *state, enum space space, const struct id *keys,
                         uint32_t count, state_found_fn *found, void *context, struct err *err);
+    enum status (*has_all)(struct state *state, const struct id *tasks, uint32_t count,
+                           bool *has_all, struct err *err); /* NULL: it forgets nothing */
     /* One that is damaged may be visited as NULL (state_audit_records). */
     enum status (*each_record)(struct state *state, state_visit_fn *visit, void *context,
                                struct err *err);

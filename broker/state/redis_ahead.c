@@ -19,7 +19,7 @@ void redis_ahead_ask(struct state_redis *state, const struct state_batch *batch)
     if (!ahead->is_owed)
         return;
     memcpy(ahead->actions, batch->ahead, ahead->count * sizeof *ahead->actions);
-    redis_get_queue(&state->scripts, state->work.link, 'a', ahead->actions, ahead->count);
+    redis_keys_queue(&state->scripts, state->work.link, "MGET", 'a', ahead->actions, ahead->count);
     redis_work_owe(state, OWED_AHEAD);
 }
 

@@ -96,7 +96,7 @@ static enum status find(struct state_redis *state, char space, const struct id *
     for (uint32_t answered = 0; answered < count; *has_answered = true) {
         for (; asked < count && ahead < MGET_AHEAD; ahead++) {
             uint32_t n = count - asked < MGET_KEYS ? count - asked : MGET_KEYS;
-            redis_get_queue(&state->scripts, state->look.link, space, keys + asked, n);
+            redis_keys_queue(&state->scripts, state->look.link, "MGET", space, keys + asked, n);
             asked += n;
         }
         uint32_t n = count - answered < MGET_KEYS ? count - answered : MGET_KEYS;
@@ -107,6 +107,14 @@ static enum status find(struct state_redis *state, char space, const struct id *
     return OK;
 }
 
+/* Else what is put back would seem never to have been. */
+static enum status all_is_back(const struct state_redis *state, struct err *err)
+{
+    return state->is_lost || state->is_putting
+               ? err_set(err, E_UNREACHABLE, "%s: what it lost is being put back", state->url.shown)
+               : OK;
+}
+
 enum status redis_find(struct state *base, enum space space, const struct id *keys, uint32_t count,
                        state_found_fn *found, void *context, struct err *err)
 {
@@ -114,9 +122,7 @@ enum status redis_find(struct state *base, enum space space, const struct id *ke
     struct err why = {0};
     char mark = space == SPACE_TASK ? 't' : 'a';
     bool is_new, has_answered;
-    if (state->is_lost ||
-        state->is_putting) /* else what is put back would seem never to have been */
-        return err_set(err, E_UNREACHABLE, "%s: what it lost is being put back", state->url.shown);
+    TRY(all_is_back(state, err));
     if (space == SPACE_ACTION && redis_ahead_answer(state, keys, count, found, context))
         return OK;
     TRY(look_ready(state, &is_new, err));
@@ -124,6 +130,38 @@ enum status redis_find(struct state *base, enum space space, const struct id *ke
     if (may_be_stale(state, is_new || has_answered, status)) {
         TRY(look_ready(state, &is_new, err));
         status = find(state, mark, keys, count, found, context, &has_answered, &why);
+    }
+    failed(state, status, &why);
+    return status == OK ? OK : err_set(err, status, "%s", why.text);
+}
+
+static enum status count_there(struct state_redis *state, const struct id *tasks, uint32_t count,
+                               bool *has_all, struct err *err)
+{
+    struct redis_reply *reply;
+    redis_keys_queue(&state->scripts, state->look.link, "EXISTS", 't', tasks, count);
+    TRY(redis_link_wait(state->look.link, &reply, err));
+    if (reply->type == REDIS_FAILURE)
+        return redis_failure(&state->url, reply->text, err);
+    *has_all = reply->type == REDIS_NUMBER && reply->number == count;
+    return OK;
+}
+
+enum status redis_has_all(struct state *base, const struct id *tasks, uint32_t count, bool *has_all,
+                          struct err *err)
+{
+    struct state_redis *state = state_redis_of(base);
+    struct err why = {0};
+    bool is_new;
+    *has_all = true;
+    TRY(all_is_back(state, err));
+    if (!count)
+        return OK;
+    TRY(look_ready(state, &is_new, err));
+    enum status status = count_there(state, tasks, count, has_all, &why);
+    if (may_be_stale(state, is_new, status)) {
+        TRY(look_ready(state, &is_new, err));
+        status = count_there(state, tasks, count, has_all, &why);
     }
     failed(state, status, &why);
     return status == OK ? OK : err_set(err, status, "%s", why.text);

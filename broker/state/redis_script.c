@@ -134,11 +134,11 @@ static void put_key(const struct redis_scripts *scripts, struct redis_link *link
     memcpy(room + prefix + 2, id->bytes, ID_BYTES);
 }
 
-void redis_get_queue(const struct redis_scripts *scripts, struct redis_link *link, char space,
-                     const struct id *ids, uint32_t count)
+void redis_keys_queue(const struct redis_scripts *scripts, struct redis_link *link,
+                      const char *command, char space, const struct id *ids, uint32_t count)
 {
     redis_link_command(link, 1 + (size_t)count);
-    redis_link_text(link, "MGET");
+    redis_link_text(link, command);
     for (uint32_t i = 0; i < count; i++)
         put_key(scripts, link, space, &ids[i]);
 }

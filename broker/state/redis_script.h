@@ -40,9 +40,9 @@ MUST_USE enum status redis_scripts_load(struct redis_scripts *scripts, struct re
 void redis_scripts_call(const struct redis_scripts *scripts, enum redis_script script,
                         struct redis_link *link, uint64_t epoch, uint64_t writer, size_t more);
 
-/* Queues MGET of the keys that these ids have in a space: 't' or 'a'. */
-void redis_get_queue(const struct redis_scripts *scripts, struct redis_link *link, char space,
-                     const struct id *ids, uint32_t count);
+/* Queues a command (MGET, EXISTS) on the keys that these ids have in a space: 't' or 'a'. */
+void redis_keys_queue(const struct redis_scripts *scripts, struct redis_link *link,
+                      const char *command, char space, const struct id *ids, uint32_t count);
 
 /* Queues SCRIPT_COMMIT for one part of a batch: all of it (redis_part.h cuts). `before`: the mark
  * that must be the last (NULL: any). `entry` goes to the outbox; empty: it does not.

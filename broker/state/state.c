@@ -124,6 +124,14 @@ static enum status visit_sound(void *context, const struct id *task, const uint8
     return record ? strict->visit(strict->context, task, record, bytes, err) : E_CORRUPT;
 }
 
+enum status state_has_all(struct state *state, const struct id *tasks, uint32_t count,
+                          bool *has_all, struct err *err)
+{
+    *has_all = true;
+    return state->backend->has_all ? state->backend->has_all(state, tasks, count, has_all, err)
+                                   : OK;
+}
+
 enum status state_each_record(struct state *state, state_visit_fn *visit, void *context,
                               struct err *err)
 {

@@ -176,6 +176,11 @@ MUST_USE enum status state_find_tasks(struct state *state, const struct id *task
 MUST_USE enum status state_find_actions(struct state *state, const struct id *actions,
                                         uint32_t count, state_found_fn *found, void *context,
                                         struct err *err);
+/* Are records that were there still there, all of them? Quicker than to look them up; what forgets
+ * nothing (a folder) says yes. Some thousand at once. */
+MUST_USE enum status state_has_all(struct state *state, const struct id *tasks, uint32_t count,
+                                   bool *has_all, struct err *err);
+
 /* All records (for REF by hex prefix, lineage by output, fsck). The visitor ends the walk with a
  * status other than OK. */
 typedef enum status state_visit_fn(void *context, const struct id *task, const uint8_t *record,

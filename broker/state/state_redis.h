@@ -133,6 +133,8 @@ bool redis_ahead_answer(struct state_redis *state, const struct id *actions, uin
 MUST_USE enum status redis_find(struct state *base, enum space space, const struct id *keys,
                                 uint32_t count, state_found_fn *found, void *context,
                                 struct err *err);
+MUST_USE enum status redis_has_all(struct state *base, const struct id *tasks, uint32_t count,
+                                   bool *has_all, struct err *err);
 MUST_USE enum status redis_each_record(struct state *base, state_visit_fn *visit, void *context,
                                        struct err *err);
 MUST_USE enum status redis_each_run(struct state *base, const char *prefix, size_t limit,

@@ -216,6 +216,39 @@ static void a_record_that_is_lost_is_no_success(void **state)
     serving_expect(serving, run, "succeeded", 1, 0);
 }
 
+/* Its result looks no record up. */
+static void a_record_that_a_large_run_has_lost_is_no_success(void **state)
+{
+    struct serving *serving = *state;
+    static const char many[] =
+        "version: 1\nname: many\nsteps:\n  many: {kind: sleep, "
+        "matrix: {i: {range: [0, 10001]}}, params: {index: \"${matrix.i}\"}}\n";
+    static const char *const forget[] = {
+        "EVAL",
+        "local k = redis.call('KEYS', '*:t:*') return redis.call('DEL', k[1], k[5000], k[10001])",
+        "0", NULL};
+    char run[APP_RUN_ID_BYTES], again[APP_RUN_ID_BYTES];
+    struct err err = {0};
+    struct value result;
+    AUTO(arena_fini) struct arena arena = {0};
+    struct app_request request = serving_request(many);
+    serving_open(serving, 1);
+    serving_submit(serving, &request, run);
+    serving_until(serving, has_ended, run);
+    assert_string_equal(redis_server_ask(&redis, forget), "3");
+    serving_finish(serving, run);
+    serving_expect(serving, run, "failed", 9998, 0);
+    assert_int_equal(app_result(serving->app, run, false, &arena, &result, &err), OK);
+    const struct value *failures = value_get(&result, "failures");
+    assert_int_equal(failures->count, 3);
+    for (uint32_t i = 0; i < failures->count; i++)
+        assert_string_equal(value_get_text(value_get(&failures->items[i], "error"), "code"),
+                            "lost");
+    assert_int_equal(app_retry(serving->app, run, again, &err), OK);
+    serving_finish(serving, run);
+    serving_expect(serving, run, "succeeded", 10001, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +268,8 @@ int main(void)
                                         setup_with_redis, teardown_with_redis),
         cmocka_unit_test_setup_teardown(a_record_that_is_lost_is_no_success, setup_with_redis,
                                         teardown_with_redis),
+        cmocka_unit_test_setup_teardown(a_record_that_a_large_run_has_lost_is_no_success,
+                                        setup_with_redis, teardown_with_redis),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return redis_server_is_there() ? failed + cmocka_run_group_tests(with_redis, NULL, NULL)
