@@ -117,6 +117,12 @@ static struct scmp_arg_cmp is(unsigned argument, uint64_t mask, uint64_t value)
     return (struct scmp_arg_cmp){argument, SCMP_CMP_MASKED_EQ, mask, value};
 }
 
+/* As SCMP_A0 … would have it, which leave out what clang asks for. */
+static struct scmp_arg_cmp is_not(unsigned argument, uint64_t value)
+{
+    return (struct scmp_arg_cmp){argument, SCMP_CMP_NE, value, 0};
+}
+
 static void add_sockets(struct rules *rules, enum network network, bool can_take_sockets)
 {
     uint32_t ask = network == NETWORK_ASKS ? SCMP_ACT_NOTIFY : SCMP_ACT_ERRNO(EACCES);
@@ -143,8 +149,8 @@ static void add_sockets(struct rules *rules, enum network network, bool can_take
  * limit of the processor's time ends a broker as a signal does. */
 static void protect_limits(struct rules *rules)
 {
-    const struct scmp_arg_cmp limit[] = {SCMP_A0(SCMP_CMP_NE, 0), SCMP_A2(SCMP_CMP_NE, 0)};
-    const struct scmp_arg_cmp other[] = {SCMP_A1(SCMP_CMP_NE, 0)};
+    const struct scmp_arg_cmp limit[] = {is_not(0, 0), is_not(2, 0)};
+    const struct scmp_arg_cmp other[] = {is_not(1, 0)};
     const struct scmp_arg_cmp user[] = {is(0, LOW_BITS, PRIO_USER)};
     const struct scmp_arg_cmp io_user[] = {is(0, LOW_BITS, IO_PRIORITY_USER)};
     add(rules, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 2, limit);
