@@ -345,7 +345,8 @@ static struct remote_watch *watch_of(const struct app *app, const char *run)
 bool remote_run_is_over(struct app *app, const char *run)
 {
     const struct remote_watch *w = watch_of(app, run);
-    return !w || w->is_over;
+    /* It may be told of an end behind which it was tried again: the stream ends with the last. */
+    return !w || (w->is_over && !w->call);
 }
 
 uint32_t remote_step_count(const struct app *app, const char *run)

@@ -1,7 +1,9 @@
 """A served broker and its command line: what a team does with it, day by day."""
+import http.server
 import json
 import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -207,6 +209,38 @@ def test_ctrl_c_ends_the_watching_and_not_the_run(served):
     out, err = watch.communicate(timeout=60)
     assert watch.returncode == 130, err
     assert f"stop {run}" in err and served.get(f"/v1/runs/{run}")["state"] == "running"
+
+
+class Retried(http.server.BaseHTTPRequestHandler):
+    """A run that failed, was tried again, and succeeds now; its events come piece by piece."""
+    told = 0
+
+    def do_GET(self):
+        states = ["failed", "running", "succeeded"]
+        is_stream = self.path.endswith("/events")
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream" if is_stream else "application/json")
+        self.end_headers()
+        for state in states if is_stream else []:
+            self.wfile.write(f'event: run\ndata: {{"state": "{state}"}}\n\n'.encode())
+            time.sleep(0.5)
+            Retried.told += 1
+        state = "succeeded" if Retried.told == 3 else "running"
+        if not is_stream:
+            self.wfile.write(json.dumps({"run": "r", "pipeline": "p", "state": state}).encode())
+
+    def log_message(self, *args):
+        pass
+
+
+def test_a_watch_is_over_when_the_stream_is(place):
+    """What a run told before it was tried again is told again to who comes later."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Retried)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    watch = place.broker("watch", "r", PENSTOCK_SERVER=f"http://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    server.server_close()
+    assert watch.code == 0 and "p: succeeded" in watch.err, watch
 
 
 def test_many_runs_at_once(served):
