@@ -119,6 +119,7 @@ enum status sandbox_settle(struct sandbox *sandbox, struct err *err)
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || drop_capabilities())
         return err_set(err, E_UNSUPPORTED, "slot: cannot give up privileges: %s", strerror(errno));
     sandbox->is_settled = true;
+    sandbox_close_self();
     if (!sandbox->has_seccomp)
         return OK;
     TRY(seccomp_make(sandbox, NETWORK_ASKS, err));
