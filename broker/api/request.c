@@ -116,6 +116,9 @@ enum status request_read(struct api_call *call, bool needs_pipeline, struct app_
                        "\"pipeline\"");
     if (out->text_bytes && memchr(out->text, 0, out->text_bytes))
         return err_set(err, E_INVALID, "body: a pipeline is text, and holds no NUL");
+    for (const char *c = out->file; c && *c; c++) /* a terminal would obey them */
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            return err_set(err, E_INVALID, "body.file: control characters are not allowed in it");
     call->has_pipeline = true;
     if (!out->file)
         out->file = out->text ? "pipeline" : NULL;

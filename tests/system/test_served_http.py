@@ -40,6 +40,9 @@ def test_bad_bodies(served):
                        ('{"pipeline": "x", "nope": 1}', 'unknown "nope"'), ("\xff", "body")):
         answer = served.ask("POST", "/v1/runs", body.encode("latin-1"), Content_Type="application/json")
         assert answer.status == 400 and part in answer.error["message"], answer
+    # What others' terminals show has no escapes in it.
+    answer = served.ask("POST", "/v1/runs", {"pipeline": HELLO, "file": "\x1b[31mred"})
+    assert answer.status == 400 and "body.file: control characters" in answer.error["message"], answer
     assert served.ask("POST", "/v1/runs", b"x", Content_Type="image/png").status == 415
     assert served.ask("POST", "/v1/runs", b"", Content_Type="application/yaml").status == 400
 
