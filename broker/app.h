@@ -180,7 +180,8 @@ void app_step_progress(const struct app *app, const char *run, uint32_t step,
  *             "text"; for each change of a task that a person sees. Of runs of more than 1,000
  *             tasks only failures
  *   progress  "steps" [{"step", "total", "hit", "succeeded", "running", …}], now and then while
- *             something changed; a later one replaces those before. Of a broker that is served
+ *             something changed; a later one replaces those before. Of a broker that is served,
+ *             while somebody asks for events, and when the run has ended
  *   notice    "text": something a person should do, as work that no worker can be given
  *   lost      the reader fell behind (or the broker is another one): read the run's document, then
  *             go on behind "id"

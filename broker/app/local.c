@@ -215,6 +215,7 @@ static bool local_next_event(struct app *base, const char *run, uint64_t after,
                              struct app_event *out)
 {
     struct local *app = local_of(base);
+    app->is_watched = true;
     return app->events && events_next(app->events, run, after, out);
 }
 

@@ -65,6 +65,7 @@ struct local {
     uint64_t put;        /* the last run's document (loop_put_run) */
     struct tails *tails; /* NULL: nobody follows a task's output */
     bool is_served, is_left, is_killed;
+    bool is_watched; /* somebody has asked for events since the last turn */
     struct leadership lead;
     struct shortage shortage;
     struct publication publication;

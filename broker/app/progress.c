@@ -120,11 +120,13 @@ static void step_progress(const struct run *run, uint32_t index, struct app_step
                                       .last_finished_at = counts->last_finished_at};
 }
 
-/* Every step in every event: of 10,000 it takes 25 ms. Whoever has a run of his own in this process
- * looks at the counts (local_step_progress). */
+/* Every step in every event: of 10,000 it takes 25 ms, so it is written while somebody watches, and
+ * at the end for who comes later. Whoever has a run of his own in this process looks at the counts
+ * (local_step_progress). */
 void progress_tell(struct local *app, struct run *run, ms_t now)
 {
-    if (!app->is_served || !run->has_changed || now < run->progress_at || !run->is_begun)
+    bool is_wanted = app->is_served && (app->is_watched || run->is_ended);
+    if (!is_wanted || !run->has_changed || now < run->progress_at || !run->is_begun)
         return;
     AUTO(arena_fini) struct arena arena = {0};
     struct value fields = doc_map();

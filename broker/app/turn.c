@@ -189,6 +189,7 @@ static enum status turn(struct local *app, ms_t max_ms, struct err *err)
     for (uint32_t i = 0; i < app->run_count; i++)
         if (app->runs[i])
             TRY(drive(app, app->runs[i], now, err));
+    app->is_watched = false;
     if (events_last(app->events) != event)
         loop_hurry(app->loop);
     if (!app->is_served && runs_have_ended(app))

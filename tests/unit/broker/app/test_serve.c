@@ -75,6 +75,32 @@ static void no_progress_is_written_for_nobody(void **state)
     }
 }
 
+static bool is_first_done(struct serving *serving, const char *run)
+{
+    struct app_step_progress step = {0};
+    if (app_step_count(serving->app, run))
+        app_step_progress(serving->app, run, 0, &step);
+    return step.succeeded >= 1;
+}
+
+static bool has_progress(struct serving *serving, const char *run)
+{
+    return count_events(serving, run, "progress") || app_run_is_over(serving->app, run);
+}
+
+static void progress_is_written_while_somebody_watches(void **state)
+{
+    struct serving *serving = *state;
+    char run[APP_RUN_ID_BYTES];
+    struct app_request request = serving_request(SLEEPS("3", "0.5"));
+    serving_open(serving, 1);
+    serving_submit(serving, &request, run);
+    serving_until(serving, is_first_done, run);
+    assert_int_equal(count_events(serving, run, "progress"), 0);
+    serving_until(serving, has_progress, run);
+    assert_false(app_run_is_over(serving->app, run));
+}
+
 static bool is_half_done(struct serving *serving, const char *run)
 {
     struct app_step_progress step = {0};
@@ -413,6 +439,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(runs_go_on_side_by_side, serving_setup, serving_teardown),
         cmocka_unit_test_setup_teardown(no_progress_is_written_for_nobody, serving_setup,
+                                        serving_teardown),
+        cmocka_unit_test_setup_teardown(progress_is_written_while_somebody_watches, serving_setup,
                                         serving_teardown),
         cmocka_unit_test_setup_teardown(an_open_run_goes_on_after_a_restart, serving_setup,
                                         serving_teardown),
