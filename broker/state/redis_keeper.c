@@ -114,24 +114,39 @@ static enum status ask_marks(struct keeper *keeper, struct mark *at, struct mark
                    keeper->scripts.lead);
 }
 
+/* One that took over may lack what is in the store already. Told of a later segment, it would seem
+ * to know that: first it is put back. */
+static enum status check_memory(struct keeper *keeper, struct mark *at, struct err *err)
+{
+    struct mark stored;
+    TRY(ask_marks(keeper, at, &stored, err));
+    if (at->writer != keeper->writer)
+        *at = (struct mark){0};
+    return at->number >= keeper->put
+               ? OK
+               : err_set(err, E_UNREACHABLE, "%s: it has forgotten commits of this broker",
+                         keeper->url->shown);
+}
+
 enum status keeper_drain(struct keeper *keeper, size_t *count, struct mark *last, struct err *err)
 {
     char name[SEGMENT_NAME_BYTES];
+    struct mark at;
     *count = 0;
     *last = (struct mark){0};
     buf_clear(&keeper->segment);
     TRY(keeper_ready(keeper, err));
+    TRY(check_memory(keeper, &at, err));
     for (size_t got = RANGE_ENTRIES; got == RANGE_ENTRIES && keeper->segment.count < SEGMENT_BYTES;
          *count += got)
         TRY(read_range(keeper, *count, &got, last, err));
     if (!*count) { /* it is in the store; or the server has forgotten it, which its mark tells */
-        struct mark at, stored;
-        TRY(ask_marks(keeper, &at, &stored, err));
-        *last = at.writer == keeper->writer ? at : (struct mark){0};
+        *last = at;
         return OK;
     }
     struct mark segment = {keeper->epoch, keeper->writer, ++keeper->sequence};
     segment_name(keeper->url->ns, segment, name);
+    keeper->put = last->number > keeper->put ? last->number : keeper->put;
     TRY(store_put_object(keeper->store, name, keeper->segment.bytes, keeper->segment.count, err));
     /* Only what survives a power loss may leave the server. */
     TRY(store_flush(keeper->store, err));
@@ -257,6 +272,8 @@ enum status keeper_put_back(struct keeper *keeper, const struct recent *recent, 
     struct putting putting = {.keeper = keeper, .seen = {buf_init(0)}};
     uint64_t before = keeper->recovered.records;
     enum status status = put_back(&putting, recent, at, err);
+    if (status == OK)
+        keeper->put = 0; /* what of it could be put back is there */
     if (status == OK && keeper->recovered.records > before)
         log_event(LOG_WARN, "state.restored", "redis=%s segments=%llu records=%llu refused=%llu",
                   keeper->url->shown, (unsigned long long)keeper->recovered.segments,

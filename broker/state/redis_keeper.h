@@ -22,6 +22,7 @@ struct keeper {
     struct redis_session session;
     uint64_t epoch, writer;
     uint64_t sequence;   /* of the segment last put */
+    uint64_t put;        /* the number of our last entry that is in one */
     struct buf segment;  /* scratch */
     bool ignores_marks;  /* put back everything, whatever the server says it has */
     uint64_t epoch_seen; /* the highest that what was put back knows */
