@@ -30,6 +30,7 @@ struct aws_credentials {
     const char *source;
     bool may_change;   /* there may be others now, where these came from */
     int64_t refresh_s; /* when to do so; 0: there are none yet */
+    int64_t life_s;    /* of the keys, when they were fetched */
 };
 
 static const char *environment(const char *name)
@@ -284,6 +285,7 @@ static enum status renew(struct aws_credentials *credentials, int64_t now_s, str
     struct aws_fetched old = credentials->keys;
     credentials->keys = fresh;
     fresh = old;
+    credentials->life_s = credentials->keys.expires_s - now_s;
     set_refresh(credentials);
     if (credentials->refresh_s <= now_s) /* such short ones: no fetch for each request */
         credentials->refresh_s = now_s + RETRY_SECONDS;
@@ -311,6 +313,19 @@ static void read_profile_again(struct aws_credentials *credentials)
         aws_profile_free(credentials->ours);
     credentials->profile = credentials->ours = fresh;
     credentials->source = ""; /* it may lie in the old one */
+}
+
+enum status aws_credentials_get_for(struct aws_credentials *credentials, uint32_t seconds,
+                                    struct sigv4_keys *out, uint32_t *works_s, struct err *err)
+{
+    int64_t now_s = clock_epoch_us() / 1000000;
+    int64_t left_s = credentials->keys.expires_s - now_s;
+    if (credentials->may_change && left_s < seconds && left_s < credentials->life_s / 2)
+        credentials->refresh_s = 0;
+    TRY(aws_credentials_get(credentials, out, err));
+    left_s = credentials->keys.expires_s - now_s;
+    *works_s = left_s >= seconds ? seconds : left_s > 1 ? (uint32_t)left_s : 1;
+    return OK;
 }
 
 bool aws_credentials_expire(struct aws_credentials *credentials)

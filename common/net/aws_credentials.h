@@ -31,6 +31,11 @@ void aws_credentials_free(struct aws_credentials *credentials);
  * E_UNREACHABLE who would know does not answer. */
 MUST_USE enum status aws_credentials_get(struct aws_credentials *credentials,
                                          struct sigv4_keys *out, struct err *err);
+/* The same for what is to work for `seconds`, a URL: keys that end before, and are more than half
+ * over, are fetched anew if they can be. `*works_s`: for how long it will, `seconds` at most. */
+MUST_USE enum status aws_credentials_get_for(struct aws_credentials *credentials, uint32_t seconds,
+                                             struct sigv4_keys *out, uint32_t *works_s,
+                                             struct err *err);
 /* How the names of Amazon's servers in a region end: "amazonaws.com", in China another. */
 const char *aws_domain(const char *region);
 /* The server refuses them: the next get looks for others where these came from. Returns whether

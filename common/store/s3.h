@@ -40,6 +40,7 @@ struct s3 {
     bool has_answered;        /* as S3 does: the address is right, so that silence is an outage */
     bool knows_bucket;        /* it is there */
     bool is_waiting;          /* for the store to come back: said once */
+    bool has_told_end;        /* of URLs that end with their keys: said once */
     bool (*is_stopped)(void); /* see s3_put_at */
     uint8_t *piece;
     char advice[ERR_TEXT_BYTES];

@@ -169,7 +169,9 @@ struct store_presign {
 };
 /* A URL with which anybody may get or put these bytes, with no key of ours, appended to `url`. What
  * is put that way counts once it was read and matched its id. Errors: E_UNSUPPORTED a store
- * without URLs (a folder); E_INVALID `seconds`. */
+ * without URLs (a folder); E_INVALID `seconds`. Made with keys that end, it works no longer than
+ * they do; so says the URL, and the log (store.url_ends) if that is
+ * less than half. */
 MUST_USE enum status store_presign(struct store *store, const struct store_presign *presign,
                                    struct buf *url, struct err *err);
 

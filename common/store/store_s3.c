@@ -18,6 +18,7 @@
 #include "common/base/mem.h"
 #include "common/clock.h"
 #include "common/crypto/sign.h"
+#include "common/log.h"
 #include "common/store/s3.h"
 #include "proto/limits.h"
 
@@ -278,15 +279,22 @@ static enum status s3_presign(struct store *store, const struct store_presign *p
                                     .region = s3->config.region,
                                     .service = "s3",
                                     .time_s = clock_epoch_us() / 1000000};
-    enum status status = aws_credentials_get(s3->credentials, &request.keys, err);
+    uint32_t works_s;
+    enum status status =
+        aws_credentials_get_for(s3->credentials, presign->seconds, &request.keys, &works_s, err);
     if (status != OK) {
         err_prefix(err, "store %s", store->url);
         return status;
     }
+    if (works_s < presign->seconds / 2 && !s3->has_told_end)
+        log_event(LOG_WARN, "store.url_ends", "store=%s asked_s=%u works_s=%u source=\"%s\"",
+                  store->url, (unsigned)presign->seconds, (unsigned)works_s,
+                  aws_credentials_source(s3->credentials));
+    s3->has_told_end |= works_s < presign->seconds / 2;
     buf_put_text(url, s3->config.origin);
     sigv4_path(request.path, url);
     buf_put_char(url, '?');
-    sigv4_presign(&request, presign->seconds, url);
+    sigv4_presign(&request, works_s, url);
     return OK;
 }
 

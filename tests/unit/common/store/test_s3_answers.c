@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -142,19 +144,27 @@ static void a_server_says_when_to_ask_again(void **state)
     fake_stop(server);
 }
 
-/* Thousands of pods that begin at once are too many for STS, as they are for S3. */
-static void keys_that_are_not_there_yet_are_waited_for(void **state)
+static const char *keys_for(struct temp *temp, const char *id, int seconds)
 {
-    struct temp *temp = *state;
-    const char *keys = fake_answer(
+    char ends[32];
+    struct tm utc;
+    time_t when = time(NULL) + seconds;
+    strftime(ends, sizeof ends, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&when, &utc));
+    return fake_answer(
         &temp->names, "200 OK",
-        "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"
-        "<AccessKeyId>K</AccessKeyId><SecretAccessKey>s</SecretAccessKey></Credentials>"
-        "</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>");
-    const char *busy = fake_answer(&temp->names, "503 Slow", "");
-    const char *given[] = {busy, busy, keys, NULL};
-    static const char *const answers[] = {EMPTY, NULL};
-    struct fake_server *sts = fake_start(given), *server = fake_start(answers);
+        arena_format(
+            &temp->names,
+            "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"
+            "<AccessKeyId>%s</AccessKeyId><SecretAccessKey>s</SecretAccessKey><Expiration>%s"
+            "</Expiration></Credentials></AssumeRoleWithWebIdentityResult>"
+            "</AssumeRoleWithWebIdentityResponse>",
+            id, ends));
+}
+
+/* A store whose keys are those that `sts` gives. */
+static struct store *open_with_sts(struct temp *temp, struct fake_server *sts,
+                                   struct fake_server *server)
+{
     struct store *store = open_fake(server);
     store_set_patience(store, 20000);
     unsetenv("AWS_ACCESS_KEY_ID");
@@ -163,6 +173,47 @@ static void keys_that_are_not_there_yet_are_waited_for(void **state)
     setenv("AWS_WEB_IDENTITY_TOKEN_FILE", temp_at(temp, "token"), 1);
     setenv("AWS_ROLE_ARN", "arn", 1);
     setenv("AWS_ENDPOINT_URL_STS", fake_url(sts, "/"), 1);
+    return store;
+}
+
+static void expect_url(struct store *store, const char *key, uint32_t least_s, uint32_t most_s)
+{
+    AUTO(buf_fini) struct buf url = buf_init(0);
+    const struct store_presign presign = {.is_put = true, .seconds = 3600};
+    if (store_presign(store, &presign, &url, &store_err) != OK)
+        fail_msg("%s", store_err.text);
+    const char *life = strstr(buf_text(&url), "X-Amz-Expires=");
+    assert_non_null(life);
+    assert_in_range(strtoul(life + 14, NULL, 10), least_s, most_s);
+    assert_non_null(strstr(buf_text(&url), key));
+}
+
+/* Keys that are more than half over are fetched anew first. */
+static void a_url_says_when_its_keys_end(void **state)
+{
+    struct temp *temp = *state;
+    static const char *const none[] = {NULL};
+    const char *given[] = {keys_for(temp, "FIRST", 4), keys_for(temp, "SECOND", 1000), NULL};
+    struct fake_server *sts = fake_start(given), *server = fake_start(none);
+    struct store *store = open_with_sts(temp, sts, server);
+    expect_url(store, "Credential=FIRST%2F", 1, 4);
+    sleep(3);
+    expect_url(store, "Credential=SECOND%2F", 900, 1000);
+    expect_url(store, "Credential=SECOND%2F", 900, 1000);
+    store_close(store);
+    fake_stop(server);
+    fake_stop(sts);
+}
+
+/* Thousands of pods that begin at once are too many for STS, as they are for S3. */
+static void keys_that_are_not_there_yet_are_waited_for(void **state)
+{
+    struct temp *temp = *state;
+    const char *busy = fake_answer(&temp->names, "503 Slow", "");
+    const char *given[] = {busy, busy, keys_for(temp, "K", 3600), NULL};
+    static const char *const answers[] = {EMPTY, NULL};
+    struct fake_server *sts = fake_start(given), *server = fake_start(answers);
+    struct store *store = open_with_sts(temp, sts, server);
     if (store_put_object(store, "a/b", "x", 1, &store_err) != OK)
         fail_msg("%s", store_err.text);
     assert_non_null(strstr(fake_requests(server), "Credential=K/"));
@@ -282,6 +333,7 @@ int main(void)
         TEST(a_head_is_asked_again_in_the_right_region),
         TEST(all_that_run_move_to_the_right_region),
         TEST(a_server_says_when_to_ask_again),
+        TEST(a_url_says_when_its_keys_end),
         TEST(keys_that_are_not_there_yet_are_waited_for),
         TEST(what_is_gone_or_out_of_reach_is_not_renewed),
         TEST(keys_that_have_ended_are_waited_for),
