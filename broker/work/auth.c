@@ -31,6 +31,8 @@ struct auth {
     uint32_t untold;
 };
 
+static const char asking[] = "inproc://zeromq.zap.01", ending[] = "inproc://penstock-auth";
+
 /* Parts of a request by RFC 27. */
 enum { VERSION, REQUEST, DOMAIN, ADDRESS, ROUTING, MECHANISM, CREDENTIALS };
 
@@ -130,11 +132,10 @@ static void *serve(void *context)
 
 static bool open_pipe(struct auth *auth, void *context)
 {
-    static const char place[] = "inproc://penstock-auth";
     for (int i = 0; i < 2; i++)
         auth->pipe[i] = zmq_socket(context, ZMQ_PAIR);
-    return auth->pipe[0] && auth->pipe[1] && zmq_bind(auth->pipe[0], place) == 0 &&
-           zmq_connect(auth->pipe[1], place) == 0;
+    return auth->pipe[0] && auth->pipe[1] && zmq_bind(auth->pipe[0], ending) == 0 &&
+           zmq_connect(auth->pipe[1], ending) == 0;
 }
 
 /* Signals are the program's other thread's. */
@@ -157,7 +158,7 @@ enum status auth_start(void *context, const struct router_keys *keys, struct aut
     auth->watch = allow_watch_of(auth->path, signer_public(keys->identity));
     auth->watch.needs_wire = true;
     auth->socket = zmq_socket(context, ZMQ_REP);
-    if (!auth->socket || zmq_bind(auth->socket, "inproc://zeromq.zap.01") != 0)
+    if (!auth->socket || zmq_bind(auth->socket, asking) != 0)
         return err_set(err, E_CONFLICT, "cannot answer for keys in this process: %s",
                        zmq_strerror(zmq_errno()));
     if (!open_pipe(auth, context) || !start_thread(auth))
@@ -166,11 +167,14 @@ enum status auth_start(void *context, const struct router_keys *keys, struct aut
     return OK;
 }
 
-static void close_socket(void *socket)
+/* The library gets round to a closed socket some time; a name that is given up is free at once. */
+static void close_socket(void *socket, const char *bound)
 {
     int none = 0;
     if (!socket)
         return;
+    if (bound)
+        zmq_unbind(socket, bound);
     zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof none);
     zmq_close(socket);
 }
@@ -181,9 +185,9 @@ void auth_stop(struct auth *auth)
         zmq_send(auth->pipe[0], "", 0, 0);
         pthread_join(auth->thread, NULL);
     }
-    close_socket(auth->pipe[0]);
-    close_socket(auth->pipe[1]);
-    close_socket(auth->socket);
+    close_socket(auth->pipe[0], ending);
+    close_socket(auth->pipe[1], NULL);
+    close_socket(auth->socket, asking);
     allow_list_fini(&auth->watch.list);
     mem_free(auth->path);
     mem_free(auth);

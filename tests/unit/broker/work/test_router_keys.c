@@ -331,6 +331,20 @@ static void malformed_frames_are_refused(void **state)
     }
 }
 
+/* The library closes sockets behind us: their names must be free before. */
+static void a_router_opens_again_at_once(void **state)
+{
+    struct keyed *keyed = *state;
+    struct router_keys keys = {keyed->broker, keyed->workers};
+    const struct router_options options = {.endpoint = "tcp://127.0.0.1:*", .keys = &keys};
+    struct err err = {0};
+    for (int i = 0; i < 100; i++) {
+        router_close(keyed->world->router);
+        if (router_open(&options, &keyed->world->router, &err) != OK)
+            fail_msg("%s", err.text);
+    }
+}
+
 #define KEYED(test) cmocka_unit_test_setup_teardown(test, open_keyed, close_keyed)
 
 int main(void)
@@ -352,6 +366,7 @@ int main(void)
         KEYED(a_list_that_was_spoiled_cuts_nobody_off),
         KEYED(a_frame_that_is_too_large_never_comes_in),
         KEYED(malformed_frames_are_refused),
+        KEYED(a_router_opens_again_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
