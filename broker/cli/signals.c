@@ -3,10 +3,11 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 static int wake_pipe[2] = {-1, -1};
-static volatile sig_atomic_t count;
+static atomic_int count; /* a handler runs on whatever thread the kernel picks */
 
 static void on_signal(int number)
 {
@@ -36,5 +37,5 @@ int signals_taken(void)
     char bytes[16];
     while (read(wake_pipe[0], bytes, sizeof bytes) > 0)
         ;
-    return (int)count;
+    return count;
 }
