@@ -219,7 +219,8 @@ static int try_limits_of_own(const char *unused)
     struct rlimit files;
     if (prlimit(getppid(), RLIMIT_NOFILE, NULL, &files))
         return errno;
-    return outcome(prlimit(0, RLIMIT_NOFILE, &files, NULL) | setpriority(PRIO_PROCESS, 0, 1));
+    int worse = getpriority(PRIO_PROCESS, 0) + 1; /* nobody may get a better one */
+    return outcome(prlimit(0, RLIMIT_NOFILE, &files, NULL) | setpriority(PRIO_PROCESS, 0, worse));
 }
 
 /* Signal 0 asks whether one could be sent. */
