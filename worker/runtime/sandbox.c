@@ -201,7 +201,7 @@ static enum status prepare_files(struct sandbox *sandbox, const struct kind_call
         TRY(make_rules(sandbox, call->work_dir, has_network, &rules, err));
     sandbox->rules_fd = rules->fd;
     pthread_mutex_lock(&sandbox->asked.lock);
-    sandbox->asked.folder = rules->path;
+    memcpy(sandbox->asked.folder, rules->path, sizeof rules->path);
     sandbox->asked.has_network = has_network;
     sandbox->asked.was_refused = false;
     pthread_mutex_unlock(&sandbox->asked.lock);
@@ -296,7 +296,7 @@ static void explain(void *context, const char *words, char *out, size_t out_byte
     char path[WORD_BYTES_MAX];
     pthread_mutex_lock(&sandbox->asked.lock);
     bool was_refused = sandbox->asked.was_refused;
-    const char *folder = sandbox->asked.folder ? sandbox->asked.folder : "/";
+    const char *folder = *sandbox->asked.folder ? sandbox->asked.folder : "/";
     pthread_mutex_unlock(&sandbox->asked.lock);
     *out = 0;
     bool was_denied = sandbox->landlock_version && strstr(words, "ermission denied");

@@ -65,7 +65,7 @@ static bool is_allowed(const struct asked *asked, int target)
     if (bytes <= 0)
         return false;
     path[bytes] = 0;
-    if (asked->folder && sandbox_is_below(path, asked->folder))
+    if (*asked->folder && sandbox_is_below(path, asked->folder))
         return true;
     for (size_t i = 0; i < asked->sandbox->visible_count; i++)
         if (asked->sandbox->visible[i].sight == SIGHT_WRITE &&

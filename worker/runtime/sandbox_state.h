@@ -55,7 +55,7 @@ struct folder_rules {
 struct asked {
     pthread_mutex_t lock;
     int listener;
-    const char *folder; /* of the job, without symlinks; NULL: none yet */
+    char folder[PATH_MAX]; /* of the job, without symlinks; "": none yet */
     bool has_network, was_refused;
     const struct sandbox *sandbox;
 };
