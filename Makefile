@@ -23,7 +23,7 @@ CLEAR := -mmemset-strategy=unrolled_loop:256:noalign,libcall:-1:noalign
 CFLAGS_release := -O2 -g -fno-plt $(shell echo | $(CC) -E -Werror $(CLEAR) - >/dev/null 2>&1 && echo $(CLEAR))
 # gcc's format checks misread what the sanitizer adds.
 CFLAGS_asan := $(if $(findstring clang,$(CC)),,-Wno-format-truncation) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-CFLAGS_tsan := -O1 -g -fsanitize=thread
+CFLAGS_tsan := -O1 -g -fsanitize=thread -DTSAN
 CFLAGS_cov := -O0 -g --coverage
 CFLAGS_ALL = -std=c17 -D_GNU_SOURCE -I. -I$(B)/gen $(WARN) $(NUMERIC) -fPIE $(CFLAGS_$(MODE)) $(CFLAGS) -MMD -MP
 LDFLAGS_ALL = $(CFLAGS_$(MODE)) -pie -Wl,--as-needed $(LDFLAGS)
@@ -43,7 +43,8 @@ LIBS := $(B)/libworker.a $(B)/libbroker.a $(B)/libcommon.a
 UNIT := $(patsubst %.c,$(B)/%,$(filter %.c,$(foreach f,$(UNIT_SRC),$(if $(findstring /test_,$(f)),$(f)))))
 SIM_SRC := $(call sources,tests/sim)
 BENCH := $(patsubst %.c,$(B)/%,$(call sources,tests/bench))
-UNIT_SUPPORT := $(call objects,$(foreach f,$(UNIT_SRC),$(if $(findstring /test_,$(f)),,$(f))))
+WATCH := $(if $(filter tsan,$(MODE)),$(B)/obj/tests/tsan.o)
+UNIT_SUPPORT := $(WATCH) $(call objects,$(foreach f,$(UNIT_SRC),$(if $(findstring /test_,$(f)),,$(f))))
 
 .PHONY: all programs
 .DELETE_ON_ERROR:
@@ -53,10 +54,10 @@ UNIT_SUPPORT := $(call objects,$(foreach f,$(UNIT_SRC),$(if $(findstring /test_,
 all: programs
 programs: $(B)/broker $(B)/worker
 
-$(B)/broker: $(B)/obj/broker/main.o $(B)/libbroker.a $(B)/libcommon.a
+$(B)/broker: $(B)/obj/broker/main.o $(WATCH) $(B)/libbroker.a $(B)/libcommon.a
 	@echo "LD $@"
 	@$(CC) $(LDFLAGS_ALL) -o $@ $^ $(BROKER_LIBS)
-$(B)/worker: $(B)/obj/worker/main.o $(B)/libworker.a $(B)/libcommon.a
+$(B)/worker: $(B)/obj/worker/main.o $(WATCH) $(B)/libworker.a $(B)/libcommon.a
 	@echo "LD $@"
 	@$(CC) $(LDFLAGS_ALL) -o $@ $^ $(WORKER_LIBS)
 $(B)/libcommon.a: $(call objects,$(COMMON_SRC))

@@ -10,10 +10,12 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/base/assert.h"
 #include "common/clock.h"
 #include "common/fs.h"
 
@@ -147,6 +149,27 @@ static enum status check_options(const struct child_options *options, struct err
     return OK;
 }
 
+/* As vfork, but on a stack of its own: returns when the child has become the program, or ended. */
+static pid_t begin(struct start *start, int *pidfd)
+{
+    const int flags = CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
+    _Alignas(16) char stack[STACK_BYTES];
+#ifdef TSAN
+    /* That sanitizer's books of signals and descriptors are in the parent's memory, and it takes
+     * every clone for a fork: there the child has a copy, but for the page in which it tells. */
+    struct start *both =
+        mmap(NULL, sizeof *both, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ASSERT(both != MAP_FAILED);
+    *both = *start;
+    pid_t pid = clone(become, stack + STACK_BYTES, flags, both, pidfd);
+    *start = *both;
+    munmap(both, sizeof *both);
+    return pid;
+#else
+    return clone(become, stack + STACK_BYTES, flags | CLONE_VM, start, pidfd);
+#endif
+}
+
 enum status child_start(const struct child_options *options, struct child *out, struct err *err)
 {
     static const char *const nothing[] = {NULL};
@@ -157,14 +180,10 @@ enum status child_start(const struct child_options *options, struct child *out, 
         .environment = options->environment ? options->environment : nothing,
         .parent = getpid(),
     };
-    _Alignas(16) char stack[STACK_BYTES];
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    /* As vfork, but on a stack of its own: returns when the child has become the program, or ended.
-     */
-    pid_t pid = clone(become, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
-                      &start, &out->pidfd);
+    pid_t pid = begin(&start, &out->pidfd);
     int error = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0) {
