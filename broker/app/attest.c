@@ -8,6 +8,7 @@
 
 #include "broker/app/library.h"
 #include "broker/app/proof.h"
+#include "broker/app/verifying.h"
 #include "broker/view/provenance.h"
 #include "common/crypto/dsse.h"
 #include "common/crypto/identity.h"
@@ -73,18 +74,18 @@ static enum status attest(struct attester *a, const char *name, const struct id 
 static enum status attest_inputs(struct attester *a, const struct record *record, struct err *err)
 {
     AUTO(library_walk_fini) struct library_walk walk = {0};
-    struct artifact next;
+    struct library_item next;
     library_walk_init(&walk);
-    TRY(library_walk_add(&walk, record, err));
+    TRY(library_walk_add(&walk, record, NULL, err));
     while (library_walk_next(&walk, &next)) {
-        const struct made *made = library_find(&a->library, &next.id);
+        const struct made *made = library_find(&a->library, &next.artifact.id);
         char hex[ID_HEX_BYTES];
         AUTO(proof_fini) struct proof proof = {.kept.frame = buf_init(0)};
         if (!made)
             continue;
-        TRY(attest(a, arena_format(a->arena, "%s", id_hex(&next.id, hex)), &made->task, &next,
-                   &proof, err));
-        TRY(library_walk_add(&walk, &proof.record, err));
+        TRY(attest(a, arena_format(a->arena, "%s", id_hex(&next.artifact.id, hex)), &made->task,
+                   &next.artifact, &proof, err));
+        TRY(library_walk_add(&walk, &proof.record, NULL, err));
     }
     return OK;
 }
@@ -102,6 +103,7 @@ enum status local_attest(struct app *base, const char *text, bool all, struct bu
     if (!ref.has_task)
         return err_set(err, E_INVALID, "%s: no task made it; what comes from outside has no record",
                        text);
+    TRY(verify_records(a.app, text, all, &arena, err));
     TRY(library_open(a.app, &arena, &a.library, err));
     TRY(attest(&a, text, &ref.task, &ref.artifact, &proof, err));
     return all ? attest_inputs(&a, &proof.record, err) : OK;

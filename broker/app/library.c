@@ -5,8 +5,10 @@
 
 #include "common/base/doc.h"
 #include "common/base/mem.h"
+#include "common/crypto/hash.h"
 
 enum { RUNS_ASKED = 1000 };
+#define PERSON_ITEM "penstock item"
 
 static const struct id *output_at(const void *context, uint32_t index)
 {
@@ -112,23 +114,45 @@ void library_walk_fini(struct library_walk *walk)
     id_set_fini(&walk->seen);
 }
 
-enum status library_walk_add(struct library_walk *walk, const struct record *record,
-                             struct err *err)
+/* One artifact may stand for the outputs of several tasks. */
+static enum status add_once(struct library_walk *walk, const struct library_item *item,
+                            struct err *err)
 {
-    struct task_spec action;
-    struct task_ref_cursor cursor = {0};
-    struct task_ref ref;
-    TRY(task_spec_parse(record->action, record->action_bytes, &action, err));
-    while (task_spec_next_ref(&action, &cursor, &ref)) {
-        if (id_set_has(&walk->seen, &ref.artifact.id))
-            continue;
-        TRY(id_set_add(&walk->seen, &ref.artifact.id, err));
-        buf_put(&walk->todo, &ref.artifact, sizeof ref.artifact);
-    }
+    AUTO(buf_fini) struct buf all = buf_init(0);
+    struct id key = item->artifact.id;
+    buf_put(&all, &item->artifact.id, ID_BYTES);
+    buf_put(&all, &item->task, ID_BYTES);
+    buf_put(&all, item->output, item->output_bytes);
+    if (item->has_task)
+        hash_bytes(PERSON_ITEM, all.bytes, all.count, &key);
+    if (id_set_has(&walk->seen, &key))
+        return OK;
+    TRY(id_set_add(&walk->seen, &key, err));
+    buf_put(&walk->todo, item, sizeof *item);
     return buf_check(&walk->todo, "what made an artifact", err);
 }
 
-bool library_walk_next(struct library_walk *walk, struct artifact *out)
+enum status library_walk_add(struct library_walk *walk, const struct record *record,
+                             const struct task_spec *spec, struct err *err)
+{
+    struct task_spec action;
+    struct task_ref_cursor cursor = {0}, named_cursor = {0};
+    struct task_ref ref, named;
+    TRY(task_spec_parse(record->action, record->action_bytes, &action, err));
+    while (task_spec_next_ref(&action, &cursor, &ref)) {
+        struct library_item item = {.artifact = ref.artifact};
+        if (spec && task_spec_next_ref(spec, &named_cursor, &named) && named.is_task) {
+            item.has_task = true;
+            item.task = named.task;
+            item.output = named.output;
+            item.output_bytes = named.output_bytes;
+        }
+        TRY(add_once(walk, &item, err));
+    }
+    return OK;
+}
+
+bool library_walk_next(struct library_walk *walk, struct library_item *out)
 {
     if (!walk->todo.count)
         return false;

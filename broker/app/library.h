@@ -33,16 +33,24 @@ struct made *library_find(struct library *library, const struct id *output);
 
 /* What is still to be looked at of all that made an artifact, each once; a list, since a chain may
  * be as long as it likes. */
+struct library_item {
+    struct artifact artifact;
+    bool has_task; /* whose reader's specification says that it is this output of this task */
+    struct id task;
+    const char *output; /* not NUL-terminated; lives as long as that specification */
+    uint32_t output_bytes;
+};
 struct library_walk {
-    struct buf todo; /* struct artifact */
+    struct buf todo; /* struct library_item */
     struct id_set seen;
 };
 void library_walk_init(struct library_walk *walk); /* must stay where it is */
 void library_walk_fini(struct library_walk *walk);
-/* What the record's task read. */
+/* What the record's task read. `spec`: what the task was, of which the record's action is that;
+ * NULL: not known. */
 MUST_USE enum status library_walk_add(struct library_walk *walk, const struct record *record,
-                                      struct err *err);
-bool library_walk_next(struct library_walk *walk, struct artifact *out);
+                                      const struct task_spec *spec, struct err *err);
+bool library_walk_next(struct library_walk *walk, struct library_item *out);
 
 DEFINE_AUTO_VALUE(struct library, library_close)
 DEFINE_AUTO_VALUE(struct library_walk, library_walk_fini)

@@ -239,6 +239,9 @@ struct ref {
 };
 MUST_USE enum status ref_resolve(struct local *app, const char *text, struct arena *arena,
                                  struct ref *out, struct err *err);
+/* The run of a name, expanded; NULL: digits name no run. The caller frees it. */
+MUST_USE enum status ref_submission(struct local *app, const char *text, struct submission **out,
+                                    struct err *err);
 /* The RUN of "RUN/name", else "latest". */
 const char *ref_run(const char *text, struct arena *arena);
 /* A task by name, "RUN/name", or id prefix: its id. */

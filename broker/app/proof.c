@@ -12,12 +12,16 @@ void proof_fini(struct proof *proof)
 }
 
 /* Is it one of the frame's results, from its first byte to its last? */
-static bool is_result(const struct results_msg *results, const uint8_t *record, size_t bytes)
+static bool is_result(const struct results_msg *results, const uint8_t *record, size_t bytes,
+                      struct id *made_for)
 {
     struct mp_reader reader = mp_reader(results->body, results->body_bytes);
     uint32_t left = msg_body_begin(&reader);
     struct result_msg result;
-    return results_find(&reader, &left, record, &result) && result.record_bytes == bytes;
+    if (!results_find(&reader, &left, record, &result) || result.record_bytes != bytes)
+        return false;
+    *made_for = result.attempt.task;
+    return true;
 }
 
 struct comparing {
@@ -45,7 +49,7 @@ enum status proof_check(struct proof *proof, const struct id *task, struct err *
         return err_set(err, E_CORRUPT, "task %.12s: the signature of its record is not good", hex);
     const uint8_t *record = kept->frame.bytes + kept->offset;
     if (kept->offset > kept->frame.count || kept->bytes > kept->frame.count - kept->offset ||
-        !is_result(&results, record, kept->bytes))
+        !is_result(&results, record, kept->bytes, &proof->made_for))
         return err_set(err, E_CORRUPT, "task %.12s: its record is none of those in the frame", hex);
     return record_parse(record, kept->bytes, &proof->record, err);
 }

@@ -10,6 +10,7 @@ struct local;
 struct proof {
     struct app_proof kept;
     struct record record; /* a view into the frame, once it is checked */
+    struct id made_for;   /* the task it was made for; another one's after an early cutoff */
 };
 
 /* The record of the task: the state's answer and the signed one are the same bytes. Errors:
@@ -17,8 +18,9 @@ struct proof {
  * than is kept with it, not what the state says, or damaged. */
 MUST_USE enum status proof_open(struct local *app, const struct id *task, struct proof *out,
                                 struct err *err);
-/* Is the frame signed by the key, and the record one of its results? Sets proof->record. Errors:
- * E_CORRUPT it is not so. */
+/* Is the frame signed by the key, and the record one of its results? Sets proof->record and
+ * made_for. That it is this task's is not known by it: see verifying.h. Errors: E_CORRUPT it is not
+ * so. */
 MUST_USE enum status proof_check(struct proof *proof, const struct id *task, struct err *err);
 void proof_fini(struct proof *proof);
 DEFINE_AUTO_VALUE(struct proof, proof_fini)

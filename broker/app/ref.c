@@ -109,6 +109,14 @@ const char *ref_run(const char *text, struct arena *arena)
     return split_run(text, arena, &rest);
 }
 
+enum status ref_submission(struct local *app, const char *text, struct submission **out,
+                           struct err *err)
+{
+    AUTO(arena_fini) struct arena arena = {0};
+    *out = NULL;
+    return is_hex_prefix(text) ? OK : open_run(app, ref_run(text, &arena), out, err);
+}
+
 static bool is_run(struct local *app, const char *text)
 {
     AUTO(buf_fini) struct buf bytes = buf_init(0);

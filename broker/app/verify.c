@@ -49,6 +49,8 @@ static enum status check_bytes(struct verifier *v, const char *subject,
                                const struct artifact *artifact, struct err *err)
 {
     struct err why = {0};
+    if (!v->source->bytes)
+        return OK;
     enum status status = v->source->bytes(v->source->context, artifact, &why);
     v->artifact_count++;
     if (status != OK && !is_finding(status))
@@ -59,11 +61,6 @@ static enum status check_bytes(struct verifier *v, const char *subject,
 }
 
 /* ---- signatures ---- */
-
-static bool is_pinned(const struct verifier *v, const struct proof *proof)
-{
-    return !v->has_signer || memcmp(v->signer.bytes, proof->kept.public_key, ID_BYTES) == 0;
-}
 
 /* *is_good: `proof` holds the record. */
 static enum status check_signature(struct verifier *v, const struct id *task, struct proof *proof,
@@ -76,57 +73,112 @@ static enum status check_signature(struct verifier *v, const struct id *task, st
         return err_set(err, status, "%s", why.text);
     if (status != OK)
         add_check(v, "signature", short_id(v, task), false, why.text);
-    else if (!is_pinned(v, proof))
-        add_check(
-            v, "signer", short_id(v, task), false,
-            arena_format(v->arena, "signed by %s, not by the key given",
-                         short_id(v, (const struct id *)(const void *)proof->kept.public_key)));
     return OK;
 }
 
-static bool has_output(const struct record *record, const struct artifact *artifact)
+static void check_signer(struct verifier *v, const struct id *task, const struct proof *proof)
+{
+    const struct id *key = (const struct id *)(const void *)proof->kept.public_key;
+    if (v->has_signer && !id_equal(&v->signer, key))
+        add_check(v, "signer", short_id(v, task), false,
+                  arena_format(v->arena, "signed by %s, not by the key given", short_id(v, key)));
+}
+
+static bool has_output(const struct record *record, const struct library_item *item)
 {
     struct record_output output;
     for (size_t cursor = 0; record_next_output(record, &cursor, &output);)
-        if (id_equal(&output.artifact.id, &artifact->id) &&
-            output.artifact.is_tree == artifact->is_tree)
+        if (id_equal(&output.artifact.id, &item->artifact.id) &&
+            output.artifact.is_tree == item->artifact.is_tree &&
+            (!item->output || (output.name_bytes == item->output_bytes &&
+                               memcmp(output.name, item->output, output.name_bytes) == 0)))
             return true;
     return false;
 }
 
-static enum status check_made(struct verifier *v, const struct id *task,
-                              const struct artifact *artifact, struct proof *proof, bool *is_good,
-                              struct err *err)
+static enum status check_made(struct verifier *v, const struct library_item *item,
+                              struct proof *proof, bool *is_good, struct err *err)
 {
-    TRY(check_signature(v, task, proof, is_good, err));
-    if (*is_good && !has_output(&proof->record, artifact))
-        add_check(v, "record", short_id(v, task), false, "it made no such artifact");
+    TRY(check_signature(v, &item->task, proof, is_good, err));
+    if (*is_good && !has_output(&proof->record, item))
+        add_check(v, "record", short_id(v, &item->task), false,
+                  item->output ? arena_format(v->arena, "it made no such %.*s",
+                                              (int)item->output_bytes, item->output)
+                               : "it made no such artifact");
+    return OK;
+}
+
+/* ---- is it the task's record? ---- */
+
+/* Is the action what the task's specification says, whatever its inputs are? */
+static bool is_action_of(const struct task_spec *spec, const struct record *record)
+{
+    AUTO(buf_fini) struct buf inputs = buf_init(0), action = buf_init(0);
+    struct task_spec told;
+    struct task_ref_cursor cursor = {0}, told_cursor = {0};
+    struct task_ref named, ref;
+    if (task_spec_parse(record->action, record->action_bytes, &told, NULL) != OK)
+        return false;
+    while (task_spec_next_ref(spec, &cursor, &named)) {
+        if (!task_spec_next_ref(&told, &told_cursor, &ref))
+            return false;
+        if (named.is_task)
+            buf_put(&inputs, &ref.artifact, sizeof ref.artifact);
+    }
+    const struct artifact *resolved = (const struct artifact *)(const void *)inputs.bytes;
+    size_t count = inputs.count / sizeof *resolved, bytes = record->action_bytes;
+    uint8_t *room = buf_reserve(&action, bytes);
+    return room && task_spec_action(spec, resolved, count, room, bytes) == bytes &&
+           memcmp(room, record->action, bytes) == 0;
+}
+
+/* What the record's task read is to be looked at: as outputs of what its specification names, if
+ * that is known. */
+static enum status add_inputs(struct verifier *v, struct library_walk *walk, const struct id *task,
+                              const struct record *record, struct err *err)
+{
+    struct mp_view bytes;
+    struct task_spec spec;
+    if (!v->source->spec || !v->source->spec(v->source->context, task, &bytes))
+        return library_walk_add(walk, record, NULL, err);
+    TRY(task_spec_parse(bytes.bytes, bytes.count, &spec, err));
+    if (is_action_of(&spec, record))
+        return library_walk_add(walk, record, &spec, err);
+    add_check(v, "task", short_id(v, task), false, "its record is of another task");
     return OK;
 }
 
 /* ---- all that made it ---- */
 
 static enum status check_input(struct verifier *v, struct library_walk *walk,
-                               const struct artifact *artifact, struct err *err)
+                               struct library_item *item, struct err *err)
 {
     AUTO(proof_fini) struct proof proof = {.kept.frame = buf_init(0)};
-    bool is_good = false, is_made;
-    struct id task;
-    TRY(v->source->maker(v->source->context, &artifact->id, &is_made, &task, err));
+    bool is_good = false, is_made = item->has_task;
+    if (!is_made)
+        TRY(v->source->maker(v->source->context, &item->artifact.id, &is_made, &item->task, err));
     if (is_made)
-        TRY(check_made(v, &task, artifact, &proof, &is_good, err));
-    TRY(check_bytes(v, short_id(v, &artifact->id), artifact, err));
-    return is_good ? library_walk_add(walk, &proof.record, err) : OK;
+        TRY(check_made(v, item, &proof, &is_good, err));
+    if (!v->options->is_deep)
+        return OK;
+    if (is_good)
+        check_signer(v, &item->task, &proof);
+    TRY(check_bytes(v, short_id(v, &item->artifact.id), &item->artifact, err));
+    return is_good ? add_inputs(v, walk, &item->task, &proof.record, err) : OK;
 }
 
-static enum status check_inputs(struct verifier *v, const struct record *record, struct err *err)
+/* Not deep: only whether what it read are outputs of those tasks that its specification names,
+ * which is part of its being that task's. */
+static enum status check_inputs(struct verifier *v, const struct id *task,
+                                const struct record *record, struct err *err)
 {
     AUTO(library_walk_fini) struct library_walk walk = {0};
-    struct artifact next;
+    struct library_item next;
     library_walk_init(&walk);
-    TRY(library_walk_add(&walk, record, err));
+    TRY(add_inputs(v, &walk, task, record, err));
     while (library_walk_next(&walk, &next))
-        TRY(check_input(v, &walk, &next, err));
+        if (v->options->is_deep || next.has_task)
+            TRY(check_input(v, &walk, &next, err));
     return OK;
 }
 
@@ -144,7 +196,8 @@ static void check_again(struct verifier *v, const char *subject, const struct re
 }
 
 /* What was looked at and is good is said once. */
-static void add_good(struct verifier *v, const char *subject, const struct proof *proof)
+static void add_good(struct verifier *v, const char *subject, const struct proof *proof,
+                     const struct id *task)
 {
     char hex[ID_HEX_BYTES];
     if (!v->is_ok)
@@ -152,9 +205,11 @@ static void add_good(struct verifier *v, const char *subject, const struct proof
     if (proof)
         add_check(
             v, "signature", subject, true,
-            arena_format(v->arena, "by worker %.*s with key %s", (int)proof->record.worker_bytes,
-                         proof->record.worker,
-                         id_hex((const struct id *)(const void *)proof->kept.public_key, hex)));
+            arena_format(v->arena, "by worker %.*s with key %s%s%s",
+                         (int)proof->record.worker_bytes, proof->record.worker,
+                         id_hex((const struct id *)(const void *)proof->kept.public_key, hex),
+                         id_equal(&proof->made_for, task) ? "" : ", as of the same action of task ",
+                         id_equal(&proof->made_for, task) ? "" : short_id(v, &proof->made_for)));
     else
         add_check(v, "signature", subject, true, "no task made it: it came from outside");
     add_check(
@@ -171,14 +226,17 @@ static enum status verify(struct verifier *v, const struct verify_subject *subje
     AUTO(proof_fini) struct proof proof = {.kept.frame = buf_init(0)};
     bool is_good = false;
     const char *name = subject->name;
+    const struct library_item item = {.artifact = subject->artifact, .task = subject->task};
     if (subject->has_task)
-        TRY(check_made(v, &subject->task, &subject->artifact, &proof, &is_good, err));
+        TRY(check_made(v, &item, &proof, &is_good, err));
     else if (v->has_signer)
         add_check(v, "signer", name, false, "no task made it: nobody signed it");
+    if (is_good)
+        check_signer(v, &subject->task, &proof);
     TRY(check_bytes(v, name, &subject->artifact, err));
-    if (is_good && v->options->is_deep)
-        TRY(check_inputs(v, &proof.record, err));
-    add_good(v, name, is_good ? &proof : NULL);
+    if (is_good)
+        TRY(check_inputs(v, &subject->task, &proof.record, err));
+    add_good(v, name, is_good ? &proof : NULL, &subject->task);
     if (v->options->reexecutes && is_good)
         check_again(v, name, &proof.record);
     else if (v->options->reexecutes)

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/app/library.h"
 #include "broker/app/reexecute.h"
+#include "broker/app/submission.h"
 #include "broker/app/verifying.h"
 #include "common/store/tree.h"
 
@@ -10,6 +11,8 @@ struct here {
     struct arena *arena;
     struct library library;
     bool has_library;
+    struct submission *submission; /* whose tasks are known; NULL: none's */
+    struct id_map tasks;           /* index in its graph */
 };
 
 static enum status get_proof(void *context, const struct id *task, struct proof *out,
@@ -58,16 +61,77 @@ static enum status run_again(void *context, const struct record *record, struct 
     return reexecute(((struct here *)context)->app, record, arena, difference, err);
 }
 
+static const struct id *task_at(const void *context, uint32_t index)
+{
+    return &((const struct here *)context)->submission->graph->tasks[index].id;
+}
+
+static bool find_spec(void *context, const struct id *task, struct mp_view *out)
+{
+    const struct here *here = context;
+    uint32_t index = here->submission ? id_map_get(&here->tasks, task) : ID_MAP_NONE;
+    if (index == ID_MAP_NONE)
+        return false;
+    const struct task_node *node = &here->submission->graph->tasks[index];
+    *out = (struct mp_view){node->spec, node->spec_bytes};
+    return true;
+}
+
+static enum status open_tasks(struct here *here, const char *text, struct err *err)
+{
+    TRY(ref_submission(here->app, text, &here->submission, err));
+    const struct graph *graph = here->submission ? here->submission->graph : NULL;
+    for (uint32_t i = 0; graph && i < graph->task_count; i++)
+        if (id_map_get(&here->tasks, &graph->tasks[i].id) == ID_MAP_NONE)
+            id_map_put(&here->tasks, &graph->tasks[i].id, i);
+    return OK;
+}
+
+static enum status verify_here(struct here *here, const struct verify_source *source,
+                               const char *text, const struct app_verify *options,
+                               struct value *out, struct err *err)
+{
+    struct ref ref;
+    TRY(local_open_reader(here->app, err));
+    TRY(ref_resolve(here->app, text, here->arena, &ref, err));
+    TRY(open_tasks(here, text, err));
+    const struct verify_subject subject = {text, ref.artifact, ref.has_task, ref.task};
+    return verify_subject(source, &subject, options, here->arena, out, err);
+}
+
+static void here_fini(struct here *here)
+{
+    library_close(&here->library);
+    id_map_fini(&here->tasks);
+    if (here->submission)
+        submission_free(here->submission);
+}
+DEFINE_AUTO_VALUE(struct here, here_fini)
+
 enum status local_verify(struct app *base, const char *text, const struct app_verify *options,
                          struct arena *arena, struct value *out, struct err *err)
 {
-    struct here here = {.app = local_of(base), .arena = arena};
-    const struct verify_source source = {get_proof, check_bytes, find_maker, run_again, &here};
-    struct ref ref;
-    TRY(local_open_reader(here.app, err));
-    TRY(ref_resolve(here.app, text, arena, &ref, err));
-    const struct verify_subject subject = {text, ref.artifact, ref.has_task, ref.task};
-    enum status status = verify_subject(&source, &subject, options, arena, out, err);
-    library_close(&here.library);
-    return status;
+    AUTO(here_fini) struct here here = {.app = local_of(base), .arena = arena};
+    const struct verify_source source = {get_proof, check_bytes, find_maker,
+                                         run_again, find_spec,   &here};
+    here.tasks = id_map_init(task_at, &here);
+    return verify_here(&here, &source, text, options, out, err);
+}
+
+enum status verify_records(struct local *app, const char *text, bool is_deep, struct arena *arena,
+                           struct err *err)
+{
+    AUTO(here_fini) struct here here = {.app = app, .arena = arena};
+    const struct verify_source source = {get_proof, NULL, find_maker, NULL, find_spec, &here};
+    struct value found;
+    here.tasks = id_map_init(task_at, &here);
+    TRY(verify_here(&here, &source, text, &(struct app_verify){.is_deep = is_deep}, &found, err));
+    const struct value *checks = value_get(&found, "checks");
+    for (uint32_t i = 0; i < checks->count; i++)
+        if (!value_get(&checks->items[i], "ok")->boolean)
+            return err_set(err, E_CORRUPT, "%s: %s %s: %s", text,
+                           value_get_text(&checks->items[i], "check"),
+                           value_get_text(&checks->items[i], "subject"),
+                           value_get_text(&checks->items[i], "found"));
+    return OK;
 }

@@ -1,7 +1,8 @@
-/* An artifact of a served broker, verified on this side: of its answers nothing is believed. Every
- * byte comes here and is hashed, every signed frame is checked here, and a record counts where it
- * has made what it is asked for. What a broker could still do is to keep silent about who made
- * something ("it came from outside"), or name workers of its own (`--signer`). */
+/* An artifact of a served broker, verified on this side: every byte comes here and is hashed,
+ * every signed frame is checked here, and a record counts where it has made what it is asked for.
+ * What a broker could still do is to say that a name means another task, or that a task has
+ * another one's record (its specification is not here to compare), to keep silent about who made
+ * something ("it came from outside"), or to name workers of its own (`--signer`). */
 // SPDX-License-Identifier: Apache-2.0
 #include <stdlib.h>
 #include <string.h>
@@ -156,7 +157,7 @@ enum status remote_verify(struct app *app, const char *ref, const struct app_ver
                           struct arena *arena, struct value *out, struct err *err)
 {
     struct there there = {.remote = remote_of(app)};
-    const struct verify_source source = {get_proof, check_bytes, find_maker, NULL, &there};
+    const struct verify_source source = {get_proof, check_bytes, find_maker, NULL, NULL, &there};
     struct verify_subject subject = {.name = ref};
     struct value about;
     TRY(app_artifact(app, ref, arena, &about, err));

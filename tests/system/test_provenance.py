@@ -144,6 +144,59 @@ def test_a_forged_record_is_not_believed(place):
     assert attested.code == 4 and attested.out == "", attested
 
 
+PLACES = """
+version: 1
+name: x
+steps:
+  one: {kind: exec, outputs: {o: o}, params: {command: "echo good > o"}}
+  two: {kind: exec, outputs: {o: o}, params: {command: "echo EVIL > o"}}
+  of_one: {kind: exec, inputs: {i: one.o}, outputs: {o: o}, params: {command: "cat ${inputs.i} > o"}}
+  of_two: {kind: exec, inputs: {i: two.o}, outputs: {o: o}, params: {command: "cat ${inputs.i} > o"}}
+  last: {kind: exec, inputs: {i: of_one.o}, outputs: {o: o}, params: {command: "cat ${inputs.i} ${inputs.i} > o"}}
+"""
+
+
+def swap(place, a, b):
+    """Each of two tasks has the other's record: signed, and in no byte changed."""
+    key = b"\x95\xc4\x20"  # an entry of the journal's list of records begins so
+    document = by_name(place.run())
+    journal = place.path / ".penstock/state/journal"
+    for old, new in ((a, None), (b, a), (None, b)):
+        old, new = (key + (bytes.fromhex(document[x]["task"]) if x else b"w" * 32) for x in (old, new))
+        forge(journal, old, new)
+
+
+@pytest.mark.parametrize("pair, ref, deep, words", [
+    (("one", "two"), "one.o", [], "its record is of another task"),  # what they are differs
+    (("of_one", "of_two"), "of_one.o", [], "it made no such o"),  # but for what they read they are alike
+    (("of_one", "of_two"), "last.o", [], "it made no such o"),
+    (("one", "two"), "last.o", ["--deep"], "its record is of another task")])
+def test_a_record_in_another_ones_place_is_found(place, pair, ref, deep, words):
+    place.write("p.yaml", PLACES)
+    swap(place, *pair)
+    result = place.broker("verify", ref, *deep)
+    assert result.code == 4 and words in result.out, result
+    place.broker("keys", "init")
+    attested = place.broker("lineage", ref, "--attest=all" if deep else "--attest")
+    assert attested.code == 4 and attested.out == "" and ref in attested.err, attested
+
+
+def test_a_record_that_two_tasks_share_is_in_its_place(place):
+    """Early cutoff: the second task's action is the first one's, so it has that record, which was signed for the first one."""
+    text = PIPELINE.replace("sort ${inputs.w} > o; echo sorted", "sort ${inputs.w} > o; echo ${params.word}").replace(
+        "sources:", "params: {word: first}\nsources:")
+    place.write("words.txt", "c\nb\na\n")
+    place.write("p.yaml", text)
+    first = by_name(place.run())
+    second = by_name(place.run("p.yaml", "-p", "word=second"))
+    assert first["count"]["task"] != second["count"]["task"]
+    for deep in [], ["--deep"]:
+        result = place.broker("verify", "count.lines", *deep)
+        assert result.code == 0 and "as of the same action of task " + first["count"]["task"][:12] in result.out, result
+    place.broker("keys", "init")
+    assert place.broker("lineage", "count.lines", "--attest=all").code == 0
+
+
 # ---- verify, of a served broker: on the client's side ----
 
 class Liar:
