@@ -108,7 +108,7 @@ iris: setup-build
 ## test: install what is missing, then every test: tidy, unit, stories, simulator, golden, system
 test: setup-build setup-test
 	@docker/garage.sh >/dev/null
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all $(BENCH)
 	@$(MAKE) --no-print-directory tidy
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory sim

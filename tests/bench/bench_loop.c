@@ -151,9 +151,10 @@ static void worker_stop(struct worker *worker)
 
 /* ---- the broker ---- */
 
-static void run_over(void *context, uint32_t run)
+static void run_over(void *context, uint32_t run, const struct id *kept)
 {
     (void)run;
+    (void)kept;
     *(bool *)context = true;
 }
 
