@@ -118,7 +118,7 @@ int command_join(int argc, char **argv)
         command_sandbox_read(&sandbox, &join.sandbox, &err) != OK)
         return command_fail(&err);
     join.secrets = sandbox.secrets;
-    join.sandbox.hidden = command_sandbox_hidden(&sandbox, join.cache);
+    join.sandbox.hidden = command_sandbox_hidden(&sandbox, join.cache, join.dies_with_parent);
     if (!join.dies_with_parent && !getenv("PENSTOCK_LOG"))
         log_set_level(LOG_INFO); /* whoever started it by hand wants to see that it joined */
     return join_run(&join, &err) == OK ? EXIT_DONE : command_fail(&err);

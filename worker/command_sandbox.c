@@ -57,11 +57,19 @@ enum status command_sandbox_read(struct command_sandbox *written, struct sandbox
                       &out->writable_count, err);
 }
 
-const char *command_sandbox_hidden(struct command_sandbox *written, const char *cache)
+/* `path` without this end of it; NULL: it has another one. */
+static const char *without(struct arena *arena, const char *path, const char *end)
 {
-    static const char usual[] = ".penstock/cache";
-    size_t bytes = strlen(cache), usual_bytes = sizeof usual - 1;
-    if (bytes < usual_bytes || strcmp(cache + bytes - usual_bytes, usual) != 0)
-        return cache;
-    return arena_format(&written->arena, "%.*s.", (int)(bytes - usual_bytes), cache);
+    size_t bytes = strlen(path), end_bytes = strlen(end);
+    bool has_it = bytes > end_bytes && !strcmp(path + bytes - end_bytes, end);
+    return has_it ? arena_text(arena, path, bytes - end_bytes) : NULL;
+}
+
+const char *command_sandbox_hidden(struct command_sandbox *written, const char *cache,
+                                   bool is_brokers)
+{
+    const char *around = without(&written->arena, cache, "/.penstock/cache");
+    if (!around && is_brokers)
+        around = without(&written->arena, cache, "/cache");
+    return around ? around : cache;
 }

@@ -41,8 +41,10 @@ MUST_USE enum status command_sandbox_read(struct command_sandbox *written,
                                           struct sandbox_options *out, struct err *err);
 
 /* The folder that holds a worker's cache; where that is kept as usual (.penstock/cache), all that
- * lies beside it: the pipeline, the store, keys. Lives as long as `written`. */
-const char *command_sandbox_hidden(struct command_sandbox *written, const char *cache);
+ * lies beside it: the pipeline, the store, keys; of a broker's own worker (HOME/cache) the home.
+ * Lives as long as `written`. */
+const char *command_sandbox_hidden(struct command_sandbox *written, const char *cache,
+                                   bool is_brokers);
 
 static inline void command_sandbox_fini(struct command_sandbox *written)
 {

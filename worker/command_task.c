@@ -226,7 +226,7 @@ int command_run_task(int argc, char **argv)
         status = command_parse_bytes("memory", memory, &solo.memory_bytes, &err);
     if (status == OK)
         status = command_sandbox_read(&sandbox, &solo.sandbox, &err);
-    solo.sandbox.hidden = command_sandbox_hidden(&sandbox, cache);
+    solo.sandbox.hidden = command_sandbox_hidden(&sandbox, cache, false);
     solo.secret_folder = sandbox.secrets;
     if (status == OK)
         status = solo_open(&solo, arguments.items[0], store, cache, cache_bytes, &err);

@@ -73,6 +73,26 @@ def test_a_pipelines_folder_is_not_seen_though_it_lies_in_one_of_the_systems(sho
     shown.run()
 
 
+def test_nor_is_a_home_of_another_name(shown):
+    needs_landlock()
+    home = shown.path.parent / f"{shown.path.name}-home"
+    try:
+        for target in (shown.write("own.csv", "a\n"), home / "store", home / "keys"):
+            (home / "keys").mkdir(parents=True, exist_ok=True)
+            shown.write("p.yaml", one(f"cp -r {target} o"))
+            assert "not declared" in text_of(shown, "--home", home)
+    finally:
+        shutil.rmtree(home)
+
+
+def test_nor_is_where_one_works_though_that_is_the_systems_own(shown):
+    needs_landlock()
+    path = shown.write("own.csv", "a\n")
+    pipeline = shown.write("p.yaml", one(f"cp {path} o"))
+    result = Place(shown.path.parent).broker("run", pipeline, "--home", shown.path / "home")
+    assert result.code == 1 and "not declared" in result.err, result
+
+
 def test_the_network_is_asked_for_and_part_of_the_identity(place):
     command = "exec 3<>/dev/tcp/127.0.0.1/1"
     tasks = [by_name(place.run("p.yaml", code=1))["a"]["task"] for more in ("", ", network: false", ", network: true")

@@ -2,7 +2,7 @@
  * capability and for any user; what one of them can't do on this machine, the others still do.
  *
  *   Landlock   files: the work folder (read, write), the system's own folders (read, run; a list
- *              is in sandbox_paths.c; the worker's own, `hidden`, is left out if it lies there),
+ *              is in sandbox_paths.c; `hidden` and where the worker works are left out if there),
  *              what `readable` and `writable` name; nothing else, so no home, no pipeline folder,
  *              no store, no cache. No TCP, and no signals, ptrace or abstract sockets to whoever is
  *              not of the same program.

@@ -19,8 +19,9 @@ struct sandbox_options {
     /* Files and folders that programs may see beside the system's, and those they may write. */
     const char *const *readable, *const *writable;
     size_t readable_count, writable_count;
-    /* A folder that is not to be seen where the system's folders would show it: whoever works in
-     * /opt or /usr/src has the pipeline, the store and the cache there. NULL: none. */
+    /* A folder that is not to be seen where the system's folders would show it, nor is the one
+     * where we are: whoever works in /opt or /usr/src has the pipeline, the store and the cache
+     * there. NULL: the latter alone. */
     const char *hidden;
     uint64_t file_bytes; /* of one file that a program writes; 0: SANDBOX_FILE_BYTES_DEFAULT */
     uint32_t processes;  /* at once, threads included; 0: SANDBOX_PROCESSES_DEFAULT */

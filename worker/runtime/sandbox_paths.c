@@ -55,7 +55,18 @@ static bool is_shown(const struct sandbox *sandbox, const char *path, enum sight
 
 static void show(struct sandbox *sandbox, const char *path, enum sight sight);
 
-/* All that lies in a folder but what is, or leads to, the hidden one. What a symlink there leads to
+static bool is_hidden(const struct sandbox *sandbox, const char *real)
+{
+    return !strcmp(real, sandbox->hidden[0]) || !strcmp(real, sandbox->hidden[1]);
+}
+
+static bool leads_to_hidden(const struct sandbox *sandbox, const char *real)
+{
+    return !is_hidden(sandbox, real) && (sandbox_is_below(sandbox->hidden[0], real) ||
+                                         sandbox_is_below(sandbox->hidden[1], real));
+}
+
+/* All that lies in a folder but what is, or leads to, a hidden one. What a symlink there leads to
  * is not in it. */
 static void show_around(struct sandbox *sandbox, const char *folder, enum sight sight)
 {
@@ -65,7 +76,7 @@ static void show_around(struct sandbox *sandbox, const char *folder, enum sight 
         struct stat found;
         snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
         if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") && !lstat(path, &found) &&
-            !S_ISLNK(found.st_mode) && strcmp(path, sandbox->hidden))
+            !S_ISLNK(found.st_mode) && !is_hidden(sandbox, path))
             show(sandbox, path, sight);
     }
     if (all)
@@ -81,8 +92,7 @@ static void show(struct sandbox *sandbox, const char *path, enum sight sight)
         return;
     if (stat(real, &found))
         return;
-    if (sandbox->hides && strcmp(real, sandbox->hidden) &&
-        sandbox_is_below(sandbox->hidden, real)) {
+    if (leads_to_hidden(sandbox, real)) {
         show_around(sandbox, real, sight);
         return;
     }
@@ -172,10 +182,14 @@ void sandbox_find_visible(struct sandbox *sandbox)
         show(sandbox, options->writable[i], SIGHT_WRITE);
     for (size_t i = 0; i < options->readable_count; i++)
         show(sandbox, options->readable[i], SIGHT_READ);
-    /* Those were asked for as they are; a hidden folder is one below another that is shown. */
-    sandbox->hides = options->hidden && realpath(options->hidden, sandbox->hidden);
+    /* Those were asked for as they are, and so is what PATH names. */
+    if (!realpath(".", sandbox->hidden[0]))
+        *sandbox->hidden[0] = 0;
+    if (!options->hidden || !realpath(options->hidden, sandbox->hidden[1]))
+        *sandbox->hidden[1] = 0;
     for (size_t i = 0; i < sizeof to_read / sizeof *to_read; i++)
-        show_matching(sandbox, to_read[i]);
+        if (!is_hidden(sandbox, to_read[i]))
+            show_matching(sandbox, to_read[i]);
     for (size_t i = 0; i < sizeof for_network / sizeof *for_network; i++)
         show(sandbox, for_network[i], SIGHT_NETWORK);
     for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)

@@ -65,9 +65,8 @@ struct sandbox {
     struct arena arena;
     struct visible *visible;
     size_t visible_count, visible_room;
-    bool hides;
-    char hidden[PATH_MAX]; /* without symlinks */
-    int landlock_version;  /* 0: none, or too old */
+    char hidden[2][PATH_MAX]; /* without symlinks; "": none */
+    int landlock_version;     /* 0: none, or too old */
     bool has_seccomp, is_settled, has_asked;
     bool can_take_sockets; /* of its programs, to connect them; Docker's usual profile forbids it */
     struct buf
