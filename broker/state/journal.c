@@ -284,18 +284,23 @@ enum status journal_next(struct journal *journal, uint64_t offset, struct arena 
     return OK;
 }
 
-enum status journal_seek(struct journal *journal, uint64_t *offset, uint64_t to, struct err *err)
+enum status journal_seek(struct journal *journal, uint64_t to, struct buf *heads, struct err *err)
 {
     uint8_t bytes[JOURNAL_HEAD_BYTES];
     struct head head;
-    for (uint64_t next = *offset; next <= to; next += sizeof bytes + head.payload_bytes) {
+    uint64_t next = JOURNAL_HEADER_BYTES;
+    if (heads->count)
+        memcpy(&next, heads->bytes + heads->count - sizeof next, sizeof next);
+    for (bool is_known = heads->count; next <= to; is_known = false) {
         size_t got;
-        *offset = next;
         TRY(read_at(journal, next, bytes, sizeof bytes, &got, err));
         if (got < sizeof bytes || !head_read(journal, bytes, &head))
-            return OK;
+            break;
+        if (!is_known)
+            buf_put(heads, &next, sizeof next);
+        next += sizeof bytes + head.payload_bytes;
     }
-    return OK;
+    return buf_check(heads, "the places of a journal's entries", err);
 }
 
 /* ---- writing ---- */

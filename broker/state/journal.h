@@ -59,9 +59,9 @@ struct journal_entry {
 MUST_USE enum status journal_next(struct journal *journal, uint64_t offset, struct arena *arena,
                                   struct journal_entry *out, bool *has_entry, struct err *err);
 
-/* Goes on from the entry at *offset to the one that holds the byte `to`, by their heads alone; it
- * stays at what is no head. */
-MUST_USE enum status journal_seek(struct journal *journal, uint64_t *offset, uint64_t to,
+/* `heads` has where entries begin (uint64_t), from the first on; appends those up to the one that
+ * holds the byte `to`, or to what is no head. Errors: E_IO, E_NOMEM. */
+MUST_USE enum status journal_seek(struct journal *journal, uint64_t to, struct buf *heads,
                                   struct err *err);
 
 /* Writes one commit; *area as in journal_entry. On failure nothing of it stays. Errors: E_FULL,

@@ -113,6 +113,18 @@ static bool take_frame(const struct journal_entry *entry, struct place place,
     return false;
 }
 
+/* The last that begins not behind `place`. */
+static uint64_t entry_at(const struct buf *heads, uint64_t place)
+{
+    const uint64_t *places = (const uint64_t *)(const void *)heads->bytes;
+    size_t low = 0, high = heads->count / sizeof *places;
+    while (low + 1 < high) {
+        size_t middle = low + (high - low) / 2;
+        *(places[middle] <= place ? &low : &high) = middle;
+    }
+    return high ? places[low] : JOURNAL_HEADER_BYTES;
+}
+
 enum status lmdb_find_proof(struct state *base, const struct id *task, struct state_proof *out,
                             struct err *err)
 {
@@ -128,8 +140,8 @@ enum status lmdb_find_proof(struct state *base, const struct id *task, struct st
     AUTO(arena_fini) struct arena arena = {0};
     struct journal_entry entry;
     TRY(journal_open(path_of(state, "journal", path), STATE_READ, &journal, err));
-    uint64_t at = JOURNAL_HEADER_BYTES;
-    TRY(journal_seek(journal, &at, place.offset, err));
+    TRY(journal_seek(journal, place.offset, &state->heads, err));
+    uint64_t at = entry_at(&state->heads, place.offset);
     TRY(journal_next(journal, at, &arena, &entry, &has_entry, err));
     if (!has_entry || !take_frame(&entry, place, out))
         return err_set(err, E_NOTFOUND, "%s: the frame of task %s is not in it", path,

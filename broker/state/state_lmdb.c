@@ -215,6 +215,7 @@ static void lmdb_close(struct state *base)
         journal_close(state->journal);
     if (state->lock_fd >= 0)
         close(state->lock_fd);
+    buf_fini(&state->heads);
     mem_free(state->folder);
     mem_free(state);
 }
@@ -246,6 +247,7 @@ static enum status lmdb_open(const char *folder, const struct state_options *opt
     state->folder = mem_copy_text(folder, strlen(folder));
     state->lock_fd = -1;
     state->source = lmdb_source(state);
+    state->heads = buf_init(0);
     enum status status = open_parts(state, options, err);
     if (status == OK)
         *out = &state->base;

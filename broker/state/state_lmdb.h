@@ -20,6 +20,7 @@ struct state_lmdb {
     struct layer *seen[BEHIND_LAYERS]; /* what apply_batch looks through, set by its caller */
     size_t seen_count;
     uint64_t epoch;
+    struct buf heads; /* of the journal, as far as proofs were looked for (journal_seek) */
 };
 
 static inline struct state_lmdb *state_lmdb_of(struct state *state)

@@ -108,6 +108,25 @@ static void a_records_frame_is_found(void **context)
     state_close(state);
 }
 
+/* A chain of 20,000 has as many proofs: each went through the heads of all entries before it. */
+static void heads_of_the_journal_are_read_once(void **context)
+{
+    (void)context;
+    struct state *state = folder_open(STATE_WRITE);
+    for (uint32_t task = 1; task <= 5; task++)
+        commit_one(state, task, "ann");
+    find_proof(state, 3, "ann");
+    int fd = open(folder_at("journal"), O_RDWR | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "x", 1, 40), 1); /* the first head, which nobody needs any more */
+    close(fd);
+    for (uint32_t task = 5; task > 1; task--)
+        find_proof(state, task, "ann");
+    commit_one(state, 6, "bob");
+    find_proof(state, 6, "bob");
+    find_proof(state, 5, "ann");
+    state_close(state);
+}
+
 static enum status count_run(void *context, const char *id, const uint8_t *document, size_t bytes,
                              struct err *err)
 {
@@ -456,6 +475,7 @@ int main(void)
         IN_FOLDER(everything_is_there_after_a_restart),
         IN_FOLDER(each_writer_has_a_higher_epoch),
         IN_FOLDER(a_records_frame_is_found),
+        IN_FOLDER(heads_of_the_journal_are_read_once),
         IN_FOLDER(a_reader_sees_that_a_run_is_gone),
         IN_FOLDER(a_kill_loses_nothing_committed),
         IN_FOLDER(a_kill_at_every_byte_loses_only_the_last_commit),
