@@ -119,12 +119,12 @@ static enum status add_once(struct library_walk *walk, const struct library_item
                             struct err *err)
 {
     AUTO(buf_fini) struct buf all = buf_init(0);
-    struct id key = item->artifact.id;
+    struct id key;
     buf_put(&all, &item->artifact.id, ID_BYTES);
+    buf_put_char(&all, item->artifact.is_tree);
     buf_put(&all, &item->task, ID_BYTES);
     buf_put(&all, item->output, item->output_bytes);
-    if (item->has_task)
-        hash_bytes(PERSON_ITEM, all.bytes, all.count, &key);
+    hash_bytes(PERSON_ITEM, all.bytes, all.count, &key);
     if (id_set_has(&walk->seen, &key))
         return OK;
     TRY(id_set_add(&walk->seen, &key, err));

@@ -159,16 +159,15 @@ static enum status check_input(struct verifier *v, struct library_walk *walk,
         TRY(v->source->maker(v->source->context, &item->artifact.id, &is_made, &item->task, err));
     if (is_made)
         TRY(check_made(v, item, &proof, &is_good, err));
-    if (!v->options->is_deep)
-        return OK;
     if (is_good)
         check_signer(v, &item->task, &proof);
-    TRY(check_bytes(v, short_id(v, &item->artifact.id), &item->artifact, err));
+    if (v->options->is_deep)
+        TRY(check_bytes(v, short_id(v, &item->artifact.id), &item->artifact, err));
     return is_good ? add_inputs(v, walk, &item->task, &proof.record, err) : OK;
 }
 
-/* Not deep: only whether what it read are outputs of those tasks that its specification names,
- * which is part of its being that task's. */
+/* Not deep: only the records of those tasks that specifications name. A record is its task's if
+ * those of all that made it are theirs: one alone is found elsewhere, a chain of them is not. */
 static enum status check_inputs(struct verifier *v, const struct id *task,
                                 const struct record *record, struct err *err)
 {

@@ -1,9 +1,9 @@
 /* Is an artifact what its record says, was the record made by who signed it, and for that task? A
  * record names no task, since tasks whose actions are equal share one (early cutoff). So its
  * action must be the task's specification, of which the id is the hash, with every task in it
- * replaced by the output that this task's own record has: then it can't have been put in
- * another's place. Who is believed for what is the caller's: a state and a store here
- * (verify_local.c), or a served broker, of which nothing is believed but that it says it
+ * replaced by the output that this task's own record has, and so on down to the sources: then it
+ * can't have been put in another's place. Who is believed for what is the caller's: a state and a
+ * store here (verify_local.c), or a served broker, of which nothing is believed but that it says it
  * (broker/remote/remote_verify.c). */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -39,7 +39,8 @@ MUST_USE enum status verify_subject(const struct verify_source *source,
                                     const struct app_verify *options, struct arena *arena,
                                     struct value *out, struct err *err);
 struct local;
-/* Are the records of what REF names, and with `is_deep` of all that made it, signed and in their
- * places? Bytes are not asked for. Errors: E_CORRUPT they are not; as app_verify. */
+/* Are the records of what REF names, and of all that made it, signed and in their places?
+ * `is_deep`: also those of tasks that no specification names, which made what came in as a source.
+ * Bytes are not asked for. Errors: E_CORRUPT they are not; as app_verify. */
 MUST_USE enum status verify_records(struct local *app, const char *ref, bool is_deep,
                                     struct arena *arena, struct err *err);

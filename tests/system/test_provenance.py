@@ -166,14 +166,20 @@ def swap(place, a, b):
         forge(journal, old, new)
 
 
-@pytest.mark.parametrize("pair, ref, deep, words", [
-    (("one", "two"), "one.o", [], "its record is of another task"),  # what they are differs
-    (("of_one", "of_two"), "of_one.o", [], "it made no such o"),  # but for what they read they are alike
-    (("of_one", "of_two"), "last.o", [], "it made no such o"),
-    (("one", "two"), "last.o", ["--deep"], "its record is of another task")])
-def test_a_record_in_another_ones_place_is_found(place, pair, ref, deep, words):
+ONES, READERS = ("one", "two"), ("of_one", "of_two")
+
+
+@pytest.mark.parametrize("pairs, ref, deep, words", [
+    ([ONES], "one.o", [], "its record is of another task"),  # what they are differs
+    ([READERS], "of_one.o", [], "it made no such o"),  # but for what they read they are alike
+    ([READERS], "last.o", [], "it made no such o"),
+    ([ONES, READERS], "of_one.o", [], "its record is of another task"),  # what they read fits, too
+    ([ONES], "last.o", [], "its record is of another task"),
+    ([ONES], "last.o", ["--deep"], "its record is of another task")])
+def test_a_record_in_another_ones_place_is_found(place, pairs, ref, deep, words):
     place.write("p.yaml", PLACES)
-    swap(place, *pair)
+    for pair in pairs:
+        swap(place, *pair)
     result = place.broker("verify", ref, *deep)
     assert result.code == 4 and words in result.out, result
     place.broker("keys", "init")
@@ -261,7 +267,9 @@ def test_a_served_broker_gives_the_same_answer(made):
         for words in (["count.lines"], ["tree.dir", "--deep"], ["count.lines", "--signer", signer],
                       ["count.lines", "--signer", made.key], [made.document["sort"]["outputs"]["out"]["id"]]):
             here, there = made.broker("verify", *words, "--json"), broker.broker("verify", *words, "--json")
-            assert here.code == there.code and here.json == there.json, (here, there)
+            assert here.code == there.code, (here, there)
+            # which records are to be looked at, beside its own, is known here alone
+            assert here.json == there.json or not here.json["ok"] and here.json["checks"][0] == there.json["checks"][0], (here, there)
         again = broker.broker("verify", "count.lines", "--reexecute")
         assert again.code == 3 and "say it where the broker's store and state are" in again.err
         (made.path / "lines").write_bytes(made.broker("export", "count.lines").out.encode())
