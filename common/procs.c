@@ -118,6 +118,14 @@ static size_t find(pid_t root, struct buf *out)
     return count;
 }
 
+bool procs_is_below(pid_t root, pid_t pid)
+{
+    for (struct process process; pid > 1 && read_process(pid, &process); pid = process.parent)
+        if (process.parent == root)
+            return true;
+    return false;
+}
+
 uint64_t procs_resident(pid_t root)
 {
     AUTO(buf_fini) struct buf found = buf_init(0);

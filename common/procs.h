@@ -13,6 +13,8 @@
 /* Bytes resident of `root` and everything below it; shared pages count once per process. 0: gone,
  * or /proc is not there. */
 uint64_t procs_resident(pid_t root);
+/* Was it started by `root`, or by what that started? Of what is gone it is not said. */
+bool procs_is_below(pid_t root, pid_t pid);
 /* Kills everything below `root`, again and again until nothing new turns up. `root` itself is left
  * to the caller, who may stop it first, so that it starts nothing meanwhile. */
 void procs_kill_below(pid_t root);

@@ -1,7 +1,8 @@
-/* The thread that the kernel asks: may this program have a socket of the network, may it connect?
- * It is not filtered itself. Source: seccomp_unotify(2), whose advice on what may change between
- * look and call is followed: a socket's family comes in a register, and the path of a local one is
- * looked up and connected to here. */
+/* The thread that the kernel asks: may this program have a socket of the network, may it connect,
+ * may it change another process's limits? It is not filtered itself. Source: seccomp_unotify(2),
+ * whose advice on what may change between look and call is followed: a socket's family and a
+ * process's number come in registers, and the path of a local one is looked up and connected to
+ * here. */
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@
 
 #include "common/base/assert.h"
 #include "common/fs.h"
+#include "common/procs.h"
 #include "worker/runtime/sandbox_state.h"
 
 enum {
@@ -166,13 +168,27 @@ static int connect_for(const struct asked *asked, const struct seccomp_notif *qu
     return connect_soon(socket, &address);
 }
 
+/* Is it about the limits or the priority of a process, one that a program started? */
+static bool is_of_limits(const struct seccomp_notif *question, bool *is_own)
+{
+    int call = question->data.nr;
+    if (call != SYS_prlimit64 && call != SYS_setpriority && call != SYS_ioprio_set)
+        return false;
+    uint64_t whose = question->data.args[call == SYS_prlimit64 ? 0 : 1];
+    *is_own = procs_is_below(getpid(), (pid_t)(uint32_t)whose);
+    return true;
+}
+
 static void answer(struct asked *asked, const struct seccomp_notif *question,
                    struct seccomp_notif_resp *out)
 {
     *out = (struct seccomp_notif_resp){.id = question->id};
     pthread_mutex_lock(&asked->lock);
-    bool is_connect = question->data.nr == SYS_connect;
-    if (asked->has_network && (!is_connect || is_of_network(question))) {
+    bool is_connect = question->data.nr == SYS_connect, is_own = false;
+    if (is_of_limits(question, &is_own)) {
+        out->flags = is_own ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0;
+        out->error = is_own ? 0 : -EPERM;
+    } else if (asked->has_network && (!is_connect || is_of_network(question))) {
         out->flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
     } else if (is_connect) {
         out->error = -connect_for(asked, question);

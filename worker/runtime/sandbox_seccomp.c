@@ -31,7 +31,9 @@ enum {
     SOCKET_TYPE_BITS = 0xf,
     FAMILIES_MAX = 64,        /* more than there are: the kernel refuses the rest */
     TYPE_FOR_OTHERS = 0x541c, /* TIOCLINUX, which has no header of its own everywhere */
-    IO_PRIORITY_USER = 3,     /* IOPRIO_WHO_USER, likewise */
+    IO_PRIORITY_PROCESS = 1,  /* IOPRIO_WHO_PROCESS …, likewise */
+    IO_PRIORITY_GROUP,
+    IO_PRIORITY_USER
 };
 
 struct refusal {
@@ -146,18 +148,28 @@ static void add_sockets(struct rules *rules, enum network network, bool can_take
 }
 
 /* Limits and priorities of others of the same user, whom the kernel does not ask Landlock about: a
- * limit of the processor's time ends a broker as a signal does. */
-static void protect_limits(struct rules *rules)
+ * limit of the processor's time ends a broker as a signal does. Whose process a number is can be
+ * asked (`renice -p $$` is a script's own). */
+static void protect_limits(struct rules *rules, enum network network)
 {
+    uint32_t ask = network == NETWORK_ASKS ? SCMP_ACT_NOTIFY : SCMP_ACT_ERRNO(EPERM);
     const struct scmp_arg_cmp limit[] = {is_not(0, 0), is_not(2, 0)};
-    const struct scmp_arg_cmp other[] = {is_not(1, 0)};
-    const struct scmp_arg_cmp user[] = {is(0, LOW_BITS, PRIO_USER)};
-    const struct scmp_arg_cmp io_user[] = {is(0, LOW_BITS, IO_PRIORITY_USER)};
-    add(rules, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 2, limit);
-    add(rules, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setpriority), 1, other);
-    add(rules, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setpriority), 1, user);
-    add(rules, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioprio_set), 1, other);
-    add(rules, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioprio_set), 1, io_user);
+    add(rules, ask, SCMP_SYS(prlimit64), 2, limit);
+    static const struct {
+        int call;
+        uint64_t process, group, user;
+    } priorities[] = {
+        {SCMP_SYS(setpriority), PRIO_PROCESS, PRIO_PGRP, PRIO_USER},
+        {SCMP_SYS(ioprio_set), IO_PRIORITY_PROCESS, IO_PRIORITY_GROUP, IO_PRIORITY_USER}};
+    for (size_t i = 0; i < 2; i++) {
+        const struct scmp_arg_cmp process[] = {is(0, LOW_BITS, priorities[i].process),
+                                               is_not(1, 0)};
+        const struct scmp_arg_cmp group[] = {is(0, LOW_BITS, priorities[i].group), is_not(1, 0)};
+        const struct scmp_arg_cmp user[] = {is(0, LOW_BITS, priorities[i].user)};
+        add(rules, ask, priorities[i].call, 2, process);
+        add(rules, SCMP_ACT_ERRNO(EPERM), priorities[i].call, 2, group);
+        add(rules, SCMP_ACT_ERRNO(EPERM), priorities[i].call, 1, user);
+    }
 }
 
 static void add_arguments(struct rules *rules)
@@ -224,7 +236,7 @@ enum status seccomp_make(struct sandbox *sandbox, enum network network, struct e
         protect_from_signals(&rules);
     add_sockets(&rules, network, sandbox->can_take_sockets);
     add_arguments(&rules);
-    protect_limits(&rules);
+    protect_limits(&rules, network);
     AUTO(fs_close_fd) int fd = memfd_create("filter", MFD_CLOEXEC);
     if (!rules.error)
         rules.error = fd < 0 ? errno : -seccomp_export_bpf(rules.context, fd);

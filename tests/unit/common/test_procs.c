@@ -144,12 +144,28 @@ static void what_lives_in_its_second_thread_is_counted_and_ended(void **state)
     in_a_process(leave_second_thread);
 }
 
+static void what_one_started_is_below_it(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    if (child == 0)
+        wait_for_ever();
+    assert_true(procs_is_below(getpid(), child));
+    assert_true(procs_is_below(getppid(), child));
+    assert_false(procs_is_below(child, child));
+    assert_false(procs_is_below(child, getpid()));
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_false(procs_is_below(getpid(), child));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(orphans_of_a_killed_child_are_ended_and_others_stay),
         cmocka_unit_test(what_never_stays_one_process_is_ended),
         cmocka_unit_test(what_lives_in_its_second_thread_is_counted_and_ended),
+        cmocka_unit_test(what_one_started_is_below_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -212,11 +212,33 @@ static int try_io_priority(const char *pid)
     return outcome(syscall(SYS_ioprio_set, WHO_PROCESS, atol(pid), BEST_EFFORT_4));
 }
 
-/* What programs do to themselves, and to what they start. */
-static int try_limits_of_own(const char *unused)
+/* As `renice -p $$` does; to where it is already, where it can be. */
+static int change_parent(void)
 {
-    (void)unused;
+    enum { WHO_PROCESS = 1, BEST_EFFORT_4 = 2 << 13 | 4 };
     struct rlimit files;
+    pid_t parent = getppid();
+    int priority = getpriority(PRIO_PROCESS, (id_t)parent);
+    return outcome(prlimit(parent, RLIMIT_NOFILE, NULL, &files) |
+                   prlimit(parent, RLIMIT_NOFILE, &files, NULL) |
+                   setpriority(PRIO_PROCESS, (id_t)parent, priority) |
+                   (int)syscall(SYS_ioprio_set, WHO_PROCESS, parent, BEST_EFFORT_4));
+}
+
+/* What programs do to themselves, and to what they start; where a thread can be asked, also to what
+ * started them. */
+static int try_limits_of_own(const char *asks)
+{
+    struct rlimit files;
+    int status = 0;
+    if (*asks) {
+        pid_t child = fork();
+        if (!child)
+            _exit(change_parent());
+        waitpid(child, &status, 0);
+        if (status)
+            return WEXITSTATUS(status);
+    }
     if (prlimit(getppid(), RLIMIT_NOFILE, NULL, &files))
         return errno;
     int worse = getpriority(PRIO_PROCESS, 0) + 1; /* nobody may get a better one */
