@@ -122,7 +122,7 @@ static void put_back(struct redis_journal *journal)
     journal->back_err = why;
     journal->back_at = at;
     journal->epoch_seen = journal->keeper.epoch_seen;
-    journal->may_have_more = journal->epoch_seen < journal->epoch; /* else our epoch comes first */
+    journal->may_have_more = true;
     tell(journal);
 }
 
@@ -156,10 +156,16 @@ static enum status drain(struct redis_journal *journal)
     return OK;
 }
 
+/* Under an epoch that is not above the journal's it would be read before what it follows. */
+static bool has_to_drain(const struct redis_journal *journal)
+{
+    return !journal->wants_put_back && journal->epoch > journal->epoch_seen &&
+           (journal->may_have_more || journal->stored.number < journal->added.number);
+}
+
 static bool has_work(const struct redis_journal *journal)
 {
-    return journal->wants_put_back || journal->may_have_more ||
-           journal->stored.number < journal->added.number;
+    return journal->wants_put_back || has_to_drain(journal);
 }
 
 /* Waits for something to do, and then for more of it. */
@@ -184,7 +190,7 @@ static void *work(void *argument)
         gather(journal);
         if (journal->wants_put_back && !journal->is_stopping)
             put_back(journal);
-        else if (has_work(journal) && drain(journal) != OK && journal->is_stopping)
+        else if (has_to_drain(journal) && drain(journal) != OK && journal->is_stopping)
             tries_left--;
         if (journal->stored.number >= journal->added.number)
             journal->is_urgent = false;
@@ -292,7 +298,6 @@ void redis_journal_lead(struct redis_journal *journal, uint64_t epoch)
 {
     pthread_mutex_lock(&journal->lock);
     journal->epoch = epoch;
-    journal->may_have_more = true;
     pthread_cond_signal(&journal->wake);
     pthread_mutex_unlock(&journal->lock);
 }

@@ -39,7 +39,7 @@ struct redis_back {
 };
 bool redis_journal_is_back(struct redis_journal *journal, struct redis_back *out,
                            enum status *status, struct err *err);
-/* From now on under this epoch. */
+/* From now on under this epoch. Until it is above what the journal knows, nothing is put. */
 void redis_journal_lead(struct redis_journal *journal, uint64_t epoch);
 void redis_journal_recovered(struct redis_journal *journal, struct state_recovered *out);
 /* What was committed is brought over at once, not when there is more of it. */

@@ -1,6 +1,6 @@
 /* The journal of the state in Redis: what a server forgets is put back, signed and in order. */
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/state/state_redis.h"
+#include "broker/state/redis_journal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,9 +11,12 @@
 
 #include <cmocka.h>
 
+#include "broker/state/redis_url.h"
+#include "broker/state/segment.h"
 #include "common/crypto/hash.h"
 #include "common/crypto/sign.h"
 #include "common/fs.h"
+#include "common/store/store.h"
 #include "tests/unit/broker/state/redis_world.h"
 
 static void check_proof(struct state *state, uint32_t task, const char *worker)
@@ -173,6 +176,59 @@ static void an_emptied_servers_journal_goes_on_behind_the_old_one(void **context
     state_close(state);
 }
 
+static void encode_run(struct mark mark, struct buf *out)
+{
+    const struct state_run run = {"2026-a", (const uint8_t *)"running", 7};
+    const struct state_batch batch = {.runs = &run, .run_count = 1};
+    buf_clear(out);
+    entry_encode(mark, &batch, out);
+}
+
+static enum status note_epoch(void *context, const struct store_object *object, struct err *err)
+{
+    struct mark mark;
+    (void)err;
+    assert_true(segment_read_name("penstock", object->key, &mark));
+    buf_format(context, " %d", (int)mark.epoch);
+    return OK;
+}
+
+/* What this writer has committed and the store has not waits for an epoch above the journal's: put
+ * under the one that an emptied server gave, it would be read before what it follows, and no proof
+ * would be found in it. */
+static void nothing_is_put_under_an_epoch_below_the_journals(void **context)
+{
+    (void)context;
+    AUTO(redis_url_fini) struct redis_url url = {0};
+    AUTO(store_close) struct store *store = NULL;
+    AUTO(buf_fini) struct buf entry = buf_init(0), epochs = buf_init(0);
+    const struct mark other = {7, 5, 1}, ours = {3, 9, 1};
+    struct redis_journal *journal;
+    struct redis_back back;
+    char name[SEGMENT_NAME_BYTES];
+    enum status status;
+    assert_int_equal(redis_url_parse(redis_world.server.url, &url, NULL), OK);
+    assert_int_equal(store_open(redis_world.journal, &store, NULL), OK);
+    encode_run(other, &entry);
+    segment_name("penstock", other, name);
+    assert_int_equal(store_put_object(store, name, entry.bytes, entry.count, NULL), OK);
+    ASK("HSET", "penstock:lead", "epoch", "4", "writer", "0000000000000009");
+    const struct redis_journal_options options = {
+        .url = &url, .store = redis_world.journal, .epoch = 4, .writer = ours.writer};
+    assert_int_equal(redis_journal_open(&options, &journal, NULL), OK);
+    encode_run(ours, &entry);
+    redis_journal_added(journal, ours, (struct mp_view){entry.bytes, entry.count});
+    redis_journal_put_back(journal, 4);
+    while (!redis_journal_is_back(journal, &back, &status, NULL))
+        usleep(1000);
+    assert_int_equal(status, OK);
+    assert_int_equal(back.epoch_seen, other.epoch);
+    redis_journal_close(journal); /* it brings over what it may */
+    assert_int_equal(store_list_objects(store, "journal/", note_epoch, &epochs, NULL), OK);
+    assert_string_equal(buf_text(&epochs), " 7");
+    assert_string_equal(ASK("LLEN", "penstock:outbox"), "1");
+}
+
 /* Read by a server that is empty, and by one that has most of it. */
 static void a_merged_journal_is_put_back_as_well(void **context)
 {
@@ -293,6 +349,7 @@ int main(void)
         WITH(a_server_that_forgot_is_not_told_of_later_segments, redis_world_start),
         WITH(history_is_put_back_in_order, redis_world_start),
         WITH(an_emptied_servers_journal_goes_on_behind_the_old_one, redis_world_start),
+        WITH(nothing_is_put_under_an_epoch_below_the_journals, redis_world_start),
         WITH(a_merged_journal_is_put_back_as_well, redis_world_start),
         WITH(a_damaged_segment_is_left_out_and_told, redis_world_start),
         WITH(an_unsigned_record_is_not_put_back, redis_world_start),
