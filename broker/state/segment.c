@@ -56,7 +56,8 @@ bool segment_read_name(const char *ns, const char *name, struct mark *out)
     char prefix[SEGMENT_NAME_BYTES];
     segment_prefix(ns, prefix);
     size_t bytes = strlen(prefix);
-    return strncmp(name, prefix, bytes) == 0 && name[bytes] && mark_read(name + bytes, out);
+    return strncmp(name, prefix, bytes) == 0 && name[bytes] && mark_read(name + bytes, out) &&
+           out->epoch <= EPOCH_MAX;
 }
 
 /* ---- entries ---- */
@@ -103,7 +104,7 @@ bool entry_mark(const void *data, size_t count, struct mark *out)
     if (!has_head(bytes, count))
         return false;
     *out = (struct mark){get64(bytes + 16), get64(bytes + 24), get64(bytes + 32)};
-    return true;
+    return out->epoch <= EPOCH_MAX;
 }
 
 enum status entry_decode(const uint8_t *bytes, size_t count, struct arena *arena, struct entry *out,

@@ -31,6 +31,9 @@ enum {
     MARK_TEXT_BYTES = 3 * 17
 };
 
+/* A server counts epochs in doubles: a name or an entry with a higher one is a stranger's. */
+#define EPOCH_MAX (UINT64_C(1) << 52)
+
 struct mark {
     uint64_t epoch, writer, number;
 };

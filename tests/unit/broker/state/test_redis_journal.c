@@ -229,6 +229,27 @@ static void nothing_is_put_under_an_epoch_below_the_journals(void **context)
     assert_string_equal(ASK("LLEN", "penstock:outbox"), "1");
 }
 
+/* Ours would have to be higher still, which no server could count. */
+static void an_epoch_beyond_counting_is_a_strangers(void **context)
+{
+    (void)context;
+    AUTO(store_close) struct store *store = NULL;
+    AUTO(buf_fini) struct buf entry = buf_init(0);
+    const struct mark names[] = {{UINT64_MAX, 5, 1}, {7, 5, 1}};
+    assert_int_equal(store_open(redis_world.journal, &store, NULL), OK);
+    encode_run((struct mark){UINT64_MAX, 5, 1}, &entry);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char name[SEGMENT_NAME_BYTES];
+        segment_name("penstock", names[i], name);
+        assert_int_equal(store_put_object(store, name, entry.bytes, entry.count, NULL), OK);
+    }
+    struct state *state = redis_world_open(STATE_WRITE);
+    assert_int_equal(state_epoch(state), 8);
+    redis_world_commit(state, 1, "ann");
+    assert_int_equal(state_flush(state, &redis_world.err), OK);
+    state_close(state);
+}
+
 /* Read by a server that is empty, and by one that has most of it. */
 static void a_merged_journal_is_put_back_as_well(void **context)
 {
@@ -350,6 +371,7 @@ int main(void)
         WITH(history_is_put_back_in_order, redis_world_start),
         WITH(an_emptied_servers_journal_goes_on_behind_the_old_one, redis_world_start),
         WITH(nothing_is_put_under_an_epoch_below_the_journals, redis_world_start),
+        WITH(an_epoch_beyond_counting_is_a_strangers, redis_world_start),
         WITH(a_merged_journal_is_put_back_as_well, redis_world_start),
         WITH(a_damaged_segment_is_left_out_and_told, redis_world_start),
         WITH(an_unsigned_record_is_not_put_back, redis_world_start),
