@@ -120,6 +120,8 @@ static enum status check_memory(struct keeper *keeper, struct mark *at, struct e
 {
     struct mark stored;
     TRY(ask_marks(keeper, at, &stored, err));
+    if (at->epoch > keeper->epoch)
+        return err_set(err, E_FENCED, "%s: another broker leads", keeper->url->shown);
     if (at->writer != keeper->writer)
         *at = (struct mark){0};
     return at->number >= keeper->put

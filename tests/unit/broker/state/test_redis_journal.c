@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "broker/state/redis_keeper.h"
 #include "broker/state/redis_url.h"
 #include "broker/state/segment.h"
 #include "common/crypto/hash.h"
@@ -108,6 +109,28 @@ static void a_server_that_forgot_is_not_told_of_later_segments(void **context)
     assert_string_equal(worker_of_task(state, 4), "after");
     assert_int_equal(state_flush(state, &redis_world.err), OK);
     state_close(state);
+}
+
+/* It put nothing any more, but said that the server had forgotten its commits. */
+static void a_fenced_writer_says_so(void **context)
+{
+    (void)context;
+    AUTO(redis_url_fini) struct redis_url url = {0};
+    struct store *store;
+    struct keeper keeper;
+    struct mark last;
+    size_t count;
+    assert_int_equal(redis_url_parse(redis_world.server.url, &url, NULL), OK);
+    assert_int_equal(store_open(redis_world.journal, &store, NULL), OK);
+    ASK("HSET", "penstock:lead", "epoch", "5", "writer", "000000000000000a", "at",
+        "0000000000000005-0000000000000001-000000000000000a");
+    keeper_init(&keeper, &url, store);
+    keeper.epoch = 4;
+    keeper.writer = 9;
+    keeper.put = 3;
+    assert_int_equal(keeper_drain(&keeper, &count, &last, &redis_world.err), E_FENCED);
+    redis_world_error_says("another broker leads");
+    keeper_fini(&keeper);
 }
 
 /* Removals and aliases come back in their order; what came twice counts once. */
@@ -368,6 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH(what_is_forgotten_is_put_back, redis_world_start_forgetful),
         WITH(a_server_that_forgot_is_not_told_of_later_segments, redis_world_start),
+        WITH(a_fenced_writer_says_so, redis_world_start),
         WITH(history_is_put_back_in_order, redis_world_start),
         WITH(an_emptied_servers_journal_goes_on_behind_the_old_one, redis_world_start),
         WITH(nothing_is_put_under_an_epoch_below_the_journals, redis_world_start),
