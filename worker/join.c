@@ -14,6 +14,7 @@
 #include "common/base/mem.h"
 #include "common/clock.h"
 #include "common/cores.h"
+#include "common/landlock.h"
 #include "common/log.h"
 #include "common/procs.h"
 #include "proto/limits.h"
@@ -483,7 +484,7 @@ enum status join_run(const struct join_options *options, struct err *err)
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         *buffers[i] = buf_init(0);
     TRY(sandbox_check(&options->sandbox, err));
-    sandbox_close_self();
+    landlock_close_self();
     tell_missing(&options->sandbox);
     TRY(open_parts(&join, err));
     join.alone_since = clock_ms();

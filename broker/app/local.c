@@ -12,6 +12,7 @@
 #include "common/cores.h"
 #include "common/crypto/sign.h"
 #include "common/fs.h"
+#include "common/landlock.h"
 #include "common/log.h"
 
 enum { GRACE_MS = 3000, NAP_MS = 100 };
@@ -22,6 +23,7 @@ static void local_close(struct app *base);
 enum status app_open_local(const struct app_options *options, struct app **out, struct err *err)
 {
     *out = NULL;
+    landlock_close_self(); /* our own worker's programs run as our user */
     struct local *app = mem_alloc(sizeof *app);
     app->base.backend = &local_backend;
     app->home = options->home ? options->home : ".penstock";

@@ -1,8 +1,11 @@
 """What a step of kind exec sees, and what it does not: with pipelines, as a user and without capabilities."""
+import ctypes
+import errno
 import json
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import tempfile
 
@@ -171,9 +174,9 @@ def nobody(tmp_path):
         os.chown(path, 65534, 65534)
     become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]
 
-    def broker(*args, **environment):
-        return Result(subprocess.run([*become, str(programs / "broker"), *args], cwd=tmp_path, capture_output=True,
-                                     text=True, timeout=120, env=place.environment(**environment)))
+    def broker(*args, before=None, **environment):
+        return Result(subprocess.run([*become, str(programs / "broker"), *args], cwd=tmp_path, capture_output=True, text=True,
+                                     timeout=120, env=place.environment(**environment), preexec_fn=before))
     place.broker = broker
     return place
 
@@ -224,6 +227,27 @@ def test_a_fork_bomb_is_bounded(place, request):
 def test_a_file_that_grows_without_end_is_ended(place):
     place.write("p.yaml", one("exec head -c 1G /dev/zero > o"))
     assert "SIGXFSZ" in text_of(place, PENSTOCK_FILE_SIZE="10MiB")
+
+
+def lose_landlock():
+    """As a kernel without it, for this process and what it starts: landlock_create_ruleset is refused."""
+    class Program(ctypes.Structure):
+        _fields_ = [("count", ctypes.c_ushort), ("rules", ctypes.c_char_p)]
+    load, is_equal, answer, landlock, refuse, allow = 0x20, 0x15, 0x06, 444, 0x50000 | errno.ENOSYS, 0x7fff0000
+    rules = b"".join(struct.pack("HBBI", *rule) for rule in
+                     ((load, 0, 0, 0), (is_equal, 0, 1, landlock), (answer, 0, 0, refuse), (answer, 0, 0, allow)))
+    libc, no_new_privileges, seccomp, filtering = ctypes.CDLL(None), 38, 22, 2
+    assert libc.prctl(no_new_privileges, 1, 0, 0, 0) == 0
+    assert libc.prctl(seccomp, filtering, ctypes.byref(Program(4, rules))) == 0
+
+
+def test_without_landlock_nobody_above_a_program_can_be_looked_into(nobody):
+    nobody.write("p.yaml", one("pid=$PPID; for name in slot worker broker; do cat /proc/$pid/environ; "
+                               "pid=$(awk '/PPid/ {print $2}' /proc/$pid/status); done; touch o"))
+    result = nobody.broker("run", "p.yaml", before=lose_landlock, KEY=SECRET)
+    assert result.code == 0, result
+    words = nobody.broker("logs", "a").out
+    assert SECRET not in words and words.count("Permission denied") == 3, words
 
 
 def test_doctors_say_what_there_is(place):

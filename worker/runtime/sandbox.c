@@ -16,6 +16,7 @@
 #include "common/base/mem.h"
 #include "common/cores.h"
 #include "common/fs.h"
+#include "common/landlock.h"
 #include "proto/limits.h"
 #include "worker/runtime/sandbox_layers.h"
 #include "worker/runtime/sandbox_state.h"
@@ -119,7 +120,7 @@ enum status sandbox_settle(struct sandbox *sandbox, struct err *err)
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || drop_capabilities())
         return err_set(err, E_UNSUPPORTED, "slot: cannot give up privileges: %s", strerror(errno));
     sandbox->is_settled = true;
-    sandbox_close_self();
+    landlock_close_self();
     if (!sandbox->has_seccomp)
         return OK;
     TRY(seccomp_make(sandbox, NETWORK_ASKS, err));

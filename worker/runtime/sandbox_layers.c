@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 
 #include "worker/runtime/cgroup.h"
 #include "worker/runtime/sandbox_state.h"
@@ -72,12 +71,6 @@ void sandbox_look(struct sandbox_layer out[SANDBOX_LAYERS])
     look_at_landlock(&out[0]);
     look_at_seccomp(&out[1]);
     look_at_groups(&out[2]);
-}
-
-void sandbox_close_self(void)
-{
-    if (landlock_version() < LANDLOCK_VERSION_MIN)
-        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 enum status sandbox_check(const struct sandbox_options *options, struct err *err)

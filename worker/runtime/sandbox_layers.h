@@ -19,8 +19,5 @@ struct sandbox_layer {
 };
 
 void sandbox_look(struct sandbox_layer out[SANDBOX_LAYERS]);
-/* Where Landlock does not keep programs out of this process's memory and environment, which hold
- * secrets, it is closed to all of its user. */
-void sandbox_close_self(void);
 /* Before anything is started. Errors: E_UNSUPPORTED a layer is missing that is required. */
 MUST_USE enum status sandbox_check(const struct sandbox_options *options, struct err *err);

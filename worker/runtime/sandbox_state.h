@@ -10,14 +10,13 @@
 #include <sys/stat.h>
 
 #include "common/base/buf.h"
+#include "common/landlock.h"
 #include "worker/runtime/sandbox.h"
 
 enum {
     /* Rules of that many folders are kept: a slot is given the same few again and again. */
     SANDBOX_RULES_MAX = 8,
-    /* Landlock before its second version keeps programs from moving files across folders. */
-    LANDLOCK_VERSION_MIN = 2,
-    /* Since when it knows more. */
+    /* Since when Landlock knows more. */
     LANDLOCK_VERSION_TRUNCATE = 3,
     LANDLOCK_VERSION_NETWORK = 4,
     LANDLOCK_VERSION_DEVICES = 5,
@@ -94,7 +93,6 @@ bool sandbox_is_below(const char *path, const char *folder);
 
 /* ---- sandbox_landlock.c ---- */
 
-int landlock_version(void); /* 0: none, with errno */
 /* The descriptor of the rules for a work folder; `folder` is its path without symlinks. −1 with
  * errno. */
 int landlock_make(const struct sandbox *sandbox, int folder_fd, const char *folder,
