@@ -322,9 +322,12 @@ enum status report_result(struct local *app, struct run *run, bool full, struct 
 {
     struct value steps = doc_list();
     bool lists_tasks = full || !is_large(run);
+    uint32_t lost_count = run->lost_count;
     if (lists_tasks)
         TRY(list_tasks(app, run, arena, &steps, err));
     report_head(app, run, arena, out); /* it counts what is lost */
+    if (is_large(run))                 /* report_check counts, and names them */
+        run->lost_count = lost_count;
     if (lists_tasks) {
         doc_put(arena, out, "steps", steps);
         comparison_add(app, run, arena, out);
