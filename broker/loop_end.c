@@ -15,7 +15,7 @@
 #include "common/store/tree.h"
 #include "proto/limits.h"
 
-enum { RETRY_MS = 100, RETRY_MS_MAX = 3200 };
+enum { RETRY_MS = 200, RETRY_MS_MAX = 3200 };
 
 /* One thing to do, or done. */
 struct errand {
@@ -207,8 +207,8 @@ static enum status do_it(struct loop_ender *ender, struct err *err)
             log_event(LOG_WARN, "store.waiting", "doing=%s reason=%s",
                       errand->end.is_flush ? "flush" : "check",
                       log_quote(err->text, quoted, sizeof quoted));
-        pause_ms = pause_ms < RETRY_MS_MAX ? 2 * pause_ms : RETRY_MS_MAX;
         wait_to_retry(ender, pause_ms);
+        pause_ms = pause_ms < RETRY_MS_MAX ? 2 * pause_ms : RETRY_MS_MAX;
     }
 }
 

@@ -112,6 +112,14 @@ enum status state_find_actions(struct state *state, const struct id *actions, ui
     return state->backend->find(state, SPACE_ACTION, actions, count, found, context, err);
 }
 
+enum status state_has_all(struct state *state, const struct id *tasks, uint32_t count,
+                          bool *has_all, struct err *err)
+{
+    *has_all = true;
+    return state->backend->has_all ? state->backend->has_all(state, tasks, count, has_all, err)
+                                   : OK;
+}
+
 struct strict_visit {
     state_visit_fn *visit;
     void *context;
@@ -122,14 +130,6 @@ static enum status visit_sound(void *context, const struct id *task, const uint8
 {
     const struct strict_visit *strict = context;
     return record ? strict->visit(strict->context, task, record, bytes, err) : E_CORRUPT;
-}
-
-enum status state_has_all(struct state *state, const struct id *tasks, uint32_t count,
-                          bool *has_all, struct err *err)
-{
-    *has_all = true;
-    return state->backend->has_all ? state->backend->has_all(state, tasks, count, has_all, err)
-                                   : OK;
 }
 
 enum status state_each_record(struct state *state, state_visit_fn *visit, void *context,
