@@ -285,13 +285,13 @@ enum status app_logs(struct app *app, const char *task, struct app_log *at, stru
 const char *app_pin_task(struct app *app, const char *task, struct arena *arena)
 {
     size_t at = strcspn(task, "/[");
-    bool has_run = task[at] == '/', is_id = strspn(task, "0123456789abcdef") == strlen(task);
+    bool has_run = task[at] == '/';
     const char *run = has_run ? arena_text(arena, task, at) : "latest";
     struct value result;
-    if (is_id || app_result(app, run, false, arena, &result, NULL) != OK)
+    if (id_is_prefix(task) || app_result(app, run, false, arena, &result, NULL) != OK)
         return task; /* app_logs says what is wrong with it */
-    return arena_format(arena, "%s/%s", value_get_text(&result, "run"),
-                        has_run ? task + at + 1 : task);
+    const char *id = result.type == VALUE_MAP ? value_get_text(&result, "run") : NULL;
+    return id ? arena_format(arena, "%s/%s", id, has_run ? task + at + 1 : task) : task;
 }
 
 enum status app_workers(struct app *app, struct arena *arena, struct value *out, struct err *err)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proto/id.h"
 
+enum { PREFIX_BYTES_MIN = 8 };
+
 bool id_is_zero(const struct id *id)
 {
     static const struct id zero;
@@ -16,6 +18,13 @@ char *id_hex(const struct id *id, char hex[ID_HEX_BYTES])
     }
     hex[ID_HEX_BYTES - 1] = 0;
     return hex;
+}
+
+bool id_is_prefix(const char *text)
+{
+    size_t bytes = strlen(text);
+    return bytes >= PREFIX_BYTES_MIN && bytes < ID_HEX_BYTES &&
+           strspn(text, "0123456789abcdef") == bytes;
 }
 
 static int digit(char c)

@@ -33,5 +33,7 @@ static inline uint64_t id_hash(const struct id *id)
 bool id_is_zero(const struct id *id);
 /* Writes 64 digits and a NUL; returns `hex`. */
 char *id_hex(const struct id *id, char hex[ID_HEX_BYTES]);
+/* Digits that name an id by its beginning: 8 or more, or all, and nothing else. */
+bool id_is_prefix(const char *text);
 /* Errors: E_INVALID when `text` is not exactly 64 lower-case hex digits. */
 MUST_USE enum status id_parse(const char *text, size_t bytes, struct id *out, struct err *err);

@@ -7,15 +7,6 @@
 #include "broker/app/local.h"
 #include "common/base/mem.h"
 
-enum { PREFIX_BYTES_MIN = 8 };
-
-static bool is_hex_prefix(const char *text)
-{
-    size_t bytes = strlen(text);
-    return bytes >= PREFIX_BYTES_MIN && bytes < ID_HEX_BYTES &&
-           strspn(text, "0123456789abcdef") == bytes;
-}
-
 static bool has_prefix(const struct id *id, const char *prefix)
 {
     char hex[ID_HEX_BYTES];
@@ -114,7 +105,7 @@ enum status ref_submission(struct local *app, const char *text, struct submissio
 {
     AUTO(arena_fini) struct arena arena = {0};
     *out = NULL;
-    return is_hex_prefix(text) ? OK : open_run(app, ref_run(text, &arena), out, err);
+    return id_is_prefix(text) ? OK : open_run(app, ref_run(text, &arena), out, err);
 }
 
 static bool is_run(struct local *app, const char *text)
@@ -151,7 +142,7 @@ enum status ref_task(struct local *app, const char *text, struct arena *arena, s
                      struct err *err)
 {
     const char *ignored;
-    if (is_hex_prefix(text)) {
+    if (id_is_prefix(text)) {
         struct search search = {.prefix = text, .wants_task = true, .arena = arena};
         TRY(search_records(app, &search, "task", err));
         *out = search.found.task;
@@ -195,7 +186,7 @@ enum status ref_resolve(struct local *app, const char *text, struct arena *arena
                         struct err *err)
 {
     *out = (struct ref){0};
-    if (is_hex_prefix(text)) {
+    if (id_is_prefix(text)) {
         struct search search = {.prefix = text, .arena = arena};
         enum status status = search_records(app, &search, "artifact", err);
         *out = search.found;

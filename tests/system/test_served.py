@@ -170,16 +170,18 @@ def test_logs_are_followed_while_it_runs(served):
     assert served.broker("logs", f"{run}/say").out == "line 1\nline 2\nline 3\n"
 
 
-def test_who_follows_the_latest_stays_with_that_run(served):
+@pytest.mark.parametrize("step, name", [("say", "latest/say"), ("add", "add")])  # that are digits, too, but no id's
+def test_who_follows_the_latest_stays_with_that_run(served, step, name):
     """Another run begins meanwhile, perhaps somebody else's, and has a step of the same name."""
-    run = served.submit(exec_pipeline("for i in 1 2 3; do echo line $i; sleep 0.5; done; echo x > o.txt"))
+    text = exec_pipeline("for i in 1 2 3; do echo line $i; sleep 0.5; done; echo x > o.txt").replace("  say:", f"  {step}:")
+    run = served.submit(text)
     served.until_running(run)
-    follow = served.begin("logs", "-f", "latest/say")
+    follow = served.begin("logs", "-f", name)
     asks = served.connect()
-    asks.request("GET", "/v1/runs/latest/tasks/say/log?follow=true", headers={"Authorization": "Bearer " + served.token()})
+    asks.request("GET", f"/v1/logs/{name}?follow=true", headers={"Authorization": "Bearer " + served.token()})
     answer = asks.getresponse()
     assert follow.stdout.readline() == answer.readline().decode() == "line 1\n"
-    other = served.submit(HELLO)
+    other = served.submit(HELLO.replace("  say:", f"  {step}:"))
     assert served.until_over(other)["state"] == "succeeded"
     assert answer.read() == b"line 2\nline 3\n"
     out, err = follow.communicate(timeout=60)
