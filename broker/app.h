@@ -279,7 +279,8 @@ MUST_USE enum status app_proof(struct app *app, const char *task, struct app_pro
                                struct err *err);
 /* The provenance of REF as a line of JSON: an in-toto Statement with SLSA provenance, signed by the
  * broker, appended to `out`; `all`: a line more for everything that made it. Errors: E_CORRUPT a
- * record's signature is not good; E_DENIED this broker has no key. */
+ * record's signature is not good; E_DENIED this broker has no key; E_LIMIT more than 10,000 records
+ * made it, and the broker serves. */
 MUST_USE enum status app_attest(struct app *app, const char *ref, bool all, struct buf *out,
                                 struct err *err);
 /* Is the file or folder `artifact` what one line of `file` says, and are all lines signed by `key`

@@ -98,7 +98,7 @@ enum {
     /* Runs that go on in one broker at once: each has its graph in memory. */
     OPEN_RUNS_MAX = 10000,
     /* Tasks that an answer lists one by one unless it is asked to: some MB of JSON, and a moment of
-       the broker's thread. Beyond that steps are listed. */
+       the broker's thread. Beyond that steps are listed. Also records for an attestation. */
     LISTED_TASKS_MAX = 10000,
     /* Artifacts in one worker's cache, however small, but for those in use: a new worker looks at
        each file it finds there, and each has a line in memory. */

@@ -17,7 +17,7 @@ struct verifier {
     struct id signer; /* that all records must be signed by */
     struct value checks;
     bool is_ok;
-    uint32_t artifact_count;
+    uint32_t artifact_count, record_count;
 };
 
 static void add_check(struct verifier *v, const char *check, const char *subject, bool ok,
@@ -67,6 +67,11 @@ static enum status check_signature(struct verifier *v, const struct id *task, st
                                    bool *is_good, struct err *err)
 {
     struct err why = {0};
+    if (v->source->records_max && ++v->record_count > v->source->records_max)
+        return err_set(err, E_LIMIT,
+                       "more than %u records made it, and a broker that serves has others waiting: "
+                       "ask for it where the broker's store and state are, without --server",
+                       v->source->records_max);
     enum status status = v->source->proof(v->source->context, task, proof, &why);
     *is_good = status == OK;
     if (status != OK && !is_finding(status))

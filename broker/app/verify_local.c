@@ -5,6 +5,7 @@
 #include "broker/app/submission.h"
 #include "broker/app/verifying.h"
 #include "common/store/tree.h"
+#include "proto/limits.h"
 
 struct here {
     struct local *app;
@@ -112,8 +113,12 @@ enum status local_verify(struct app *base, const char *text, const struct app_ve
                          struct arena *arena, struct value *out, struct err *err)
 {
     AUTO(here_fini) struct here here = {.app = local_of(base), .arena = arena};
-    const struct verify_source source = {get_proof, check_bytes, find_maker,
-                                         run_again, find_spec,   &here};
+    const struct verify_source source = {.proof = get_proof,
+                                         .bytes = check_bytes,
+                                         .maker = find_maker,
+                                         .again = run_again,
+                                         .spec = find_spec,
+                                         .context = &here};
     here.tasks = id_map_init(task_at, &here);
     return verify_here(&here, &source, text, options, out, err);
 }
@@ -122,7 +127,11 @@ enum status verify_records(struct local *app, const char *text, bool is_deep, st
                            struct err *err)
 {
     AUTO(here_fini) struct here here = {.app = app, .arena = arena};
-    const struct verify_source source = {get_proof, NULL, find_maker, NULL, find_spec, &here};
+    const struct verify_source source = {.proof = get_proof,
+                                         .maker = find_maker,
+                                         .spec = find_spec,
+                                         .context = &here,
+                                         .records_max = app->is_served ? LISTED_TASKS_MAX : 0};
     struct value found;
     here.tasks = id_map_init(task_at, &here);
     TRY(verify_here(&here, &source, text, &(struct app_verify){.is_deep = is_deep}, &found, err));

@@ -24,6 +24,7 @@ struct verify_source {
     /* What a task is: false, it is not known. NULL: of none. */
     bool (*spec)(void *context, const struct id *task, struct mp_view *out);
     void *context;
+    uint32_t records_max; /* then E_LIMIT; 0: as many as there are */
 };
 
 struct verify_subject {
@@ -41,6 +42,7 @@ MUST_USE enum status verify_subject(const struct verify_source *source,
 struct local;
 /* Are the records of what REF names, and of all that made it, signed and in their places?
  * `is_deep`: also those of tasks that no specification names, which made what came in as a source.
- * Bytes are not asked for. Errors: E_CORRUPT they are not; as app_verify. */
+ * Bytes are not asked for. Errors: E_CORRUPT they are not; E_LIMIT too many for a broker that
+ * serves; as app_verify. */
 MUST_USE enum status verify_records(struct local *app, const char *ref, bool is_deep,
                                     struct arena *arena, struct err *err);

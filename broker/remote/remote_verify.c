@@ -157,7 +157,8 @@ enum status remote_verify(struct app *app, const char *ref, const struct app_ver
                           struct arena *arena, struct value *out, struct err *err)
 {
     struct there there = {.remote = remote_of(app)};
-    const struct verify_source source = {get_proof, check_bytes, find_maker, NULL, NULL, &there};
+    const struct verify_source source = {
+        .proof = get_proof, .bytes = check_bytes, .maker = find_maker, .context = &there};
     struct verify_subject subject = {.name = ref};
     struct value about;
     TRY(app_artifact(app, ref, arena, &about, err));

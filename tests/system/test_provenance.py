@@ -277,6 +277,24 @@ def test_a_served_broker_gives_the_same_answer(made):
         assert broker.broker("verify", "lines", "--attestation", "count.jsonl", "--broker-key", made.key).code == 0
 
 
+def test_a_served_broker_looks_through_no_million_records(place):
+    """It has others waiting, and a lease to keep: it says where to ask."""
+    place.write("p.yaml", """version: 1
+name: x
+steps:
+  many: {kind: sleep, matrix: {i: {range: [0, 10000, 1]}}, outputs: [done], params: {index: "${matrix.i}"}}
+  all: {kind: sleep, inputs: {i: many.done}, outputs: [done]}
+""")
+    place.run()
+    place.broker("keys", "init")
+    with serving(place) as broker:
+        few, many = (broker.broker("lineage", ref, "--attest") for ref in ("many[i=7].done", "all.done"))
+        assert few.code == 0, few
+        assert many.code != 0 and "more than 10000 records" in many.err and "without --server" in many.err, many
+        here = place.broker("lineage", "all.done", "--attest")
+        assert here.code == 0 and here.out, here
+
+
 # ---- attestations ----
 
 def envelopes(text):
