@@ -242,6 +242,8 @@ MUST_USE enum status ref_resolve(struct local *app, const char *text, struct are
 /* The run of a name, expanded; NULL: digits name no run. The caller frees it. */
 MUST_USE enum status ref_submission(struct local *app, const char *text, struct submission **out,
                                     struct err *err);
+/* The OUTPUT of a name; NULL: it says none. */
+const char *ref_output(const char *text);
 /* The RUN of "RUN/name", else "latest". */
 const char *ref_run(const char *text, struct arena *arena);
 /* A task by name, "RUN/name", or id prefix: its id. */

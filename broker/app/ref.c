@@ -100,6 +100,14 @@ const char *ref_run(const char *text, struct arena *arena)
     return split_run(text, arena, &rest);
 }
 
+const char *ref_output(const char *text)
+{
+    size_t at = strcspn(text, "/[");
+    const char *name = text[at] == '/' ? text + at + 1 : text;
+    const char *close = strrchr(name, ']'), *point = strrchr(close ? close : name, '.');
+    return point ? point + 1 : NULL;
+}
+
 enum status ref_submission(struct local *app, const char *text, struct submission **out,
                            struct err *err)
 {
@@ -122,9 +130,8 @@ static enum status find_task(struct local *app, const char *text, struct arena *
 {
     const char *name;
     const char *run = split_run(text, arena, &name);
-    const char *close = strrchr(name, ']'), *point = strrchr(close ? close : name, '.');
-    *output = has_output && point ? point + 1 : NULL;
-    size_t bytes = *output ? (size_t)(point - name) : strlen(name);
+    *output = has_output ? ref_output(name) : NULL;
+    size_t bytes = *output ? (size_t)(*output - 1 - name) : strlen(name);
     AUTO(submission_free) struct submission *submission = NULL;
     TRY(open_run(app, run, &submission, err));
     uint32_t task;

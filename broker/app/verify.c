@@ -225,12 +225,29 @@ static void add_good(struct verifier *v, const char *subject, const struct proof
             : "match their id");
 }
 
+/* What a name says itself is nobody's to answer: the digits of the id, or that a task made it, and
+ * as which output. */
+static void check_name(struct verifier *v, const struct verify_subject *subject)
+{
+    char hex[ID_HEX_BYTES];
+    const char *name = subject->name;
+    if (!id_is_prefix(name) && !subject->has_task)
+        add_check(v, "signature", name, false, "no task made it, says who was asked");
+    if (id_is_prefix(name) && strncmp(id_hex(&subject->artifact.id, hex), name, strlen(name)) != 0)
+        add_check(v, "record", name, false, "who was asked answered with another artifact");
+}
+
 static enum status verify(struct verifier *v, const struct verify_subject *subject, struct err *err)
 {
     AUTO(proof_fini) struct proof proof = {.kept.frame = buf_init(0)};
     bool is_good = false;
     const char *name = subject->name;
-    const struct library_item item = {.artifact = subject->artifact, .task = subject->task};
+    const char *output = id_is_prefix(name) ? NULL : ref_output(name);
+    const struct library_item item = {.artifact = subject->artifact,
+                                      .task = subject->task,
+                                      .output = output,
+                                      .output_bytes = output ? (uint32_t)strlen(output) : 0};
+    check_name(v, subject);
     if (subject->has_task)
         TRY(check_made(v, &item, &proof, &is_good, err));
     else if (v->has_signer)

@@ -261,6 +261,21 @@ def test_of_a_served_broker_nothing_is_believed(made, what):
         liar.close()
 
 
+@pytest.mark.parametrize("ref, lie, words", [
+    ("DIGITS", "count", "another artifact"),  # in the place of what was asked for
+    ("tree.dir", "count", "it made no such dir"),
+    ("tree.dir", None, "no task made it")])
+def test_a_served_broker_answers_for_the_name(made, ref, lie, words):
+    ref = made.document["sort"]["outputs"]["out"]["id"] if ref == "DIGITS" else ref
+    entry = made.document[lie] if lie else {}
+    told = {"task": entry["task"], "id": entry["outputs"]["lines"]["id"], "tree": False} if lie else {"task": None}
+    with serving(made) as broker:
+        liar = Liar(broker.url, "/v1/refs/", lambda body: json.dumps(json.loads(body) | told).encode())
+        result = made.broker("verify", ref, PENSTOCK_SERVER=liar.url, PENSTOCK_TOKEN=broker.token("read"))
+        assert result.code == 4 and words in result.out, result
+        liar.close()
+
+
 def test_a_served_broker_gives_the_same_answer(made):
     signer = made.broker("verify", "count.lines").out.split("key ")[1].split()[0]
     with serving(made) as broker:
