@@ -203,9 +203,11 @@ void procs_end_orphans(const pid_t *keep, size_t keep_count)
         for (size_t i = 0; i < count; i++) {
             if (all[i].parent != getpid() || is_kept(all[i].pid, keep, keep_count))
                 continue;
-            procs_kill_below(all[i].pid);
-            kill(all[i].pid, SIGKILL);
-            left += waitpid(all[i].pid, NULL, WNOHANG) == 0;
+            left++;
+            if (waitpid(all[i].pid, NULL, WNOHANG) == 0) { /* what a dead one had is ours by now */
+                procs_kill_below(all[i].pid);
+                kill(all[i].pid, SIGKILL);
+            }
         }
         if (!left)
             return;

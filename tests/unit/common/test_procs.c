@@ -19,8 +19,7 @@
 
 #include <cmocka.h>
 
-/* Nobody else's. */
-enum { USER = 64517 };
+enum { USER = 64517 /* nobody else's */, FEW = 200, MANY = 4000 };
 
 static void wait_for_ever(void)
 {
@@ -68,12 +67,12 @@ static void orphans_of_a_killed_child_are_ended_and_others_stay(void **state)
 
 /* A process of its own kind: with a user of its own, where it may choose one, so that the limit of
  * processes is its own and holds. */
-static void in_a_process(void (*run)(void))
+static void in_a_process(void (*run)(void), rlim_t processes)
 {
     int status = 0;
     pid_t pid = fork();
     if (pid == 0) {
-        const struct rlimit few = {200, 200};
+        const struct rlimit few = {processes, processes};
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         if (geteuid() == 0 && setuid(USER))
             _exit(2);
@@ -101,7 +100,31 @@ static void move_on(void)
 static void what_never_stays_one_process_is_ended(void **state)
 {
     (void)state;
-    in_a_process(move_on);
+    in_a_process(move_on, FEW);
+}
+
+/* Looked at one by one, so many would take minutes of the processor's time. */
+static void leave_dead(void)
+{
+    struct rusage used;
+    for (int i = 0; i < MANY / 2; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            _exit(0);
+        siginfo_t info;
+        if (child < 0 || waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT))
+            _exit(4);
+    }
+    getrusage(RUSAGE_SELF, &used);
+    rlim_t most = (rlim_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + 5;
+    setrlimit(RLIMIT_CPU, &(struct rlimit){most, most});
+    procs_end_orphans(NULL, 0);
+}
+
+static void dead_orphans_cost_little(void **state)
+{
+    (void)state;
+    in_a_process(leave_dead, MANY);
 }
 
 static void *stay(void *unused)
@@ -141,7 +164,7 @@ static void leave_second_thread(void)
 static void what_lives_in_its_second_thread_is_counted_and_ended(void **state)
 {
     (void)state;
-    in_a_process(leave_second_thread);
+    in_a_process(leave_second_thread, FEW);
 }
 
 static void what_one_started_is_below_it(void **state)
@@ -164,6 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(orphans_of_a_killed_child_are_ended_and_others_stay),
         cmocka_unit_test(what_never_stays_one_process_is_ended),
+        cmocka_unit_test(dead_orphans_cost_little),
         cmocka_unit_test(what_lives_in_its_second_thread_is_counted_and_ended),
         cmocka_unit_test(what_one_started_is_below_it),
     };
