@@ -257,11 +257,12 @@ MUST_USE enum status app_export(struct app *app, const char *ref, const char *pa
 MUST_USE enum status app_urls(struct app *app, const char *ref, uint32_t seconds,
                               struct arena *arena, struct value *out, struct err *err);
 
-/* Are the bytes of REF those of its record, and is the record signed? {"artifact", "task", "ok",
- * "checks": [{"check": "signature" | "signer" | "record" | "bytes" | "reexecution", "subject",
- * "ok", "found"}]}. Errors: what kept it from being found out; that it is not so is an answer. */
+/* Are the bytes of REF those of its record, and is the record signed, as are those of what made it?
+ * {"artifact", "task", "ok", "checks": [{"check": "signature" | "signer" | "record" | "task" |
+ * "bytes" | "reexecution", "subject", "ok", "found"}]}. Errors: what kept it from being found out;
+ * that it is not so is an answer. */
 struct app_verify {
-    bool is_deep;       /* everything that made it, too */
+    bool is_deep;       /* the bytes of all that made it, too */
     bool reexecutes;    /* the task runs again here, and has to make the same bytes */
     const char *signer; /* public key in hex that every record must be signed by; NULL: any */
 };

@@ -118,7 +118,7 @@ static int verify(const struct command *command, int argc, char **argv)
     int exit_code;
     const struct config_option options[] = {
         {"deep", 0, CONFIG_FLAG, NULL, NULL, &o.verify.is_deep,
-         "also everything that made it, down to the sources"},
+         "also the bytes of all that made it, down to the sources"},
         {"reexecute", 0, CONFIG_FLAG, NULL, NULL, &o.verify.reexecutes,
          "run the task again here; it has to make the same bytes"},
         {"signer", 0, CONFIG_TEXT, NULL, "HEX", &o.verify.signer,
@@ -139,7 +139,8 @@ static int verify(const struct command *command, int argc, char **argv)
 const struct command command_verify = {
     .name = "verify",
     .arguments = "REF|PATH",
-    .help = "Check an artifact's bytes, and the signature of the record that names them.",
-    .details = REF_HELP "\nWith --attestation, PATH is a file or folder; nothing but these "
-                        "files is asked. Exit code 4:\nnot verified.",
+    .help = "Check an artifact's bytes, and that its record and those of what made it are signed.",
+    .details = REF_HELP "\nOf a served broker only --deep looks at the records of what made it. "
+                        "With --attestation, PATH\nis a file or folder; nothing but these files "
+                        "is asked. Exit code 4: not verified.",
     .run = verify};
