@@ -16,6 +16,7 @@ enum {
 struct part {
     struct mark mark;
     uint64_t bytes;
+    int64_t modified_s;
 };
 
 /* The next objects behind `last`, NAMES_MAX at most. */
@@ -36,7 +37,7 @@ static enum status note_name(void *context, const struct store_object *object, s
         return OK;
     if (names->count == NAMES_MAX)
         return err_set(err, E_CANCELLED, "enough");
-    names->parts[names->count++] = (struct part){mark, object->bytes};
+    names->parts[names->count++] = (struct part){mark, object->bytes, object->modified_s};
     return OK;
 }
 
@@ -124,6 +125,7 @@ enum status segments_each(const struct segments *segments, struct mark after,
 
 struct merging {
     const struct segments *segments;
+    int64_t before_s;
     bool merges;
     struct state_merged *out;
     const struct part *parts; /* of the group, in order */
@@ -195,12 +197,12 @@ static enum status merge_group(struct merging *m, struct err *err)
 }
 
 /* How many from the first on may be one object; at least one. */
-static size_t group_size(const struct part *parts, size_t count)
+static size_t group_size(const struct part *parts, size_t count, int64_t before_s)
 {
     uint64_t bytes = parts[0].bytes;
     size_t n = 1;
-    for (; n < count && parts[n - 1].bytes <= FULL_BYTES && parts[n].bytes <= FULL_BYTES &&
-           bytes + parts[n].bytes <= SEGMENT_BYTES;
+    for (; n < count && parts[n].modified_s < before_s && parts[n - 1].bytes <= FULL_BYTES &&
+           parts[n].bytes <= FULL_BYTES && bytes + parts[n].bytes <= SEGMENT_BYTES;
          n++) {
         const struct mark *a = &parts[n - 1].mark, *b = &parts[n].mark;
         if (a->epoch == b->epoch && a->writer != b->writer)
@@ -213,7 +215,7 @@ static size_t group_size(const struct part *parts, size_t count)
 static enum status merge_listed(struct merging *m, const struct names *names, struct err *err)
 {
     for (size_t at = 0, n; at < names->count; at += n) {
-        n = group_size(names->parts + at, names->count - at);
+        n = group_size(names->parts + at, names->count - at, m->before_s);
         m->parts = names->parts + at;
         m->count = n;
         TRY(merge_group(m, err));
@@ -221,10 +223,10 @@ static enum status merge_listed(struct merging *m, const struct names *names, st
     return OK;
 }
 
-enum status segments_merge(const struct segments *segments, bool merges, struct state_merged *out,
-                           struct err *err)
+enum status segments_merge(const struct segments *segments, int64_t before_s, bool merges,
+                           struct state_merged *out, struct err *err)
 {
-    struct merging m = {segments, merges, out, .bytes = buf_init(0)};
+    struct merging m = {segments, before_s, merges, out, .bytes = buf_init(0)};
     AUTO(names_end) struct names names = {0};
     enum status status = OK;
     *out = (struct state_merged){0};

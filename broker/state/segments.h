@@ -13,6 +13,10 @@
  * one epoch are not merged; nor is one that is damaged. Who reads a list of names and finds one
  * gone lists what is behind the last that was there: its entries are in one of those.
  *
+ * A put that a slow server was asked for twice may be carried out once more when nobody waits for
+ * it any longer, and would leave the small object in the merged one's place. So what was put under
+ * a name lately is let alone.
+ *
  * Where a server says what it has, only what is of that epoch or a later one is listed. */
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -29,6 +33,8 @@ typedef enum status segments_visit_fn(void *context, const char *name, struct ma
                                       struct mp_view bytes, bool *is_enough, struct err *err);
 MUST_USE enum status segments_each(const struct segments *segments, struct mark after,
                                    segments_visit_fn *visit, void *context, struct err *err);
-/* `merges` false: counts what would be. */
-MUST_USE enum status segments_merge(const struct segments *segments, bool merges,
+/* Merges what was put before `before_s` (since 1970, by the store's clock). `merges` false: counts
+ * what would be. */
+enum { SEGMENTS_SETTLE_S = 3600 };
+MUST_USE enum status segments_merge(const struct segments *segments, int64_t before_s, bool merges,
                                     struct state_merged *out, struct err *err);

@@ -58,7 +58,8 @@ static enum status redis_merge(struct state *base, bool merges, struct state_mer
         return OK;
     TRY(store_open(state->journal_store, &store, err));
     const struct segments segments = {store, state->url.ns};
-    return segments_merge(&segments, merges, out, err);
+    int64_t before_s = clock_epoch_us() / 1000000 - SEGMENTS_SETTLE_S;
+    return segments_merge(&segments, before_s, merges, out, err);
 }
 
 /* ---- closing ---- */

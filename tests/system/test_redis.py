@@ -1,4 +1,5 @@
 """Completions in Redis: REDIS_URL, or --state redis://…; a server that is killed, away, full, forgetful."""
+import contextlib
 import json
 import os
 import signal
@@ -205,21 +206,31 @@ def test_gc_merges_the_journal_and_recover_finds_the_same(place, redis, servers)
         assert (told["refused"], told["damaged"]) == (0, 0)
         return other.ask("EVAL", WHAT_IT_HAS, "0")
 
+    def an_hour_passes():
+        for segment in folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(segment, (time.time() - 3700,) * 2)
+
     before, segments = recovered(), len(list(folder.iterdir()))
+    told = place.broker("gc", REDIS_URL=redis.url)
+    assert "would be merged" not in told.err, told  # what was put lately may be put once more
+    an_hour_passes()
     assert segments >= 8 and before == redis.ask("EVAL", WHAT_IT_HAS, "0")
     told = place.broker("gc", REDIS_URL=redis.url)
     assert f"journal: {segments - 1} of {segments} segments would be merged" in told.err, told
     assert len(list(folder.iterdir())) == segments
     for seconds in (0.02, 0.05, 0.1):
+        an_hour_passes()
         gc = subprocess.Popen([BROKER, "gc", "--yes"], cwd=place.path, env=place.environment(REDIS_URL=redis.url),
                               stderr=subprocess.DEVNULL, start_new_session=True)
         time.sleep(seconds)
         os.killpg(gc.pid, signal.SIGKILL)
         gc.wait()
         assert recovered() == before
+    an_hour_passes()
     told = place.broker("gc", "--json", "--yes", REDIS_URL=redis.url)
     assert told.code == 0, told
-    assert len(list(folder.iterdir())) == 1
+    assert len(list(folder.iterdir())) <= 2  # one, and what a gc before may have left to be put by this one
     assert recovered() == before == redis.ask("EVAL", WHAT_IT_HAS, "0")
     assert place.run("p.yaml", REDIS_URL=redis.url)["tasks"]["executed"] == 0
     assert place.run("p.yaml", "--force", REDIS_URL=redis.url)["tasks"]["executed"] == TASKS

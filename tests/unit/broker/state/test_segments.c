@@ -89,7 +89,8 @@ static enum status see(void *context, const char *name, struct mark mark, struct
     }
     if (history->objects == 2 && history->merges_at) {
         struct state_merged merged;
-        TRY(segments_merge(&(struct segments){history->merges_at, "n"}, true, &merged, why));
+        TRY(segments_merge(&(struct segments){history->merges_at, "n"}, INT64_MAX, true, &merged,
+                           why));
     }
     return OK;
 }
@@ -111,7 +112,7 @@ static const struct mark all = {0};
 static struct state_merged merge(struct store *store, bool merges)
 {
     struct state_merged merged;
-    MUST(segments_merge(&(struct segments){store, "n"}, merges, &merged, &err));
+    MUST(segments_merge(&(struct segments){store, "n"}, INT64_MAX, merges, &merged, &err));
     return merged;
 }
 
@@ -129,6 +130,17 @@ static void small_ones_become_one(void **context)
     assert_int_equal(read_history(store, all, NULL, &after), 1);
     assert_string_equal(buf_text(&before), buf_text(&after));
     assert_int_equal(merge(store, true).removed, 0);
+    store_close(store);
+}
+
+static void what_was_put_lately_is_let_alone(void **context)
+{
+    struct store *store = open_store(*context, "");
+    struct state_merged merged;
+    put_parts(store);
+    MUST(segments_merge(&(struct segments){store, "n"}, 1, true, &merged, &err));
+    assert_int_equal(merged.segments, PARTS);
+    assert_int_equal(merged.removed, 0);
     store_close(store);
 }
 
@@ -167,7 +179,8 @@ static void killed_anywhere_it_is_the_same_journal(void **context)
         snprintf(how, sizeof how, "?on=any&fail=%d&times=0", operation);
         struct store *killed = open_store(temp, how);
         struct state_merged merged;
-        is_over = segments_merge(&(struct segments){killed, "n"}, true, &merged, &err) == OK;
+        is_over =
+            segments_merge(&(struct segments){killed, "n"}, INT64_MAX, true, &merged, &err) == OK;
         store_close(killed);
         read_history(store, all, NULL, &after);
         assert_string_equal(buf_text(&before), buf_text(&after));
@@ -243,6 +256,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH(small_ones_become_one),
+        WITH(what_was_put_lately_is_let_alone),
         WITH(what_a_server_lacks_is_still_found),
         WITH(killed_anywhere_it_is_the_same_journal),
         WITH(who_reads_meanwhile_misses_nothing),
