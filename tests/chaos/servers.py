@@ -53,6 +53,10 @@ class Servers:
                                 "sentinel down-after-milliseconds main 2000\nsentinel failover-timeout main 10000\n")
             self.sentinel = self._start("sentinel", ["redis-server", settings, "--sentinel"])
             wait_for("sentinel", lambda: is_listening(address, self.sentinel_port))
+            # It asks the master for its replicas every ten seconds only, and promotes none that it has not heard of.
+            wait_for("replica", lambda: "master_link_status:up" in self._cli(self.replica_port, ["INFO", "replication"]))
+            wait_for("sentinel that knows the replica",
+                     lambda: str(self.replica_port) in self._cli(self.sentinel_port, ["SENTINEL", "REPLICAS", "main"]))
         if "s3" in self.needs:
             from hostile_s3 import Hostile
             from s3_server import Server
