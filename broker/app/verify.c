@@ -7,6 +7,7 @@
 
 #include "broker/app/library.h"
 #include "common/base/doc.h"
+#include "common/clock.h"
 #include "common/crypto/identity.h"
 
 struct verifier {
@@ -67,11 +68,13 @@ static enum status check_signature(struct verifier *v, const struct id *task, st
                                    bool *is_good, struct err *err)
 {
     struct err why = {0};
-    if (v->source->records_max && ++v->record_count > v->source->records_max)
+    if ((v->source->records_max && ++v->record_count > v->source->records_max) ||
+        (v->source->until && clock_ms() > v->source->until))
         return err_set(err, E_LIMIT,
-                       "more than %u records made it, and a broker that serves has others waiting: "
-                       "ask for it where the broker's store and state are, without --server",
-                       v->source->records_max);
+                       "%u records that made it were looked at, there are more, and a broker that "
+                       "serves has others waiting: ask for it where the broker's store and state "
+                       "are, without --server",
+                       v->record_count - 1);
     enum status status = v->source->proof(v->source->context, task, proof, &why);
     *is_good = status == OK;
     if (status != OK && !is_finding(status))

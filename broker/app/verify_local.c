@@ -4,8 +4,11 @@
 #include "broker/app/reexecute.h"
 #include "broker/app/submission.h"
 #include "broker/app/verifying.h"
+#include "common/clock.h"
 #include "common/store/tree.h"
 #include "proto/limits.h"
+
+enum { SERVED_MS = 1000 /* below a third of a lease */ };
 
 struct here {
     struct local *app;
@@ -131,7 +134,8 @@ enum status verify_records(struct local *app, const char *text, bool is_deep, st
                                          .maker = find_maker,
                                          .spec = find_spec,
                                          .context = &here,
-                                         .records_max = app->is_served ? LISTED_TASKS_MAX : 0};
+                                         .records_max = app->is_served ? LISTED_TASKS_MAX : 0,
+                                         .until = app->is_served ? clock_ms() + SERVED_MS : 0};
     struct value found;
     here.tasks = id_map_init(task_at, &here);
     TRY(verify_here(&here, &source, text, &(struct app_verify){.is_deep = is_deep}, &found, err));

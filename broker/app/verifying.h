@@ -8,6 +8,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "broker/app/proof.h"
+#include "common/base/ms.h"
 #include "proto/task_spec.h"
 
 struct verify_source {
@@ -24,7 +25,8 @@ struct verify_source {
     /* What a task is: false, it is not known. NULL: of none. */
     bool (*spec)(void *context, const struct id *task, struct mp_view *out);
     void *context;
-    uint32_t records_max; /* then E_LIMIT; 0: as many as there are */
+    uint32_t records_max; /* then E_LIMIT; 0: as many as there are … */
+    ms_t until;           /* … or after this; 0: as long as it takes */
 };
 
 struct verify_subject {

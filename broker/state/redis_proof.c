@@ -6,8 +6,13 @@
 #include "broker/state/redis_value.h"
 #include "broker/state/segments.h"
 #include "broker/state/state_redis.h"
+#include "common/base/mem.h"
+#include "common/clock.h"
 
-enum { RANGE_ENTRIES = 16 };
+enum {
+    RANGE_ENTRIES = 16,
+    PROOF_MS = 500 /* for one proof, where a lease has to be renewed meanwhile */
+};
 
 /* What is looked for, and where it may be. */
 struct search {
@@ -76,13 +81,102 @@ static enum status look_into_outbox(struct state_redis *state, struct search *se
     return OK;
 }
 
+/* ---- in the store ---- */
+
+/* Where each entry was seen, as far as the journal has been gone through: so that many proofs take
+ * one walk, not one each. */
+struct spot {
+    uint64_t epoch, number;
+    struct mark segment;
+};
+struct redis_spots {
+    bool is_begun;
+    uint64_t first_epoch; /* from its first object … */
+    struct mark last;     /* … up to this one all are known */
+    struct buf spots;     /* struct spot */
+    struct buf bytes;     /* of the object `read` */
+    struct mark read;
+};
+
+void redis_spots_free(struct redis_spots *spots)
+{
+    if (!spots)
+        return;
+    buf_fini(&spots->spots);
+    buf_fini(&spots->bytes);
+    mem_free(spots);
+}
+
+static void forget(struct redis_spots *spots)
+{
+    spots->is_begun = false;
+    spots->last = spots->read = (struct mark){0};
+    buf_clear(&spots->spots);
+    buf_clear(&spots->bytes);
+}
+
+static bool is_same(struct mark a, struct mark b)
+{
+    return a.epoch == b.epoch && a.number == b.number && a.writer == b.writer;
+}
+
+struct walk {
+    struct redis_spots *spots;
+    struct search *search;
+    ms_t until; /* 0: as long as it takes */
+};
+
 static enum status look_into_segment(void *context, const char *name, struct mark mark,
                                      struct mp_view bytes, bool *is_enough, struct err *err)
 {
-    (void)name, (void)mark, (void)err;
-    struct search *search = context;
-    look_into(search, bytes.bytes, bytes.count);
-    *is_enough = search->is_found;
+    struct walk *walk = context;
+    struct redis_spots *spots = walk->spots;
+    AUTO(arena_fini) struct arena arena = {0};
+    struct entry entry;
+    buf_clear(&spots->bytes);
+    buf_put(&spots->bytes, bytes.bytes, bytes.count);
+    for (size_t at = 0; at < bytes.count; at += entry.byte_count) {
+        arena_clear(&arena);
+        if (entry_decode(bytes.bytes + at, bytes.count - at, &arena, &entry, NULL) != OK)
+            break;
+        struct spot spot = {entry.mark.epoch, entry.mark.number, mark};
+        buf_put(&spots->spots, &spot, sizeof spot);
+    }
+    spots->read = spots->last = mark;
+    look_into(walk->search, bytes.bytes, bytes.count);
+    *is_enough = walk->search->is_found;
+    if (!*is_enough && walk->until && clock_ms() > walk->until)
+        return err_set(err, E_LIMIT,
+                       "the journal is long, and a broker that serves has others waiting; it was "
+                       "looked through up to %s: ask again, and it goes on there",
+                       name);
+    return OK;
+}
+
+/* What was read last is kept: one object holds many proofs. Errors as look_at_spots. */
+static enum status look_at_spot(struct redis_spots *spots, const struct segments *segments,
+                                struct mark mark, struct search *search, struct err *err)
+{
+    if (!is_same(spots->read, mark)) {
+        char name[SEGMENT_NAME_BYTES];
+        segment_name(segments->ns, mark, name);
+        buf_clear(&spots->bytes);
+        spots->read = (struct mark){0};
+        TRY(store_get_object(segments->store, name, &spots->bytes, err));
+        spots->read = mark;
+    }
+    look_into(search, spots->bytes.bytes, spots->bytes.count);
+    return OK;
+}
+
+/* Errors: E_NOTFOUND: an object is gone, since it was merged with its neighbours. */
+static enum status look_at_spots(struct redis_spots *spots, const struct segments *segments,
+                                 struct search *search, struct err *err)
+{
+    const struct spot *all = (const struct spot *)(const void *)spots->spots.bytes;
+    for (size_t i = 0; i < spots->spots.count / sizeof *all && !search->is_found; i++)
+        if (all[i].epoch == search->value.epoch && all[i].number == search->value.number)
+            TRY(look_at_spot(spots, segments, all[i].segment, search, err));
     return OK;
 }
 
@@ -93,10 +187,27 @@ static enum status look_into_store(struct state_redis *state, struct search *sea
     AUTO(store_close) struct store *store = NULL;
     if (!state->journal_store || search->is_found)
         return OK;
+    if (!state->spots) {
+        state->spots = mem_alloc(sizeof *state->spots);
+        state->spots->spots = buf_init(0);
+        state->spots->bytes = buf_init(0);
+    }
+    struct redis_spots *spots = state->spots;
     TRY(store_open(state->journal_store, &store, err));
     const struct segments segments = {store, state->url.ns};
-    return segments_each(&segments, (struct mark){.epoch = search->value.epoch}, look_into_segment,
-                         search, err);
+    enum status status = look_at_spots(spots, &segments, search, err);
+    if (status != OK && status != E_NOTFOUND)
+        return status;
+    if (status == E_NOTFOUND || !spots->is_begun || search->value.epoch < spots->first_epoch) {
+        forget(spots);
+        spots->is_begun = true;
+        spots->first_epoch = search->value.epoch;
+        spots->last.epoch = search->value.epoch;
+    }
+    if (search->is_found)
+        return OK;
+    struct walk walk = {spots, search, state->mode == STATE_WRITE ? clock_ms() + PROOF_MS : 0};
+    return segments_each(&segments, spots->last, look_into_segment, &walk, err);
 }
 
 static enum status get_value(struct state_redis *state, const struct id *task,

@@ -69,6 +69,7 @@ static void redis_close(struct state *base)
     struct state_redis *state = state_redis_of(base);
     if (state->journal)
         redis_journal_close(state->journal);
+    redis_spots_free(state->spots);
     redis_lead_release(state);
     redis_session_drop(&state->work, NULL);
     redis_session_drop(&state->look, NULL);

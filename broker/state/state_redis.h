@@ -38,6 +38,7 @@ struct redis_ahead {
 };
 
 struct redis_journal;
+struct redis_spots;
 
 struct state_redis {
     struct state base;
@@ -69,7 +70,8 @@ struct state_redis {
     struct err failure;
     struct redis_ahead ahead;
     struct redis_journal *journal;
-    uint64_t flush_wanted; /* the number of our entry that is to be in its store */
+    struct redis_spots *spots; /* where proofs were seen; NULL: none was asked for */
+    uint64_t flush_wanted;     /* the number of our entry that is to be in its store */
 };
 
 static inline struct state_redis *state_redis_of(struct state *state)
@@ -139,6 +141,7 @@ MUST_USE enum status redis_each_record(struct state *base, state_visit_fn *visit
                                        struct err *err);
 MUST_USE enum status redis_each_run(struct state *base, const char *prefix, size_t limit,
                                     state_run_fn *visit, void *context, struct err *err);
+void redis_spots_free(struct redis_spots *spots);
 MUST_USE enum status redis_find_proof(struct state *base, const struct id *task,
                                       struct state_proof *out, struct err *err);
 MUST_USE enum status redis_examine(struct state *base, state_finding_fn *finding, void *context,

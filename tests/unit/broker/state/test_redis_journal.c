@@ -13,7 +13,7 @@
 
 #include "broker/state/redis_keeper.h"
 #include "broker/state/redis_url.h"
-#include "broker/state/segment.h"
+#include "broker/state/segments.h"
 #include "common/crypto/hash.h"
 #include "common/crypto/sign.h"
 #include "common/fs.h"
@@ -273,6 +273,17 @@ static void an_epoch_beyond_counting_is_a_strangers(void **context)
     state_close(state);
 }
 
+/* As gc does, an hour later. */
+static struct state_merged merge(void)
+{
+    AUTO(store_close) struct store *store = NULL;
+    struct state_merged merged;
+    assert_int_equal(store_open(redis_world.journal, &store, NULL), OK);
+    const struct segments segments = {store, "penstock"};
+    assert_int_equal(segments_merge(&segments, INT64_MAX, true, &merged, NULL), OK);
+    return merged;
+}
+
 /* Read by a server that is empty, and by one that has most of it. */
 static void a_merged_journal_is_put_back_as_well(void **context)
 {
@@ -284,6 +295,8 @@ static void a_merged_journal_is_put_back_as_well(void **context)
         assert_int_equal(state_flush(state, &redis_world.err), OK);
     }
     assert_int_equal(state_merge_journal(reader, true, &merged, &redis_world.err), OK);
+    assert_int_equal(merged.removed, 0); /* too young */
+    merged = merge();
     assert_true(merged.segments >= 8 && merged.removed == merged.segments - 1);
     redis_world_commit(state, 9, "bob"); /* it goes on */
     assert_int_equal(state_flush(state, &redis_world.err), OK);
@@ -384,6 +397,28 @@ static void a_records_signed_frame_is_found(void **context)
     state_close(state);
 }
 
+/* What was seen on the way is remembered, until its objects are merged. */
+static void many_proofs_are_found_in_any_order(void **context)
+{
+    (void)context;
+    struct state *state = redis_world_open(STATE_WRITE), *reader = redis_world_open(STATE_READ);
+    for (uint32_t n = 1; n <= 8; n++) {
+        redis_world_commit(state, n, "ann");
+        assert_int_equal(state_flush(state, &redis_world.err), OK);
+    }
+    const uint32_t order[] = {8, 1, 5, 5, 2, 7};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++)
+        check_proof(reader, order[i], "ann");
+    merge();
+    redis_world_commit(state, 9, "bob");
+    assert_int_equal(state_flush(state, &redis_world.err), OK);
+    check_proof(reader, 3, "ann");
+    check_proof(reader, 9, "bob");
+    check_proof(reader, 1, "ann");
+    state_close(reader);
+    state_close(state);
+}
+
 #define WITH(test, begin) cmocka_unit_test_setup_teardown(test, begin, redis_world_stop)
 
 int main(void)
@@ -399,6 +434,7 @@ int main(void)
         WITH(a_merged_journal_is_put_back_as_well, redis_world_start),
         WITH(a_damaged_segment_is_left_out_and_told, redis_world_start),
         WITH(an_unsigned_record_is_not_put_back, redis_world_start),
+        WITH(many_proofs_are_found_in_any_order, redis_world_start),
         WITH(a_records_signed_frame_is_found, redis_world_start),
     };
     return redis_server_is_there() ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
