@@ -232,7 +232,8 @@ static void note_found(void *context, uint32_t index, const uint8_t *record, siz
 enum status report_check(struct local *app, struct run *run, bool *is_done, struct err *err)
 {
     AUTO(mem_free) struct checking *checking = mem_alloc(sizeof *checking);
-    uint32_t total = is_large(run) ? run->submission->graph->task_count : 0;
+    bool may_lack = is_large(run) && state_may_forget(app->state);
+    uint32_t total = may_lack ? run->submission->graph->task_count : 0;
     uint32_t task = run->checked, count = 0;
     bool is_hit, spares_hits = run->ended_us - run->begun_us < HITS_FRESH_US;
     for (; task < total && count < CHECKED_AT_ONCE; task++) {

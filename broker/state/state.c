@@ -112,6 +112,11 @@ enum status state_find_actions(struct state *state, const struct id *actions, ui
     return state->backend->find(state, SPACE_ACTION, actions, count, found, context, err);
 }
 
+bool state_may_forget(const struct state *state)
+{
+    return state->backend->has_all != NULL;
+}
+
 enum status state_has_all(struct state *state, const struct id *tasks, uint32_t count,
                           bool *has_all, struct err *err)
 {

@@ -176,6 +176,8 @@ MUST_USE enum status state_find_tasks(struct state *state, const struct id *task
 MUST_USE enum status state_find_actions(struct state *state, const struct id *actions,
                                         uint32_t count, state_found_fn *found, void *context,
                                         struct err *err);
+/* Can it lack what it had? A server can; a folder's journal is read whole or not at all. */
+bool state_may_forget(const struct state *state);
 /* Are records that were there still there, all of them? Quicker than to look them up; what forgets
  * nothing (a folder) says yes. Some thousand at once. */
 MUST_USE enum status state_has_all(struct state *state, const struct id *tasks, uint32_t count,
