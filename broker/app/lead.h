@@ -33,8 +33,6 @@ struct leadership {
  * endpoint; E_LIMIT. */
 MUST_USE enum status lead_prepare(struct local *app, const char *const *advertised, size_t count,
                                   struct err *err);
-/* Leads, or stands by. `http`: the URL at which it is served. Errors: as local_serve. */
-MUST_USE enum status lead_begin(struct local *app, const char *http, struct err *err);
 /* A turn of one that stands by. */
 MUST_USE enum status lead_wait(struct local *app, ms_t max_ms, struct err *err);
 /* After a turn of one that leads, which ended with `status` and `err`: stands by if it must. */
