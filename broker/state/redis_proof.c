@@ -115,9 +115,10 @@ static void forget(struct redis_spots *spots)
     buf_clear(&spots->bytes);
 }
 
-static bool is_same(struct mark a, struct mark b)
+/* Two writers may have had one epoch: then not all that are of it hold what is looked for. */
+static bool is_of(const struct spot *spot, const struct search *search)
 {
-    return a.epoch == b.epoch && a.number == b.number && a.writer == b.writer;
+    return spot->epoch == search->value.epoch && spot->number == search->value.number;
 }
 
 struct walk {
@@ -133,6 +134,7 @@ static enum status look_into_segment(void *context, const char *name, struct mar
     struct redis_spots *spots = walk->spots;
     AUTO(arena_fini) struct arena arena = {0};
     struct entry entry;
+    bool may_be_here = false;
     buf_clear(&spots->bytes);
     buf_put(&spots->bytes, bytes.bytes, bytes.count);
     for (size_t at = 0; at < bytes.count; at += entry.byte_count) {
@@ -141,9 +143,11 @@ static enum status look_into_segment(void *context, const char *name, struct mar
             break;
         struct spot spot = {entry.mark.epoch, entry.mark.number, mark};
         buf_put(&spots->spots, &spot, sizeof spot);
+        may_be_here |= is_of(&spot, walk->search);
     }
     spots->read = spots->last = mark;
-    look_into(walk->search, bytes.bytes, bytes.count);
+    if (may_be_here)
+        look_into(walk->search, bytes.bytes, bytes.count);
     *is_enough = walk->search->is_found;
     if (!*is_enough && walk->until && clock_ms() > walk->until)
         return err_set(err, E_LIMIT,
@@ -157,7 +161,7 @@ static enum status look_into_segment(void *context, const char *name, struct mar
 static enum status look_at_spot(struct redis_spots *spots, const struct segments *segments,
                                 struct mark mark, struct search *search, struct err *err)
 {
-    if (!is_same(spots->read, mark)) {
+    if (!mark_equal(spots->read, mark)) {
         char name[SEGMENT_NAME_BYTES];
         segment_name(segments->ns, mark, name);
         buf_clear(&spots->bytes);
@@ -175,7 +179,7 @@ static enum status look_at_spots(struct redis_spots *spots, const struct segment
 {
     const struct spot *all = (const struct spot *)(const void *)spots->spots.bytes;
     for (size_t i = 0; i < spots->spots.count / sizeof *all && !search->is_found; i++)
-        if (all[i].epoch == search->value.epoch && all[i].number == search->value.number)
+        if (is_of(&all[i], search))
             TRY(look_at_spot(spots, segments, all[i].segment, search, err));
     return OK;
 }
